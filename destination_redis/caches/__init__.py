@@ -1,0 +1,11 @@
+"""The Redis data types a record can be written as, by the name `cache_type` gives them."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from destination_redis.caches.base import RedisCache, RedisRecord
+from destination_redis.caches.hash import HashCache
+
+CACHES: Mapping[str, type[RedisCache]] = MappingProxyType({"hash": HashCache})
+
+__all__ = ["CACHES", "HashCache", "RedisCache", "RedisRecord"]

@@ -1,0 +1,84 @@
+"""Config -> pooled redis-py client, and what a connection to its server can tell about itself.
+
+A new kind of deployment is built here and nowhere else.
+"""
+
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from redis import Redis, SSLConnection
+from redis.backoff import NoBackoff
+from redis.connection import Connection, ConnectionPool
+from redis.retry import Retry
+
+from destination_redis.config import (
+    RedisConfig,
+    SslDisable,
+    SslRequire,
+    SslVerifyCa,
+    SslVerifyFull,
+)
+from destination_redis.errors import config_error
+
+#: Seconds to connect; seconds a server may be silent while it owes an answer.
+CONNECT_TIMEOUT = 10.0
+ANSWER_TIMEOUT = 60.0
+
+
+@contextmanager
+def connect(config: RedisConfig) -> Iterator[Redis]:
+    """Yield a client whose pool makes the connections `config` describes; nothing is sent before it is used.
+
+    Its connections never try again by themselves: whoever sends must know what was lost.
+    """
+    if config.tunnel_method is not None and config.tunnel_method.tunnel_method != "NO_TUNNEL":
+        raise config_error("SSH tunnels are not available yet: set tunnel_method to NO_TUNNEL")
+    with tempfile.TemporaryDirectory(prefix="destination-redis-") as folder:
+        pool = ConnectionPool(
+            connection_class=SSLConnection if config.ssl else Connection,
+            host=config.host,
+            port=config.port,
+            db=config.database,
+            username=config.username or None,
+            password=config.password.get_secret_value() if config.password else None,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            socket_timeout=ANSWER_TIMEOUT,
+            socket_keepalive=True,
+            socket_read_size=65536,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            **(_tls(config, Path(folder)) if config.ssl else {}),
+        )
+        client = Redis(connection_pool=pool)
+        try:
+            yield client
+        finally:
+            client.close()
+            pool.disconnect()
+
+
+def _tls(config: RedisConfig, folder: Path) -> dict[str, Any]:
+    """Return redis-py's TLS arguments; keys go to files of this process alone, which is all that OpenSSL reads."""
+    mode = config.ssl_mode or SslVerifyFull(mode="verify-full")
+    if isinstance(mode, SslRequire):
+        return {"ssl_cert_reqs": ssl.CERT_NONE}
+    if isinstance(mode, SslDisable):
+        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": False}
+    arguments: dict[str, Any] = {
+        "ssl_cert_reqs": ssl.CERT_REQUIRED,
+        "ssl_check_hostname": not isinstance(mode, SslVerifyCa),
+        "ssl_ca_data": mode.ca_certificate or None,
+    }
+    if mode.client_certificate and mode.client_key:
+        certificate, key = folder / "client.crt", folder / "client.key"
+        certificate.write_text(mode.client_certificate)
+        key.touch(mode=0o600)
+        key.write_text(mode.client_key.get_secret_value())
+        arguments |= {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+        if mode.client_key_password:
+            arguments["ssl_password"] = mode.client_key_password.get_secret_value()
+    return arguments

@@ -1,0 +1,222 @@
+"""The connector: spec, check, write. Only here Airbyte and Redis meet."""
+
+import argparse
+import json
+import logging
+import sys
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+from airbyte_cdk.destinations import Destination
+from airbyte_cdk.models import (
+    AirbyteConnectionStatus,
+    AirbyteMessage,
+    AirbyteMessageSerializer,
+    ConfiguredAirbyteCatalog,
+    ConfiguredAirbyteCatalogSerializer,
+    ConnectorSpecification,
+    ConnectorSpecificationSerializer,
+    Status,
+    Type,
+)
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, get_secrets, update_secrets
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from redis import Redis
+
+from destination_redis.caches import CACHES
+from destination_redis.check import check
+from destination_redis.config import RedisConfig, parse_config, unknown_settings
+from destination_redis.connection import connect
+from destination_redis.errors import config_error, traced
+from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
+from destination_redis.ledger import Claim
+from destination_redis.lines import Stop, read_lines
+from destination_redis.pipeline import Lane
+from destination_redis.placement import SequencePlacement
+from destination_redis.progress import Progress
+from destination_redis.spec import specification
+from destination_redis.streams import Stream, parse_catalog
+from destination_redis.sync import Route, Sync
+from destination_redis.takeover import take_all
+
+logger = logging.getLogger("airbyte")
+
+
+class DestinationRedis(Destination):
+    """Airbyte's destination for Redis."""
+
+    def spec(self, logger: logging.Logger) -> ConnectorSpecification:  # noqa: ARG002 - the CDK's signature
+        """Return the form of the settings."""
+        return ConnectorSpecificationSerializer.load(specification())
+
+    def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
+        """Return whether a sync would work, and in one sentence why not."""
+        try:
+            settings = parse_config(config)
+            with connect(settings) as client:
+                wrong, warnings = check(client, settings.key_prefix)
+        except AirbyteTracedException as error:
+            wrong, warnings = str(error), []
+        except (OSError, ValueError) as error:  # certificates and keys that are none
+            wrong, warnings = f"The connection cannot be set up: {type(error).__name__}.", []
+        if wrong is not None:
+            return AirbyteConnectionStatus(status=Status.FAILED, message=filter_secrets(wrong))
+        for name in unknown_settings(config):
+            logger.warning("The setting %s is unknown and has no effect", name)
+        for warning in warnings:
+            logger.warning(warning)
+        return AirbyteConnectionStatus(status=Status.SUCCEEDED, message=" ".join(warnings) or None)
+
+    def write(
+        self,
+        config: Mapping[str, Any],
+        configured_catalog: ConfiguredAirbyteCatalog,
+        input_messages: Iterable[AirbyteMessage],
+    ) -> Iterable[AirbyteMessage]:
+        """Write messages of the CDK's models and yield the states acknowledged; the command line has a faster way."""
+        catalog = orjson.dumps(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
+        lines = ([orjson.dumps(AirbyteMessageSerializer.dump(message))] for message in input_messages)
+        states: list[bytes] = []
+        with Stop() as stop:
+            self._sync(parse_config(config), parse_catalog(catalog), lines, states.append, stop)
+        yield from (AirbyteMessageSerializer.load(orjson.loads(state)) for state in states)
+
+    def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
+        """Run one command; unlike the CDK's, no wrong setting's value is ever printed."""
+        if parsed_args.command == "spec":
+            yield AirbyteMessage(type=Type.SPEC, spec=self.spec(logger))
+            return
+        config = _read_config(parsed_args.config)
+        update_secrets(
+            [str(secret) for secret in get_secrets(specification()["connectionSpecification"], config) if secret]
+        )
+        if parsed_args.command == "check":
+            status = self.check(logger, config)
+            yield AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
+        else:
+            yield from self._run_write(config, parsed_args.catalog, sys.stdin)
+
+    def _run_write(
+        self,
+        config: Mapping[str, Any],
+        configured_catalog_path: str,
+        input_stream: Any,  # noqa: ANN401
+    ) -> Iterable[AirbyteMessage]:
+        settings = parse_config(config)
+        for name in unknown_settings(config):
+            logger.warning("The setting %s is unknown and has no effect", name)
+        try:
+            catalog = Path(configured_catalog_path).read_bytes()
+        except OSError as error:
+            raise config_error(f"The catalog cannot be read: {error.strerror}", error) from error
+        with Stop() as stop:
+            lines = read_lines(input_stream.fileno(), stop)
+            self._sync(settings, parse_catalog(catalog), lines, _print_line, stop)
+        return iter(())
+
+    def _sync(
+        self,
+        config: RedisConfig,
+        streams: tuple[Stream, ...],
+        lines: Iterable[list[bytes]],
+        acknowledge: Any,  # noqa: ANN401
+        stop: Stop,
+    ) -> None:
+        try:
+            with connect(config) as client:
+                lane = Lane(client, pause=stop.pause)
+                lane.open()
+                try:
+                    routes = _routes(config, streams, lane, client, stop)
+                    with Progress(logger, set(routes.values())) as progress:
+                        Sync(routes, lane, acknowledge, progress, logger).run(lines)
+                finally:
+                    lane.close()
+        except AirbyteTracedException:
+            raise
+        except Exception as error:
+            raise traced(error, "writing") from error
+
+
+def _routes(
+    config: RedisConfig, streams: tuple[Stream, ...], lane: Lane, client: Redis, stop: Stop
+) -> dict[tuple[str | None, str], Route]:
+    """Claim, recover and start every stream; return the routes by each name that messages may use."""
+    token = uuid.uuid4().hex
+    claims = [Claim(lane, stream, keys, token) for stream, keys in _keys(config, streams, lane).items()]
+
+    def resume() -> None:
+        for claim in claims:
+            claim.resume()
+
+    lane.on_reconnect = resume
+    take_all(claims, lane, client, stop.pause, logger)
+    routes: dict[tuple[str | None, str], Route] = {}
+    names = [stream.name for stream in streams]
+    try:
+        for claim in claims:
+            stream = claim.stream
+            placement = SequencePlacement(lane, claim)
+            placement.recover()
+            placement.start()
+            route = Route(stream, claim, placement, CACHES[config.cache_type](stream.sync_id))
+            routes[stream.namespace, stream.name] = route
+            if names.count(stream.name) == 1:
+                routes.setdefault((None, stream.name), route)
+        lane.settle()
+    except Exception:
+        for claim in claims:
+            claim.release(clean=False)
+        raise
+    return routes
+
+
+def _keys(config: RedisConfig, streams: tuple[Stream, ...], lane: Lane) -> dict[Stream, StreamKeys]:
+    keys: dict[Stream, StreamKeys] = {}
+    owners: dict[bytes, Stream] = {}
+    for stream in streams:
+        namespace = stream.namespace
+        if namespace is None:
+            namespace = config.default_namespace
+        if namespace is None:
+            # A stream that already lives under the Java connector's empty namespace stays there.
+            empty = StreamKeys("", stream.name, config.key_prefix)
+            there = any(lane.call("EXISTS", key) for key in (empty.ledger, empty.counter))
+            namespace = "" if there else DEFAULT_NAMESPACE
+        keys[stream] = StreamKeys(namespace, stream.name, config.key_prefix)
+        other = owners.setdefault(keys[stream].counter, stream)
+        if other is not stream:
+            raise config_error(
+                f"The stream {stream} and another of its name come to the same keys "
+                f"({keys[stream].counter.decode()}): change default_namespace or the stream's namespace"
+            )
+    return keys
+
+
+def _read_config(path: str) -> Mapping[str, Any]:
+    try:
+        config = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise config_error(f"The configuration cannot be read: {error.strerror}", error) from error
+    except ValueError as error:
+        place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise config_error(f"The configuration is no valid JSON{place}") from None
+    if not isinstance(config, dict):
+        raise config_error("The configuration is no JSON object")
+    return config
+
+
+def _print_line(line: bytes) -> None:
+    """Put a line out at once, after whatever the logger has printed."""
+    sys.stdout.flush()
+    out = sys.stdout.buffer
+    out.write(line)
+    out.flush()
+
+
+def main() -> None:
+    """Run the command line."""
+    DestinationRedis().run(sys.argv[1:])

@@ -1,0 +1,151 @@
+"""A Redis reply or exception -> AirbyteTracedException with its failure type, in words a user can act on."""
+
+import re
+from enum import Enum
+
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from redis import exceptions as redis_errors
+
+
+class Verdict(Enum):
+    """What a failed command calls for."""
+
+    RETRY = "send it again on this connection"
+    RECONNECT = "connect anew, then send it again"
+    FAIL = "stop: trying again changes nothing"
+
+
+# Replies redis-py gives no class of its own, by their first word.
+_RETRIED_CODES = ("BUSY", "NOREPLICAS", "UNBLOCKED", "MISCONF")
+
+
+class Terminated(Exception):  # noqa: N818 - a signal, not an error
+    """The process was asked to end (SIGTERM or SIGINT)."""
+
+
+def verdict(error: Exception) -> Verdict:
+    """Return what `error` calls for; the most specific class wins."""
+    match error:
+        case redis_errors.AuthenticationError() | redis_errors.AuthorizationError():
+            return Verdict.FAIL
+        case redis_errors.NoPermissionError() | redis_errors.NoScriptError():
+            return Verdict.FAIL
+        case redis_errors.ReadOnlyError() | redis_errors.ConnectionError() | redis_errors.TimeoutError():
+            return Verdict.RECONNECT  # LOADING is a ConnectionError: redis-py closes the connection at once
+        case redis_errors.OutOfMemoryError() | redis_errors.TryAgainError() | redis_errors.ClusterDownError():
+            return Verdict.RETRY
+        case redis_errors.ResponseError() if _code(error) in _RETRIED_CODES or _code(error) == "OOM":
+            return Verdict.RETRY
+        case OSError():
+            return Verdict.RECONNECT
+    return Verdict.FAIL
+
+
+def config_error(message: str, cause: BaseException | None = None) -> AirbyteTracedException:
+    """Return an error the user mends in the configuration, the catalog or the server's."""
+    return _traced(message, FailureType.config_error, cause)
+
+
+def transient_error(message: str, cause: BaseException | None = None) -> AirbyteTracedException:
+    """Return an error that another try may not meet."""
+    return _traced(message, FailureType.transient_error, cause)
+
+
+def system_error(message: str, cause: BaseException | None = None) -> AirbyteTracedException:
+    """Return an error of the input or of the connector itself."""
+    return _traced(message, FailureType.system_error, cause)
+
+
+def traced(error: Exception, doing: str) -> AirbyteTracedException:
+    """Return `error`, met while `doing` something ("writing default:users:1"), as Airbyte reports it."""
+    if isinstance(error, AirbyteTracedException):
+        return error
+    sentence = f"{explain(error)} (while {doing})"
+    if verdict(error) is not Verdict.FAIL:
+        return transient_error(sentence, error)
+    if isinstance(error, redis_errors.RedisError):
+        known = isinstance(error, redis_errors.AuthenticationError | redis_errors.NoPermissionError)
+        known = known or _code(error) in ("WRONGTYPE", "NOPERM") or "DB index" in str(error)
+        return config_error(sentence, error) if known else system_error(sentence, error)
+    return system_error(sentence, error)
+
+
+def explain(error: Exception) -> str:
+    """Return one plain sentence, without a closing period, for what `error` means to the person at the settings."""
+    text = str(error)
+    for found, sentence in _EXPLAINED:
+        if isinstance(error, found):
+            return sentence
+    if isinstance(error, redis_errors.NoPermissionError) or _code(error) == "NOPERM" or "ACL failure" in text:
+        return _permission(text)
+    for mark, sentence in _SAYINGS:
+        if mark in text:
+            return sentence
+    if not isinstance(error, redis_errors.RedisError):
+        return f"The connector failed: {type(error).__name__}: {text}"
+    # An unknown command's reply quotes its arguments, and so data.
+    return f"The server answered: {text.split(', with args beginning', 1)[0]}"
+
+
+def _permission(text: str) -> str:
+    if command := re.search(r"run the '([^']+)' command", text):
+        return f"The user has no permission for the command {command[1].upper().replace('|', ' ')}"
+    if "keys" in text or "key" in text:
+        return "The user has no permission for one of the keys the command names"
+    return f"The user lacks a permission: {text}"
+
+
+def _code(error: Exception) -> str:
+    return getattr(error, "status_code", None) or str(error).split(" ", 1)[0]
+
+
+def _traced(message: str, failure: FailureType, cause: BaseException | None) -> AirbyteTracedException:
+    error = AirbyteTracedException(message=message, internal_message=message, failure_type=failure)
+    error.__cause__ = cause
+    return error
+
+
+_EXPLAINED: tuple[tuple[type[Exception], str], ...] = (
+    (
+        redis_errors.AuthenticationWrongNumberOfArgsError,
+        "The server is too old for user names: leave it empty",
+    ),
+    (redis_errors.BusyLoadingError, "The server is still loading its data into memory"),
+    (redis_errors.ReadOnlyError, "The server is a read-only replica; name the primary instead"),
+    (redis_errors.OutOfMemoryError, "The server is out of memory (maxmemory) and refuses writes"),
+    (redis_errors.MaxConnectionsError, "The server has no free connection (maxclients)"),
+)
+
+_SAYINGS: tuple[tuple[str, str], ...] = (
+    ("WRONGPASS", "The user name or the password is wrong"),
+    ("invalid username-password", "The user name or the password is wrong"),
+    ("invalid password", "The password is wrong"),
+    ("without any password configured", "A password is set here, but the server asks for none"),
+    ("Authentication required", "The server asks for a password"),
+    ("NOAUTH", "The server asks for a password"),
+    ("DB index is out of range", "The database index is out of range on this server"),
+    ("invalid DB index", "The database index is out of range on this server"),
+    ("Name or service not known", "The host was not found"),
+    ("No address associated", "The host was not found"),
+    ("Temporary failure in name resolution", "The host was not found"),
+    ("nodename nor servname", "The host was not found"),
+    ("Connection refused", "The connection was refused: no server listens on that host and port"),
+    ("CERTIFICATE_VERIFY_FAILED", "The server's certificate could not be verified"),
+    ("WRONG_VERSION_NUMBER", "The server does not speak TLS on this port"),
+    ("imeout", "The connection timed out"),
+    ("timed out", "The connection timed out"),
+    ("unreachable", "The host cannot be reached"),
+    ("max number of clients", "The server has no free connection (maxclients)"),
+    ("OOM ", "The server is out of memory (maxmemory) and refuses writes"),
+    ("READONLY", "The server is a read-only replica; name the primary instead"),
+    ("LOADING", "The server is still loading its data into memory"),
+    ("WRONGTYPE", "The key holds another data type than the connector's"),
+    (
+        "Operation against a key holding the wrong kind",
+        "The key holds another data type than the connector's",
+    ),
+    ("Connection closed by server", "The server closed the connection"),
+    ("Connection reset", "The server closed the connection"),
+    ("Broken pipe", "The server closed the connection"),
+)

@@ -1,0 +1,81 @@
+"""Every key name there is.
+
+::
+
+    <namespace>:<stream>:<record>            one record
+    <namespace>:<stream>                     the last committed id, a plain number
+    airbyte:{<namespace>:<stream>}           the stream's ledger, a hash
+    airbyte:tmp:{<the final key>}            a staged record
+
+``key_prefix`` stands in front of each of them, verbatim. In namespaces and stream names ``%``, ``:``, ``{`` and
+``}`` are percent-encoded, and a namespace that is exactly ``airbyte`` is written ``%61irbyte``: a key can be taken
+apart again, two streams never share one, and no name reaches a hash tag or the connector's own keys.
+The tag of a staged key is its whole final key, so both live in one cluster slot.
+"""
+
+from dataclasses import dataclass
+
+DEFAULT_NAMESPACE = "default"
+
+_ESCAPES = str.maketrans({"%": "%25", ":": "%3A", "{": "%7B", "}": "%7D"})
+_GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]^-"})
+
+
+def escape(name: str) -> str:
+    """Return `name` as it stands inside a key."""
+    return name.translate(_ESCAPES)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKeys:
+    """The keys of one stream; `namespace` is the effective one, "" included."""
+
+    namespace: str
+    name: str
+    prefix: str = ""
+
+    @property
+    def _base(self) -> str:
+        namespace = "%61irbyte" if self.namespace == "airbyte" else escape(self.namespace)
+        return f"{self.prefix}{namespace}:{escape(self.name)}"
+
+    @property
+    def counter(self) -> bytes:
+        """The key of the last committed id, where the Java connector kept it too."""
+        return self._base.encode()
+
+    @property
+    def ledger(self) -> bytes:
+        """The key of the stream's ledger, in the counter's cluster slot."""
+        return f"{self.prefix}airbyte:{{{self._base}}}".encode()
+
+    @property
+    def live(self) -> tuple[bytes, bytes]:
+        """What stands before and after the record's part in a live key."""
+        return f"{self._base}:".encode(), b""
+
+    @property
+    def staged(self) -> tuple[bytes, bytes]:
+        """What stands before and after the record's part in a staged key."""
+        return f"{self.prefix}airbyte:tmp:{{{self._base}:".encode(), b"}"
+
+
+def pattern(around: tuple[bytes, bytes]) -> bytes:
+    """Return the SCAN pattern of all keys with these bytes around the record's part, glob characters escaped."""
+    head, tail = (part.decode().translate(_GLOB) for part in around)
+    return f"{head}*{tail}".encode()
+
+
+def record_part(key: bytes, around: tuple[bytes, bytes]) -> bytes | None:
+    """Return the record's part of `key`, or None where `key` is not one part between these bytes."""
+    head, tail = around
+    if len(key) <= len(head) + len(tail) or not (key.startswith(head) and key.endswith(tail)):
+        return None
+    part = key[len(head) : len(key) - len(tail)]
+    return None if any(byte in b":{}" for byte in part) else part
+
+
+def check_key(prefix: str, token: str) -> tuple[bytes, bytes]:
+    """Return the probe key of a check and its staged twin; `token` makes them unique."""
+    key = f"{prefix}airbyte:check:{token}"
+    return key.encode(), f"{prefix}airbyte:tmp:{{{key}}}".encode()

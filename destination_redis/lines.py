@@ -1,0 +1,84 @@
+"""The input: bytes of a file descriptor -> lines, and the wish to stop."""
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Self
+
+from destination_redis.errors import Terminated
+
+#: Bytes read at once: large, so that reading costs little; a pipe is widened to it where the system allows.
+_CHUNK = 256 * 1024
+#: Milliseconds an idle input is waited for before whoever reads may look after other things.
+_IDLE = 1000
+
+
+class Stop:
+    """SIGTERM and SIGINT as a wish that waiting code notices at once; used as a context."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._read, self._write = os.pipe()
+        self._former: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._former[number] = signal.signal(number, self._request)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+        os.close(self._read)
+        os.close(self._write)
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable once the wish is there."""
+        return self._read
+
+    def pause(self, seconds: float) -> None:
+        """Wait; raises Terminated where the wish is there or comes."""
+        if select.select([self._read], [], [], seconds)[0]:
+            raise Terminated
+
+    def _request(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.requested:
+            self.requested = True
+            os.write(self._write, b"!")
+
+
+def read_lines(descriptor: int, stop: Stop) -> Iterator[list[bytes]]:
+    """Yield the complete lines of each chunk, without line ends; an empty list where the input has nothing ready.
+
+    A last line without an end is a line. Raises Terminated as soon as `stop` is requested.
+    """
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _CHUNK)
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    poller.register(stop.fileno(), select.POLLIN)
+    rest: list[bytes] = []  # of a line longer than a chunk, joined once
+    while True:
+        ready = {number for number, _ in poller.poll(0)}
+        while descriptor not in ready and not stop.requested:
+            yield []
+            ready = {number for number, _ in poller.poll(_IDLE)}
+        if stop.requested:
+            raise Terminated
+        chunk = os.read(descriptor, _CHUNK)
+        if not chunk:
+            break
+        lines = chunk.split(b"\n")
+        if len(lines) > 1 and rest:
+            lines[0] = b"".join((*rest, lines[0]))
+            rest.clear()
+        if lines[-1]:
+            rest.append(lines[-1])
+        if len(lines) > 1:
+            yield lines[:-1]
+    if rest:
+        yield [b"".join(rest)]

@@ -1,0 +1,56 @@
+"""The models as Airbyte's form: JSON schema draft-07 by the rules of its connector specification."""
+
+from typing import Any
+
+from destination_redis.config import RedisConfig
+
+DOCUMENTATION_URL = "https://docs.airbyte.com/integrations/destinations/redis"
+SYNC_MODES = ("append", "overwrite")
+GROUPS = [{"id": "connection", "title": "Connection"}, {"id": "records", "title": "Records"}]
+
+
+def specification() -> dict[str, Any]:
+    """Return the connector's specification, as a SPEC message carries it."""
+    schema = RedisConfig.model_json_schema()
+    form = _form(schema, schema.pop("$defs", {}))
+    form |= {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Redis Destination Spec",
+        "additionalProperties": True,
+        "groups": GROUPS,
+    }
+    return {
+        "documentationUrl": DOCUMENTATION_URL,
+        "connectionSpecification": form,
+        "supportsIncremental": True,
+        "supportsNormalization": False,
+        "supportsDBT": False,
+        "supported_destination_sync_modes": list(SYNC_MODES),
+    }
+
+
+def _form(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
+    """Return `node` with references inlined, `X or null` as X, and unions as a form's options."""
+    if isinstance(node, list):
+        return [_form(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: value for key, value in node.items() if not (key == "default" and value is None)}
+    if "$ref" in node:
+        return _form(definitions[node.pop("$ref").rsplit("/", 1)[1]] | node, definitions)
+    if options := [option for option in node.pop("anyOf", []) if option != {"type": "null"}]:
+        node = {**options[0], **node}  # the field's own title and description stand
+        return _form(node, definitions)
+    discriminator = node.pop("discriminator", None)
+    node.pop("additionalProperties", None)
+    node = {key: _form(value, definitions) for key, value in node.items()}
+    if discriminator and "oneOf" in node:
+        node["type"] = "object"
+        node["oneOf"] = [_option(option, discriminator["propertyName"]) for option in node["oneOf"]]
+    return node
+
+
+def _option(option: dict[str, Any], tag: str) -> dict[str, Any]:
+    option["required"] = sorted({*option.get("required", ()), tag})
+    option.pop("description", None)
+    return option

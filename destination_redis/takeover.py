@@ -1,0 +1,97 @@
+"""One writer a stream: claiming ledgers, and taking over from a writer that died."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from redis import Redis
+from redis import exceptions as redis_errors
+
+from destination_redis.errors import transient_error
+from destination_redis.ledger import Claim
+from destination_redis.pipeline import Lane
+
+#: Seconds between two looks at a writer that still seems to be there.
+_LOOK_EVERY = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    token: str
+    connection: str
+    until: int
+    now: int
+
+
+def take_all(
+    claims: Sequence[Claim],
+    lane: Lane,
+    client: Redis,
+    pause: Callable[[float], None],
+    logger: logging.Logger,
+) -> None:
+    """Claim every ledger, from dead writers too; raises a transient error where another sync is alive.
+
+    A writer is dead once its server shows none of its connections, or once its lease ran out without a renewal; its
+    connection is cut before its ledger is taken.
+    """
+    busy = _take(claims, lane, {})
+    told = False
+    seen = dict(busy)
+    while busy:
+        dead: dict[Claim, str] = {}
+        for claim, writer in busy.items():
+            if writer.token == seen[claim].token and writer.until != seen[claim].until:
+                raise transient_error(
+                    f"Another sync is writing the stream {claim.stream}; run this one when it has ended"
+                )
+            if not _shown(client, writer.connection):
+                dead[claim] = writer.token
+            elif writer.now > writer.until:
+                _cut(client, writer.connection, logger)
+                dead[claim] = writer.token
+        if not dead:
+            if not told:
+                logger.info("Waiting for the writer of %s to show whether it is alive", next(iter(busy)).stream)
+                told = True
+            pause(_LOOK_EVERY)
+        busy = _take(list(busy), lane, dead)
+        for claim, writer in busy.items():
+            if claim in dead or writer.token != seen[claim].token:
+                seen[claim] = writer
+
+
+def _take(claims: Sequence[Claim], lane: Lane, dead: dict[Claim, str]) -> dict[Claim, _Writer]:
+    busy: dict[Claim, _Writer] = {}
+
+    def judge(claim: Claim, token: str, connection: str, until: int, now: int) -> None:
+        busy[claim] = _Writer(token, connection, until, now)
+
+    for claim in claims:
+        claim.take(judge, dead.get(claim, ""))
+    lane.settle()
+    return busy
+
+
+def _shown(client: Redis, connection: str) -> bool:
+    """Whether the server still shows the connection, or may: an ACL can hide them."""
+    if not connection:
+        return True
+    number, address = connection.split(" ", 1)
+    try:
+        clients = client.client_list()
+    except redis_errors.ResponseError:
+        return True
+    return any(shown["id"] == number and shown["addr"] == address for shown in clients)
+
+
+def _cut(client: Redis, connection: str, logger: logging.Logger) -> None:
+    if not connection:
+        return
+    number, address = connection.split(" ", 1)
+    try:
+        client.client_kill_filter(_id=number, addr=address)
+    except redis_errors.ResponseError as error:
+        logger.warning("The connection of a writer that seems dead could not be cut: %s", error)
+    time.sleep(0)

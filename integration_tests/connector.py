@@ -1,0 +1,164 @@
+"""The connector as a user runs it: a process with files and pipes."""
+
+import contextlib
+import json
+import subprocess
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from integration_tests.servers import MAIN, PYTHON
+
+Json = dict[str, Any]
+
+
+def stream(name: str = "users", mode: str = "append", **more: Any) -> Json:
+    """Return a configured stream; `namespace` and generations by name."""
+    inner = {"name": name, "json_schema": {}}
+    if "namespace" in more:
+        inner["namespace"] = more.pop("namespace")
+    return {"stream": inner, "sync_mode": "full_refresh", "destination_sync_mode": mode, **more}
+
+
+def generation(number: int, minimum: int, sync_id: int) -> Json:
+    return {"generation_id": number, "minimum_generation_id": minimum, "sync_id": sync_id}
+
+
+def record(number: int, name: str = "users", **more: Any) -> Json:
+    body = {"stream": name, "data": {"id": number}, "emitted_at": 1700000000000 + number, **more}
+    return {"type": "RECORD", "record": body}
+
+
+def state(cursor: int, name: str = "users", **more: Any) -> Json:
+    descriptor = {"name": name}
+    body = {"type": "STREAM", "stream": {"stream_descriptor": descriptor, "stream_state": {"cursor": cursor}}}
+    return {"type": "STATE", "state": {**body, **more}}
+
+
+def status(value: str, name: str = "users") -> Json:
+    described = {"stream_descriptor": {"name": name}, "status": value}
+    return {
+        "type": "TRACE",
+        "trace": {"type": "STREAM_STATUS", "emitted_at": 1.7e12, "stream_status": described},
+    }
+
+
+COMPLETE = status("COMPLETE")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    messages: list[Json]
+    text: str
+
+    @property
+    def states(self) -> list[Json]:
+        return [message["state"] for message in self.messages if message["type"] == "STATE"]
+
+    @property
+    def error(self) -> Json:
+        """The last TRACE ERROR's body."""
+        traces = [message["trace"]["error"] for message in self.messages if message["type"] == "TRACE"]
+        assert traces, self.text
+        error: Json = traces[-1]
+        return error
+
+
+class Running:
+    """A write under way, its input still open."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._lines: list[str] = []
+        self._arrived = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def send(self, *messages: Json) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+        self.process.stdin.flush()
+
+    def wait_for_states(self, count: int, seconds: float = 20) -> list[Json]:
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: len(self.outcome(0).states) >= count, seconds)
+        return self.outcome(0).states
+
+    def finish(self) -> Outcome:
+        assert self.process.stdin
+        self.process.stdin.close()
+        return self.ended()
+
+    def ended(self) -> Outcome:
+        code = self.process.wait(60)
+        self._reader.join(10)
+        if self.process.stdin and not self.process.stdin.closed:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+        return self.outcome(code)
+
+    def kill(self) -> Outcome:
+        self.process.kill()
+        return self.ended()
+
+    def outcome(self, code: int) -> Outcome:
+        lines = list(self._lines)
+        return Outcome(code, [json.loads(line) for line in lines if line.startswith("{")], "".join(lines))
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            with self._arrived:
+                self._lines.append(line.decode())
+                self._arrived.notify_all()
+
+
+class Connector:
+    def __init__(self, config: Json, folder: Path) -> None:
+        self.config = config
+        self._folder = folder
+
+    def start(self, streams: Iterable[Json]) -> Running:
+        return Running(self._command(streams))
+
+    def write(self, streams: Iterable[Json], messages: Iterable[Json | str]) -> Outcome:
+        lines = [line if isinstance(line, str) else json.dumps(line) for line in messages]
+        return self.write_bytes(streams, "".join(line + "\n" for line in lines).encode())
+
+    def write_bytes(self, streams: Iterable[Json], content: bytes) -> Outcome:
+        done = subprocess.run(self._command(streams), input=content, capture_output=True, timeout=120, check=False)
+        text = done.stdout.decode()
+        messages = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        return Outcome(done.returncode, messages, text + done.stderr.decode())
+
+    def _command(self, streams: Iterable[Json]) -> list[str]:
+        config, catalog = self._folder / "config.json", self._folder / "catalog.json"
+        config.write_text(json.dumps(self.config))
+        catalog.write_text(json.dumps({"streams": list(streams)}))
+        return [PYTHON, MAIN, "write", "--config", str(config), "--catalog", str(catalog)]
+
+
+def stored(client: Redis, prefix: str = "default:users:") -> dict[int, int]:
+    """Return record id -> the "id" in its data, for every key under `prefix`."""
+    records: dict[int, int] = {}
+    for key in client.scan_iter(match=prefix.replace("[", r"\[") + "*", count=1000):
+        fields: dict[bytes, bytes] = client.hgetall(key)  # type: ignore[assignment]
+        number = int(key.decode().removeprefix(prefix))
+        assert int(fields[b"_airbyte_ab_id"]) == number
+        records[number] = json.loads(fields[b"_airbyte_data"])["id"]
+    return records
+
+
+def values(client: Redis, prefix: str = "default:users:") -> list[int]:
+    """Return the "id" of every record in the order of arrival."""
+    return [value for _, value in sorted(stored(client, prefix).items())]
+
+
+def ledger(client: Redis, name: str = "default:users") -> dict[str, str]:
+    fields: dict[bytes, bytes] = client.hgetall(f"airbyte:{{{name}}}")  # type: ignore[assignment]
+    return {name.decode(): value.decode() for name, value in fields.items()}

