@@ -16,6 +16,8 @@ from destination_redis.errors import Verdict, explain, traced, transient_error, 
 
 #: Bytes sent but not answered; enough to keep a server busy, little enough for a small container.
 WINDOW = 2 * 1024 * 1024
+#: Batches left on their way while replies are read, so that the server never waits for us.
+KEPT_BUSY = 2
 #: Seconds without any progress after which a sync gives up.
 PATIENCE = 180.0
 #: Seconds; pauses double from the first to the last.
@@ -81,7 +83,8 @@ class Lane:
             self._transmit(batch)
         except _LOST as error:
             self._recover(error)
-        while self._in_flight > WINDOW and len(self._flying) > 1:
+        # What is answered is read soon, so that a commit's states are out before a death can come between them.
+        while len(self._flying) > KEPT_BUSY and (self._in_flight > WINDOW or self._answered()):
             self._settle_oldest()
         return batch.number
 
@@ -123,6 +126,13 @@ class Lane:
         if self._connection is None or not self._connection.is_connected:
             raise redis_errors.ConnectionError("Connection closed by server")
         return self._connection
+
+    def _answered(self) -> bool:
+        """Whether any reply has arrived; a lost connection counts, for reading finds it."""
+        try:
+            return self._live().can_read(0)
+        except _LOST:
+            return True
 
     def _transmit(self, batch: _Batch) -> None:
         rest = batch.commands[batch.answered :] if batch.answered else batch.commands

@@ -1,0 +1,262 @@
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from hypothesis import given
+from hypothesis import strategies as st
+
+from destination_redis.config import (
+    NoTunnel,
+    SshKeyTunnel,
+    SshPasswordTunnel,
+    SslDisable,
+    SslVerifyFull,
+    parse_config,
+    unknown_settings,
+)
+from destination_redis.spec import specification
+
+Json = dict[str, Any]
+
+JAVA: Json = {
+    "host": "redis.example.com",
+    "port": 6380,
+    "username": "loader",
+    "password": "S3cret",
+    "ssl": True,
+    "ssl_mode": {"mode": "disable"},
+    "cache_type": "hash",
+    "tunnel_method": {"tunnel_method": "NO_TUNNEL"},
+}
+JUMP = {"tunnel_host": "jump.example.com", "tunnel_port": 2222, "tunnel_user": "me"}
+FORM: Json = specification()["connectionSpecification"]
+
+
+def walk(node: Any) -> Iterator[Json]:
+    """Yield every JSON object of the specification."""
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from walk(value)
+    if isinstance(node, list):
+        for item in node:
+            yield from walk(item)
+
+
+def forms() -> list[dict[str, Json]]:
+    """Return the properties of every object a user fills in."""
+    return [node["properties"] for node in walk(FORM) if isinstance(node.get("properties"), dict)]
+
+
+def options() -> list[Json]:
+    return [option for node in walk(FORM) for option in node.get("oneOf", [])]
+
+
+def complaint(config: Json) -> AirbyteTracedException:
+    with pytest.raises(AirbyteTracedException) as caught:
+        parse_config(config)
+    return caught.value
+
+
+def everything_said(error: AirbyteTracedException) -> str:
+    chain = [error.__cause__, error.__context__ if not error.__suppress_context__ else None]
+    return f"{error} {error!r} {error.internal_message} {error.as_airbyte_message()} {chain}"
+
+
+def test_a_saved_config_of_the_java_connector_keeps_its_meaning() -> None:
+    config = parse_config(JAVA)
+    assert (config.host, config.port, config.username) == ("redis.example.com", 6380, "loader")
+    assert config.password is not None
+    assert config.password.get_secret_value() == "S3cret"
+    assert config.ssl
+    assert isinstance(config.ssl_mode, SslDisable)
+    assert config.cache_type == "hash"
+    assert isinstance(config.tunnel_method, NoTunnel)
+    assert unknown_settings(JAVA) == []
+
+
+def test_the_java_connectors_verify_full_keeps_its_certificates() -> None:
+    certificates = {"ca_certificate": "CA", "client_certificate": "CERT", "client_key": "KEY"}
+    mode = parse_config({**JAVA, "ssl_mode": {"mode": "verify-full", **certificates}}).ssl_mode
+    assert isinstance(mode, SslVerifyFull)
+    assert (mode.ca_certificate, mode.client_certificate) == ("CA", "CERT")
+    assert mode.client_key is not None
+    assert mode.client_key.get_secret_value() == "KEY"
+
+
+def test_the_java_connectors_ssh_key_tunnel_is_understood() -> None:
+    tunnel = parse_config({**JAVA, "tunnel_method": {"tunnel_method": "SSH_KEY_AUTH", **JUMP, "ssh_key": "K"}})
+    method = tunnel.tunnel_method
+    assert isinstance(method, SshKeyTunnel)
+    assert (method.tunnel_host, method.tunnel_port, method.tunnel_user) == ("jump.example.com", 2222, "me")
+    assert method.ssh_key.get_secret_value() == "K"
+
+
+def test_the_java_connectors_ssh_password_tunnel_is_understood() -> None:
+    saved = {"tunnel_method": "SSH_PASSWORD_AUTH", **JUMP, "tunnel_user_password": "P"}
+    method = parse_config({**JAVA, "tunnel_method": saved}).tunnel_method
+    assert isinstance(method, SshPasswordTunnel)
+    assert (method.tunnel_host, method.tunnel_port, method.tunnel_user) == ("jump.example.com", 2222, "me")
+    assert method.tunnel_user_password.get_secret_value() == "P"
+
+
+def test_only_the_host_has_to_be_given() -> None:
+    config = parse_config({"host": "h"})
+    assert (config.port, config.database, config.ssl, config.cache_type) == (6379, 0, False, "hash")
+    assert (config.password, config.default_namespace, config.key_prefix) == (None, None, "")
+
+
+def test_certificates_of_verify_full_are_optional() -> None:
+    assert isinstance(parse_config({"host": "h", "ssl_mode": {"mode": "verify-full"}}).ssl_mode, SslVerifyFull)
+
+
+def test_a_database_is_chosen_in_the_deployment() -> None:
+    assert parse_config({"host": "h", "deployment": {"deployment": "standalone", "database": 3}}).database == 3
+
+
+def test_an_empty_default_namespace_is_not_the_same_as_none() -> None:
+    assert parse_config({"host": "h", "default_namespace": ""}).default_namespace == ""
+
+
+def test_a_setting_nobody_knows_is_named_and_does_no_harm() -> None:
+    config = {"host": "h", "hots": "x", "a_new_one": None}
+    assert parse_config(config).host == "h"
+    assert unknown_settings(config) == ["a_new_one", "hots"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "setting"),
+    [
+        ({"host": None}, "host"),
+        ({"host": ""}, "host"),
+        ({"port": 0}, "port"),
+        ({"port": 65536}, "port"),
+        ({"ssl": "perhaps"}, "ssl"),
+        ({"cache_type": "bag"}, "cache_type"),
+        ({"ssl_mode": {"mode": "verify-some"}}, "ssl_mode"),
+        ({"ssl_mode": {}}, "ssl_mode"),
+        ({"deployment": {"deployment": "standalone", "database": -1}}, "deployment.standalone.database"),
+        ({"key_prefix": "a{b"}, "key_prefix"),
+        ({"key_prefix": "a}b"}, "key_prefix"),
+        ({"tunnel_method": {"tunnel_method": "SSH_KEY_AUTH", **JUMP}}, "tunnel_method.SSH_KEY_AUTH.ssh_key"),
+    ],
+)
+def test_a_wrong_setting_is_a_config_error_that_names_it(wrong: Json, setting: str) -> None:
+    error = complaint({"host": "h", **wrong})
+    assert error.failure_type is FailureType.config_error
+    assert f"{setting}: " in str(error.message)
+
+
+def test_every_wrong_setting_is_named_at_once() -> None:
+    message = str(complaint({"port": 0, "ssl": "perhaps"}).message)
+    assert all(f"{setting}: " in message for setting in ("host", "port", "ssl"))
+
+
+SECRETS: list[tuple[str, Json, str]] = [
+    ("", {}, "password"),
+    *[
+        ("ssl_mode", {"mode": "verify-full"}, name)
+        for name in ("ca_certificate", "client_certificate", "client_key", "client_key_password")
+    ],
+    ("tunnel_method", {"tunnel_method": "SSH_KEY_AUTH", **JUMP}, "ssh_key"),
+    ("tunnel_method", {"tunnel_method": "SSH_PASSWORD_AUTH", **JUMP}, "tunnel_user_password"),
+]
+
+
+@given(
+    st.sampled_from(SECRETS),
+    st.text(alphabet="abcdefXYZ0189!{}", min_size=1, max_size=20).map("S3cret".__add__),
+    st.sampled_from([lambda secret: secret, lambda secret: [secret], lambda secret: {secret: secret}]),
+)
+def test_no_secret_value_ever_appears_in_an_error(place: tuple[str, Json, str], secret: str, shape: Any) -> None:
+    group, others, name = place
+    filled = {**others, name: shape(secret)}
+    config = {"host": "h", "port": "none", **({group: filled} if group else filled)}
+    assert "S3cret" not in everything_said(complaint(config))
+
+
+def test_no_secret_shows_when_the_settings_are_printed() -> None:
+    tunnel = {"tunnel_method": "SSH_PASSWORD_AUTH", **JUMP, "tunnel_user_password": "S3cret"}
+    ssl = {"mode": "verify-full", "client_key": "S3cret", "client_key_password": "S3cret"}
+    config = parse_config({**JAVA, "tunnel_method": tunnel, "ssl_mode": ssl})
+    assert "S3cret" not in f"{config} {config!r}"
+
+
+@pytest.mark.parametrize("word", ["anyOf", "allOf", "$ref", "$defs", "discriminator"])
+def test_the_spec_has_no_word_airbytes_form_does_not_know(word: str) -> None:
+    assert f'"{word}"' not in json.dumps(specification())
+
+
+def test_every_property_has_a_title_and_a_description() -> None:
+    for properties in forms():
+        for name, field in properties.items():
+            assert field.get("title"), name
+            assert field.get("description"), name
+
+
+def test_the_order_of_properties_is_unique_within_their_object_and_group() -> None:
+    for properties in forms():
+        places = [(field.get("group"), field["order"]) for field in properties.values()]
+        assert len(set(places)) == len(places)
+
+
+def test_every_top_level_property_is_in_a_group_the_form_shows() -> None:
+    groups = {group["id"] for group in FORM["groups"]}
+    assert {field["group"] for field in FORM["properties"].values()} == groups
+
+
+def test_every_secret_is_marked_as_one() -> None:
+    secrets = {name for _, _, name in SECRETS}
+    found = [(name, field) for properties in forms() for name, field in properties.items() if name in secrets]
+    assert {name for name, _ in found} == secrets
+    assert all(field["airbyte_secret"] is True for _, field in found)
+
+
+def test_only_secrets_are_marked_as_such() -> None:
+    secrets = {name for _, _, name in SECRETS}
+    marked = {name for properties in forms() for name, field in properties.items() if field.get("airbyte_secret")}
+    assert marked == secrets
+
+
+def test_the_spec_requires_the_host_alone() -> None:
+    assert FORM["required"] == ["host"]
+
+
+def test_every_option_has_a_title_and_a_required_tag_of_one_value() -> None:
+    assert options()
+    for option in options():
+        tags = [name for name, field in option["properties"].items() if "const" in field]
+        assert option["title"]
+        assert len(tags) == 1
+        assert tags[0] in option["required"]
+
+
+def test_a_choice_is_an_object_whose_options_differ_in_one_tag() -> None:
+    for node in walk(FORM):
+        if "oneOf" in node:
+            assert node["type"] == "object"
+            tags = [
+                (name, field["const"])
+                for option in node["oneOf"]
+                for name, field in option["properties"].items()
+                if "const" in field
+            ]
+            assert len({name for name, _ in tags}) == 1
+            assert len({value for _, value in tags}) == len(node["oneOf"])
+
+
+def test_every_pattern_is_described() -> None:
+    assert all("pattern_descriptor" in node for node in walk(FORM) if isinstance(node.get("pattern"), str))
+
+
+def test_a_default_is_never_null() -> None:
+    assert all(node["default"] is not None for node in walk(FORM) if "default" in node)
+
+
+def test_the_form_is_json_schema_draft_7_that_allows_unknown_settings() -> None:
+    assert FORM["$schema"] == "http://json-schema.org/draft-07/schema#"
+    assert FORM["type"] == "object"
+    assert FORM["additionalProperties"] is True

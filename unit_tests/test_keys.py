@@ -1,0 +1,151 @@
+import re
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from destination_redis.keys import StreamKeys, check_key, escape, pattern, record_part
+
+# Short names of the characters that matter meet each other far more often than random text does.
+NAMES = st.one_of(
+    st.text(alphabet=":{}%ab25", max_size=4),
+    st.sampled_from(["", "airbyte", "%61irbyte", "tmp", "airbyte:tmp", "check"]),
+    st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=12),
+)
+RECORDS = st.sampled_from([b"1", b"2", b"12"])
+
+
+def every_key(keys: StreamKeys, record: bytes) -> set[bytes]:
+    return {keys.counter, keys.ledger, record.join(keys.live), record.join(keys.staged)}
+
+
+def hash_tag(key: bytes) -> bytes:
+    """Return what a cluster takes the slot from."""
+    found = re.search(rb"\{([^}]+)\}", key)
+    return found[1] if found else key
+
+
+def test_a_record_lives_under_namespace_stream_and_id() -> None:
+    assert b"7".join(StreamKeys("public", "users").live) == b"public:users:7"
+
+
+def test_the_counter_is_namespace_and_stream() -> None:
+    assert StreamKeys("public", "users").counter == b"public:users"
+
+
+def test_the_ledger_is_the_connectors_own_and_tagged_with_the_counter() -> None:
+    assert StreamKeys("public", "users").ledger == b"airbyte:{public:users}"
+
+
+def test_a_staged_record_is_tagged_with_its_whole_final_key() -> None:
+    assert b"7".join(StreamKeys("public", "users").staged) == b"airbyte:tmp:{public:users:7}"
+
+
+def test_the_empty_namespace_gives_the_java_connectors_key() -> None:
+    assert b"1".join(StreamKeys("", "stream").live) == b":stream:1"
+
+
+def test_a_prefix_stands_in_front_of_every_key_and_inside_every_tag() -> None:
+    keys = StreamKeys("ns", "stream", "p:")
+    assert b"1".join(keys.live) == b"p:ns:stream:1"
+    assert keys.counter == b"p:ns:stream"
+    assert keys.ledger == b"p:airbyte:{p:ns:stream}"
+    assert b"1".join(keys.staged) == b"p:airbyte:tmp:{p:ns:stream:1}"
+
+
+def test_a_colon_in_a_name_is_escaped() -> None:
+    assert StreamKeys("a:b", "c:d").counter == b"a%3Ab:c%3Ad"
+
+
+def test_braces_in_a_name_are_escaped() -> None:
+    assert StreamKeys("{a}", "b{").counter == b"%7Ba%7D:b%7B"
+
+
+def test_a_percent_sign_in_a_name_is_escaped_once() -> None:
+    assert StreamKeys("50%", "%3A").counter == b"50%25:%253A"
+
+
+def test_every_other_character_of_a_name_stays_as_it_is() -> None:
+    assert StreamKeys("Grüße *?[x]", "a b/c-é").counter == "Grüße *?[x]:a b/c-é".encode()
+
+
+def test_a_namespace_that_is_exactly_airbyte_cannot_reach_the_connectors_own_keys() -> None:
+    assert StreamKeys("airbyte", "users").counter == b"%61irbyte:users"
+
+
+@pytest.mark.parametrize("namespace", ["airbyte2", "Airbyte", "my-airbyte"])
+def test_a_namespace_that_only_resembles_airbyte_stays(namespace: str) -> None:
+    assert StreamKeys(namespace, "users").counter == f"{namespace}:users".encode()
+
+
+def test_a_stream_named_airbyte_stays() -> None:
+    assert StreamKeys("public", "airbyte").counter == b"public:airbyte"
+
+
+@given(NAMES)
+def test_an_escaped_name_can_be_read_back(name: str) -> None:
+    assert unquote(escape(name)) == name
+
+
+@given(st.tuples(NAMES, NAMES), st.tuples(NAMES, NAMES), RECORDS, RECORDS, st.sampled_from(["", "p:", "airbyte:"]))
+def test_two_streams_never_share_a_key(
+    one: tuple[str, str], other: tuple[str, str], record: bytes, other_record: bytes, prefix: str
+) -> None:
+    assume(one != other)
+    mine, theirs = StreamKeys(*one, prefix), StreamKeys(*other, prefix)
+    assert not every_key(mine, record) & every_key(theirs, other_record)
+
+
+@given(NAMES, NAMES, RECORDS)
+def test_the_four_kinds_of_key_of_a_stream_differ(namespace: str, name: str, record: bytes) -> None:
+    assert len(every_key(StreamKeys(namespace, name), record)) == 4
+
+
+@given(NAMES, NAMES, RECORDS)
+def test_a_key_and_its_companion_share_a_cluster_slot(namespace: str, name: str, record: bytes) -> None:
+    keys = StreamKeys(namespace, name)
+    assert hash_tag(record.join(keys.staged)) == record.join(keys.live)
+    assert hash_tag(keys.ledger) == keys.counter
+
+
+@given(NAMES, NAMES)
+def test_no_name_makes_a_hash_tag_in_a_live_key(namespace: str, name: str) -> None:
+    assert not {b"{"[0], b"}"[0]} & set(b"1".join(StreamKeys(namespace, name).live))
+
+
+@given(NAMES, NAMES, RECORDS)
+def test_the_record_can_be_taken_out_of_its_key_again(namespace: str, name: str, record: bytes) -> None:
+    keys = StreamKeys(namespace, name)
+    assert record_part(record.join(keys.live), keys.live) == record
+    assert record_part(record.join(keys.staged), keys.staged) == record
+
+
+@pytest.mark.parametrize(
+    "key", [b"public:users:42:cart", b"public:users:", b"public:users", b"public:orders:42", b"public:users:{42}"]
+)
+def test_a_key_of_an_application_is_not_taken_for_a_record(key: bytes) -> None:
+    assert record_part(key, StreamKeys("public", "users").live) is None
+
+
+def test_a_live_key_is_not_taken_for_a_staged_one() -> None:
+    keys = StreamKeys("public", "users")
+    assert record_part(b"public:users:1", keys.staged) is None
+    assert record_part(b"airbyte:tmp:{public:users:1}", keys.live) is None
+
+
+def test_a_pattern_finds_all_records_of_a_stream() -> None:
+    assert pattern(StreamKeys("public", "users").live) == b"public:users:*"
+    assert pattern(StreamKeys("public", "users").staged) == b"airbyte:tmp:{public:users:*}"
+
+
+@pytest.mark.parametrize("glob", ["*", "?", "[", "]", "\\", "^"])
+def test_a_glob_character_in_a_name_is_escaped_in_a_pattern(glob: str) -> None:
+    assert pattern(StreamKeys("a", f"x{glob}y").live) == f"a:x\\{glob}y:*".encode()
+
+
+def test_the_probe_of_a_check_is_one_of_the_connectors_own_keys_and_renames_within_a_slot() -> None:
+    key, staged = check_key("p:", "token")
+    assert key == b"p:airbyte:check:token"
+    assert staged == b"p:airbyte:tmp:{p:airbyte:check:token}"
+    assert hash_tag(staged) == key

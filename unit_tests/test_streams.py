@@ -1,0 +1,125 @@
+import json
+from typing import Any
+
+import pytest
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from destination_redis.streams import Mode, Stream, parse_catalog
+
+
+def configured(name: str = "users", namespace: str | None = None, **more: Any) -> dict[str, Any]:
+    stream: dict[str, Any] = {"name": name, "namespace": namespace, "json_schema": {}}
+    return {"stream": stream, "sync_mode": "full_refresh", "destination_sync_mode": "append", **more}
+
+
+def parse(*streams: dict[str, Any]) -> tuple[Stream, ...]:
+    return parse_catalog(json.dumps({"streams": streams}).encode())
+
+
+def stream(mode: Mode, generation: int | None, minimum: int | None, sync_id: int | None = 7) -> Stream:
+    return Stream("users", None, mode, generation, minimum, sync_id)
+
+
+def complaint(content: bytes) -> str:
+    with pytest.raises(AirbyteTracedException) as caught:
+        parse_catalog(content)
+    assert caught.value.failure_type is FailureType.config_error
+    return str(caught.value.message)
+
+
+def test_a_configured_stream_keeps_its_names_mode_and_generations() -> None:
+    numbers = {"generation_id": 3, "minimum_generation_id": 2, "sync_id": 9}
+    (found,) = parse(configured("users", "public", **numbers))
+    assert found == Stream("users", "public", "append", 3, 2, 9)
+    assert found.pair == (3, 9)
+
+
+def test_an_empty_namespace_is_none() -> None:
+    assert parse(configured(namespace=""))[0].namespace is None
+
+
+def test_a_catalog_without_generations_is_fine() -> None:
+    assert parse(configured())[0] == Stream("users", None, "append")
+
+
+def test_unknown_fields_and_nulls_of_a_catalog_are_passed_over() -> None:
+    nulls: dict[str, Any] = {"generation_id": None, "minimum_generation_id": None, "sync_id": None, "primary_key": None}
+    assert parse(configured(**nulls, something_new={"a": 1})) == parse(configured())
+
+
+def test_a_stream_named_twice_is_a_config_error_that_names_it() -> None:
+    content = json.dumps({"streams": [configured("a", "n"), configured("a", "n")]}).encode()
+    assert "n.a" in complaint(content)
+
+
+def test_a_null_and_an_empty_namespace_are_one() -> None:
+    content = json.dumps({"streams": [configured("a", ""), configured("a", None)]}).encode()
+    assert "twice" in complaint(content)
+
+
+def test_one_name_in_two_namespaces_is_two_streams() -> None:
+    assert len(parse(configured("a", "m"), configured("a", "n"), configured("a"))) == 3
+
+
+def test_a_mode_the_connector_lacks_is_a_config_error_that_names_stream_and_mode() -> None:
+    message = complaint(json.dumps({"streams": [configured(destination_sync_mode="update")]}).encode())
+    assert "users" in message
+    assert "update" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"streams":[{}]}', b"\xff"])
+def test_what_is_no_catalog_is_a_config_error(content: bytes) -> None:
+    assert "catalog" in complaint(content)
+
+
+@pytest.mark.parametrize("mode", ["append", "overwrite"])
+def test_a_sync_whose_minimum_is_its_generation_truncates(mode: Mode) -> None:
+    assert stream(mode, 4, 4).truncates
+
+
+@pytest.mark.parametrize(("generation", "minimum"), [(0, 0), (4, 0), (4, 3), (None, None), (4, None), (None, 4)])
+def test_other_generations_do_not_truncate(generation: int | None, minimum: int | None) -> None:
+    assert not stream("append", generation, minimum).truncates
+
+
+def test_a_first_refresh_truncates_whatever_its_sync_id() -> None:
+    assert stream("append", 1, 1, 2).truncates
+    assert stream("append", 1, 1, None).truncates
+
+
+def test_pyairbytes_constants_replace_nothing_in_append() -> None:
+    found = stream("append", 1, 1, 1)
+    assert not found.truncates
+    assert not found.starts_anew
+    assert not found.needs_complete
+
+
+@pytest.mark.parametrize(
+    ("generation", "minimum", "sync_id"),
+    [(None, None, None), (0, 0, 7), (4, 3, 7), (4, 0, 7), (4, None, 7), (1, 1, 1)],
+)
+def test_an_overwrite_without_a_usable_generation_starts_anew(
+    generation: int | None, minimum: int | None, sync_id: int | None
+) -> None:
+    assert stream("overwrite", generation, minimum, sync_id).starts_anew
+
+
+def test_an_overwrite_with_a_usable_generation_can_be_continued() -> None:
+    assert not stream("overwrite", 4, 4).starts_anew
+
+
+def test_an_append_never_starts_anew() -> None:
+    assert not stream("append", 4, 4).starts_anew
+    assert not stream("append", None, None, None).starts_anew
+
+
+def test_only_a_refresh_by_generation_needs_complete() -> None:
+    assert stream("append", 4, 4).needs_complete
+    assert not stream("overwrite", 4, 4).needs_complete
+    assert not stream("append", 4, 0).needs_complete
+
+
+def test_a_stream_is_printed_with_its_namespace_if_it_has_one() -> None:
+    assert str(Stream("users", "public", "append")) == "public.users"
+    assert str(Stream("users", None, "append")) == "users"
