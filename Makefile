@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: .venv demo test check lint-fix bench
+.PHONY: .venv demo test test-all check lint-fix bench
 
 .venv: $(STAMP)
 
@@ -16,6 +16,10 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# The same on all four servers: Redis 6.2, 7.0, 8.2 and Valkey 9.1.
+test-all: $(STAMP)
+	TEST_SERVERS=all $(BIN)/python -m pytest
 
 check: $(STAMP)
 	$(BIN)/ruff check .

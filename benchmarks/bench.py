@@ -61,12 +61,12 @@ def prepare(folder: Path, records: int) -> None:
     with gzip.open(ROOT / "examples" / "faker.jsonl.gz") as faker:
         users = [line for line in faker if line.startswith(b'{"type":"RECORD","record":{"stream":"users"')]
     bodies = [record for line in users if (record := decode(line).record)]
-    cache = HashCache(None)
+    command_of = HashCache(None).writer((b"default:users:", b""))
     descriptor = {"stream_descriptor": {"name": "users"}}
     with (folder / MESSAGES).open("wb") as messages, (folder / COMMANDS).open("wb") as commands:
         for number, (line, body) in enumerate(islice(cycle(zip(users, bodies, strict=True)), records), 1):
             messages.write(line)
-            commands.write(cache.write(b"default:users:%d" % number, b"%d" % number, body))
+            commands.write(command_of(number, body))
             if number % STATE_EVERY == 0:
                 stream = {**descriptor, "stream_state": {"id": number}}
                 messages.write(_line({"type": "STATE", "state": {"type": "STREAM", "stream": stream}}))

@@ -9,26 +9,28 @@ from destination_redis.streams import Stream
 
 @dataclass(slots=True)
 class Seen:
-    """What the input held for one stream so far."""
+    """What the input held for one stream so far; `records` is set before it matters, not with every record."""
 
     status: Status | None = None
     records: int = 0
-    state_last: bool = False
     any_state: bool = False
+    #: Records before the last state that covers the stream; None where none does.
+    covered: int | None = None
 
-    def record(self) -> None:
-        """Take note that a state does not cover everything any more; counting is the caller's."""
-        self.state_last = False
+    @property
+    def ended(self) -> bool:
+        """Whether a terminal status came."""
+        return self.status is not None and self.status.terminal
 
     def state(self, own: bool) -> None:
         """Take note of a state of its own, or of one for every stream."""
         self.any_state = True
         if own or self.records:
-            self.state_last = True
+            self.covered = self.records
 
     def change(self, status: Status, stream: Stream) -> None:
         """Take note of a status; raises where two terminal ones contradict each other."""
-        if self.status is not None and self.status.terminal:
+        if self.ended and self.status is not None:
             if status.terminal and status is not self.status:
                 raise system_error(f"The stream {stream} was reported {self.status} and then {status}")
             return
@@ -57,6 +59,6 @@ def why_incomplete(
     nothing_at_stake = not seen.records and not (replaces and has_live)
     global_state_alone = seen.any_state and not input_had_records
     no_platform = not seen.any_state and stream.sync_id is None
-    if seen.state_last or global_state_alone or nothing_at_stake or no_platform:
+    if seen.covered == seen.records or global_state_alone or nothing_at_stake or no_platform:
         return None
     return "its last records were followed by no state, so the source may have failed"

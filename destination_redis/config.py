@@ -253,7 +253,9 @@ def parse_config(config: Mapping[str, Any]) -> RedisConfig:
         return RedisConfig.model_validate(config)
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'config'}: {problem['msg']}"
+            f"{'.'.join(str(part) for part in problem['loc']) or 'config'}: "
+            # A wrong choice's own message quotes what was given.
+            f"{'unknown choice' if problem['type'].startswith('union_tag') else problem['msg']}"
             for problem in error.errors(include_input=False, include_url=False, include_context=False)
         )
         raise config_error(f"The configuration is not valid: {wrong}") from None

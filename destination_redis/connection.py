@@ -12,7 +12,7 @@ from typing import Any
 
 from redis import Redis, SSLConnection
 from redis.backoff import NoBackoff
-from redis.connection import Connection, ConnectionPool
+from redis.connection import Connection, ConnectionPool, DefaultParser
 from redis.retry import Retry
 
 from destination_redis.config import (
@@ -27,6 +27,19 @@ from destination_redis.errors import config_error
 #: Seconds to connect; seconds a server may be silent while it owes an answer.
 CONNECT_TIMEOUT = 10.0
 ANSWER_TIMEOUT = 60.0
+
+
+class Replies(DefaultParser):  # type: ignore[misc, valid-type] # redis-py chooses it at run time
+    """redis-py's parser, at hand as `connection.replies`.
+
+    `read_response` of the connection itself spends more on each reply than all else that a record costs; the parser's
+    gives an error reply as a value, and raises where the connection is lost.
+    """
+
+    def on_connect(self, connection: Connection, **kwargs: Any) -> None:  # noqa: ANN401 - redis-py's signature
+        """Take the connection's socket, and give the connection this parser."""
+        super().on_connect(connection, **kwargs)
+        connection.replies = self  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -50,6 +63,7 @@ def connect(config: RedisConfig) -> Iterator[Redis]:
             socket_keepalive=True,
             socket_read_size=65536,
             protocol=2,
+            parser_class=Replies,
             retry=Retry(NoBackoff(), 0),
             **(_tls(config, Path(folder)) if config.ssl else {}),
         )
@@ -73,6 +87,8 @@ def _tls(config: RedisConfig, folder: Path) -> dict[str, Any]:
         "ssl_check_hostname": not isinstance(mode, SslVerifyCa),
         "ssl_ca_data": mode.ca_certificate or None,
     }
+    if bool(mode.client_certificate) != bool(mode.client_key):
+        raise config_error("client_certificate and client_key belong together: set both or neither")
     if mode.client_certificate and mode.client_key:
         certificate, key = folder / "client.crt", folder / "client.key"
         certificate.write_text(mode.client_certificate)

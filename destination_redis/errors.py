@@ -82,7 +82,7 @@ def explain(error: Exception) -> str:
     for mark, sentence in _SAYINGS:
         if mark in text:
             return sentence
-    if not isinstance(error, redis_errors.RedisError):
+    if not isinstance(error, redis_errors.RedisError | OSError):
         return f"The connector failed: {type(error).__name__}: {text}"
     # An unknown command's reply quotes its arguments, and so data.
     return f"The server answered: {text.split(', with args beginning', 1)[0]}"
@@ -132,6 +132,8 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("nodename nor servname", "The host was not found"),
     ("Connection refused", "The connection was refused: no server listens on that host and port"),
     ("CERTIFICATE_VERIFY_FAILED", "The server's certificate could not be verified"),
+    ("PEM", "A certificate or key in the settings is not valid PEM"),
+    ("KEY_VALUES_MISMATCH", "The client key does not belong to the client certificate"),
     ("WRONG_VERSION_NUMBER", "The server does not speak TLS on this port"),
     ("imeout", "The connection timed out"),
     ("timed out", "The connection timed out"),

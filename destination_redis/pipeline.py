@@ -17,7 +17,7 @@ from destination_redis.errors import Verdict, explain, traced, transient_error, 
 #: Bytes sent but not answered; enough to keep a server busy, little enough for a small container.
 WINDOW = 2 * 1024 * 1024
 #: Batches left on their way while replies are read, so that the server never waits for us.
-KEPT_BUSY = 2
+KEPT_BUSY = 4
 #: Seconds without any progress after which a sync gives up.
 PATIENCE = 180.0
 #: Seconds; pauses double from the first to the last.
@@ -164,22 +164,27 @@ class Lane:
         return batch
 
     def _read(self, batch: _Batch) -> None:
-        read, judge = self._live().read_response, batch.judge
+        connection, judge = self._live(), batch.judge
+        read = connection.replies.read_response  # type: ignore[attr-defined] # connection.Replies
         for index in range(batch.answered, len(batch.commands)):
             try:
                 reply = read()
-            except redis_errors.ResponseError as error:
-                if not (batch.forgive and batch.forgive in str(error)):
-                    if verdict(error) is Verdict.FAIL:
-                        raise traced(error, f"sending {_name(batch.commands[index])}") from error
-                    batch.failed.append((batch.commands[index], error))
             except _LOST:
                 batch.answered = index
                 raise
-            else:
-                if judge is not None:
-                    judge(reply)
+            if isinstance(reply, redis_errors.RedisError):
+                self._refused(batch, batch.commands[index], reply)
+            elif judge is not None:
+                judge(reply)
         batch.answered = len(batch.commands)
+
+    @staticmethod
+    def _refused(batch: _Batch, command: bytes, error: redis_errors.RedisError) -> None:
+        if batch.forgive and batch.forgive in str(error):
+            return
+        if verdict(error) is Verdict.FAIL:
+            raise traced(error, f"sending {_name(command)}") from error
+        batch.failed.append((command, error))
 
     def _insist(self, troubled: list[_Batch]) -> None:
         """Send what the server refused for now again, with growing pauses, until it takes all of it."""

@@ -31,8 +31,11 @@ class SequencePlacement:
         #: The id the next record gets, and the id above which `reserve` must be called before it is used.
         self.next_id = 1
         self.alarm = 0
-        #: What stands before and after the id in a record's key.
-        self.head, self.tail = claim.keys.live
+
+    @property
+    def around(self) -> tuple[bytes, bytes]:
+        """What stands before and after the id in the key of a record of this sync."""
+        return self._claim.keys.staged if self.staging else self._claim.keys.live
 
     @property
     def last_id(self) -> int:
@@ -85,7 +88,6 @@ class SequencePlacement:
                 self._merge()
             claim.move(reserved=reserved, generation=stream.generation_id, sync_id=stream.sync_id)
         self.staging = replaces
-        self.head, self.tail = claim.keys.staged if replaces else claim.keys.live
 
     def reserve(self) -> None:
         """Make sure that the next id is reserved, ahead of need; waits only where the server is far behind."""

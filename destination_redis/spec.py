@@ -13,6 +13,7 @@ def specification() -> dict[str, Any]:
     """Return the connector's specification, as a SPEC message carries it."""
     schema = RedisConfig.model_json_schema()
     form = _form(schema, schema.pop("$defs", {}))
+    form.pop("description")
     form |= {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Redis Destination Spec",
@@ -36,6 +37,9 @@ def _form(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - any 
     if not isinstance(node, dict):
         return node
     node = {key: value for key, value in node.items() if not (key == "default" and value is None)}
+    if node.get("writeOnly"):  # what pydantic says of secrets; Airbyte says airbyte_secret
+        node.pop("writeOnly")
+        node.pop("format")
     if "$ref" in node:
         return _form(definitions[node.pop("$ref").rsplit("/", 1)[1]] | node, definitions)
     if options := [option for option in node.pop("anyOf", []) if option != {"type": "null"}]:

@@ -41,8 +41,9 @@ class Route:
         self.stream = stream
         self.claim = claim
         self.placement = placement
-        self.write = cache.write
-        self.seen = Seen()
+        self.write = cache.writer(placement.around)
+        self._first_id = placement.next_id
+        self._seen = Seen()
         self.confirmed = 0
         #: Records up to the last state of its own.
         self.stated = 0
@@ -55,7 +56,23 @@ class Route:
     @property
     def received(self) -> int:
         """Records taken from the input."""
-        return self.seen.records
+        return self.placement.next_id - self._first_id
+
+    @property
+    def seen(self) -> Seen:
+        """What the input held for the stream."""
+        self._seen.records = self.received
+        return self._seen
+
+    def end(self) -> None:
+        """Let no record come any more: the next one meets `admit`."""
+        self.placement.alarm = -1
+
+    def admit(self) -> None:
+        """Let the next record in, once its id is reserved; raises where the stream has ended."""
+        if self._seen.ended:
+            raise system_error(f"A record of the stream {self.stream} came after its status {self._seen.status}")
+        self.placement.reserve()
 
 
 @dataclass(slots=True)
@@ -135,17 +152,13 @@ class Sync:
                 self._take_other(line, message)
                 continue
             route = routes.get((record.namespace, record.stream)) or self._route_of(record)
-            seen, placement = route.seen, route.placement
-            if seen.status is not None and seen.status.terminal:
-                raise system_error(f"A record of the stream {route.stream} came after its status {seen.status}")
-            if placement.next_id > placement.alarm:
-                placement.reserve()
+            placement = route.placement
             number = placement.next_id
+            if number > placement.alarm:
+                route.admit()
             placement.next_id = number + 1
-            seen.records += 1
-            seen.state_last = False
             self._current = route
-            add(route.write(b"%b%d%b" % (placement.head, number, placement.tail), b"%d" % number, record))
+            add(route.write(number, record))
 
     def _undecodable(self, line: bytes, error: Exception) -> None:
         start = line.lstrip()
@@ -163,6 +176,8 @@ class Sync:
                     if (status := decode_status(message)) is not None:
                         route = self._route_of(status.stream_descriptor)
                         route.seen.change(status.status, route.stream)
+                        if status.status.terminal:
+                            route.end()
                 case "RECORD":
                     raise system_error(f"Line {self._number} of the input is a RECORD without a record")
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -43,7 +43,10 @@ def _packaged(package: str) -> str | None:
     return str(path) if Path(str(path)).exists() else None
 
 
-SERVERS = ("redis-7.0", "valkey-9.1", "redis-8.2", "redis-6.2")
+ALL_SERVERS = ("redis-7.0", "valkey-9.1", "redis-8.2", "redis-6.2")
+#: Two unless TEST_SERVERS names others, so that a run stays short; "all" is every one.
+_CHOSEN = os.environ.get("TEST_SERVERS", "redis-7.0,valkey-9.1")
+SERVERS = ALL_SERVERS if _CHOSEN == "all" else tuple(_CHOSEN.split(","))
 
 
 def require(name: str) -> str:

@@ -11,10 +11,10 @@ import pytest
 from redis import Redis
 
 from integration_tests.connector import COMPLETE, Connector, Json, generation, ledger, record, state, stream, values
-from integration_tests.servers import Server, running
+from integration_tests.servers import SERVERS, Server, running
 
 
-@pytest.fixture(scope="module", params=("redis-7.0", "valkey-9.1"))
+@pytest.fixture(scope="module", params=SERVERS)
 def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with running(request.param) as server:
         yield server
@@ -179,14 +179,14 @@ def test_a_promotion_cut_off_after_any_command_is_finished_by_the_next_run(
     connector.write([stream(**generation(2, 2, 2))], [record(1), record(2), record(3), state(3)])
     held = ledger(server.client)
     first, last = int(held["staged_first"]), int(held["staged_committed"])
-    steps = [("HSET", "airbyte:{default:users}", "task", "promote")]
+    steps: list[tuple[str, ...]] = [("HSET", "airbyte:{default:users}", "task", "promote")]
     steps += [
         ("RENAME", f"airbyte:tmp:{{default:users:{number}}}", f"default:users:{number}")
         for number in range(first, last + 1)
     ]
-    steps += [("UNLINK", f"default:users:{number}", "", "") for number in range(1, first)][:6]
+    steps += [("UNLINK", f"default:users:{number}") for number in range(1, first)][:6]
     for step in steps[:commands]:
-        server.client.execute_command(*[part for part in step if part])
+        server.client.execute_command(*step)
     outcome = connector.write([stream(**generation(3, 0, 3))], [record(4), COMPLETE])
 
     assert outcome.code == 0, outcome.text

@@ -113,7 +113,7 @@ def test_bad_input_stops_the_sync_says_where_and_quotes_nothing(
     assert outcome.code != 0
     assert says in outcome.error["message"]
     assert outcome.error["failure_type"] == "system_error"
-    assert "secret" not in outcome.text.replace("unparseable secret", "") or "secret" not in outcome.error["message"]
+    assert "secret" not in outcome.text
     assert values(server.client) == [1]
     assert ledger(server.client)["committed"] == "0"
 
@@ -181,10 +181,7 @@ def test_an_overwrite_leaves_the_new_records_alone(connector: Connector, server:
 
     assert outcome.code == 0, outcome.text
     assert values(server.client) == [3]
-    assert (
-        sorted(server.client.keys()) == [b"airbyte:{default:users}", b"default:users", b"default:users:259"]
-        or len(server.client.keys()) == 3
-    )
+    assert sorted(server.client.scan_iter()) == [b"airbyte:{default:users}", b"default:users", b"default:users:3"]
 
 
 def test_while_an_overwrite_is_under_way_the_old_data_is_complete_and_alone(

@@ -20,7 +20,6 @@ def seen(*events: str | Status) -> Seen:
                 found.change(event, PLATFORM)
             case "record":
                 found.records += 1
-                found.record()
             case _:
                 found.state(event == "own")
     return found

@@ -1,6 +1,6 @@
 """How a record is written in one Redis data type: the protocol, and a record as it is read back."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,14 +20,21 @@ class RedisRecord:
     meta: bytes | None = None
 
 
+#: (id, record) -> a packed command.
+Writer = Callable[[int, Record], bytes]
+
+
 class RedisCache(Protocol):
     """Turns records into commands of one data type, and stored keys back into records."""
 
     def __init__(self, sync_id: int | None) -> None:
         """Take the sync's id, which `_airbyte_meta` names."""
 
-    def write(self, key: bytes, record_id: bytes, record: Record) -> bytes:
-        """Return the one command, in the Redis protocol, that stores `record` under `key`."""
+    def writer(self, around: tuple[bytes, bytes]) -> Writer:
+        """Return what makes a record with an id the one packed command that stores it under that id.
+
+        `around` is what stands before and after the id in the key.
+        """
 
     def get_all(self, client: "Redis", keys: Iterable[bytes]) -> list[RedisRecord]:
         """Return the records stored under `keys`, in their order; a missing key is left out."""
