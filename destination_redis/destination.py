@@ -30,7 +30,7 @@ from destination_redis.caches import CACHES
 from destination_redis.check import check
 from destination_redis.config import RedisConfig, parse_config, unknown_settings
 from destination_redis.connection import connect
-from destination_redis.errors import config_error, traced
+from destination_redis.errors import Terminated, config_error, traced, transient_error
 from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
 from destination_redis.ledger import Claim
 from destination_redis.lines import Stop, read_lines
@@ -137,6 +137,8 @@ class DestinationRedis(Destination):
                     lane.close()
         except AirbyteTracedException:
             raise
+        except Terminated as error:
+            raise transient_error("The sync was asked to end before it was complete", error) from error
         except Exception as error:
             raise traced(error, "writing") from error
 
@@ -154,6 +156,8 @@ def _routes(
 
     lane.on_reconnect = resume
     take_all(claims, lane, client, stop.pause, logger)
+    for claim in claims:
+        claim.sign()
     routes: dict[tuple[str | None, str], Route] = {}
     names = [stream.name for stream in streams]
     try:

@@ -84,6 +84,7 @@ class Claim:
         self._number = 0
         self._answered_number = 0
         self._claimed = False
+        self._signed = ""
         self.stream = stream
         self.keys = keys
         #: What the newest move says, and what the newest answered one said.
@@ -110,8 +111,14 @@ class Claim:
             self.value = self.answered = parse(reply[2], reply[1])
             self._claimed = True
 
-        command = self._pack(_TAKE, self._token, str(self._lane.peer), LEASE, dead)
+        self._signed = str(self._lane.peer)
+        command = self._pack(_TAKE, self._token, self._signed, LEASE, dead)
         self._lane.send([command], judge=judge)
+
+    def sign(self) -> None:
+        """See that the ledger names the connection in use: it may have changed while the claim was on its way."""
+        if self._signed != str(self._lane.peer):
+            self.resume()
 
     def move(self, counter: int | None = None, **changes: int | str | None) -> None:
         """Replace the ledger, without waiting; `counter` is the new last committed id, where it changes."""
@@ -129,7 +136,8 @@ class Claim:
         """On a new connection: see that the ledger still is what it was last answered to be, and sign it anew."""
         if not self._claimed:
             return
-        arguments: tuple[str | bytes | int, ...] = (self._token, str(self._lane.peer), LEASE, self._answered_number)
+        self._signed = str(self._lane.peer)
+        arguments: tuple[str | bytes | int, ...] = (self._token, self._signed, LEASE, self._answered_number)
         committed = (self.answered.committed, self.answered.staged_committed)
         fields = dataclasses.replace(self.answered, reserved=self.value.reserved).fields()
         keys = (self.keys.ledger, self.keys.counter)

@@ -7,12 +7,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from redis import Redis
 from redis import exceptions as redis_errors
 from redis.connection import Connection
 
 from destination_redis.errors import Verdict, explain, traced, transient_error, verdict
+
+if TYPE_CHECKING:
+    from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 #: Bytes sent but not answered; enough to keep a server busy, little enough for a small container.
 WINDOW = 2 * 1024 * 1024
@@ -63,6 +67,7 @@ class Lane:
         self._flying: deque[_Batch] = deque()
         self._in_flight = 0
         self._stalled_since: float | None = None
+        self._refusal: AirbyteTracedException | None = None
         self.peer = Peer()
         #: Called with every connection made after the first, before anything is sent again; may raise.
         self.on_reconnect: Callable[[], None] | None = None
@@ -75,6 +80,7 @@ class Lane:
 
         `judge` is given every reply and raises on a bad one; an error that contains `forgive` is a good reply.
         """
+        self._go_on()
         self.sent += 1
         batch = _Batch(self.sent, commands, sum(map(len, commands)), judge, forgive)
         self._flying.append(batch)
@@ -90,6 +96,7 @@ class Lane:
 
     def settle(self) -> None:
         """Return when every command sent has been answered, and answered well."""
+        self._go_on()
         while self._flying:
             self._settle_oldest()
 
@@ -126,6 +133,11 @@ class Lane:
         if self._connection is None or not self._connection.is_connected:
             raise redis_errors.ConnectionError("Connection closed by server")
         return self._connection
+
+    def _go_on(self) -> None:
+        """Raise again what the server refused for good: nothing after it may ever count as settled."""
+        if self._refusal is not None:
+            raise self._refusal
 
     def _answered(self) -> bool:
         """Whether any reply has arrived; a lost connection counts, for reading finds it."""
@@ -178,12 +190,12 @@ class Lane:
                 judge(reply)
         batch.answered = len(batch.commands)
 
-    @staticmethod
-    def _refused(batch: _Batch, command: bytes, error: redis_errors.RedisError) -> None:
+    def _refused(self, batch: _Batch, command: bytes, error: redis_errors.RedisError) -> None:
         if batch.forgive and batch.forgive in str(error):
             return
         if verdict(error) is Verdict.FAIL:
-            raise traced(error, f"sending {_name(command)}") from error
+            self._refusal = traced(error, f"sending {_name(command)}")
+            raise self._refusal from error
         batch.failed.append((command, error))
 
     def _insist(self, troubled: list[_Batch]) -> None:

@@ -277,7 +277,9 @@ class Sync:
             ) from error
 
     def _finish(self) -> None:
-        reasons = [(route, self._why_incomplete(route)) for route in self._all]
+        ended = sum(route.seen.ended for route in self._all)
+        records = any(route.received for route in self._all)
+        reasons = [(route, self._why_incomplete(route, ended, records)) for route in self._all]
         for route, reason in reasons:
             if reason is None:
                 route.placement.commit(route.placement.last_id)
@@ -296,17 +298,15 @@ class Sync:
                 "what was acknowledged is kept; run the sync again"
             )
 
-    def _why_incomplete(self, route: Route) -> str | None:
-        def ended(other: Route) -> bool:
-            return other is not route and other.seen.status is not None and other.seen.status.terminal
-
+    @staticmethod
+    def _why_incomplete(route: Route, ended: int, input_had_records: bool) -> str | None:
         return why_incomplete(
             route.stream,
             route.seen,
             replaces=route.placement.staging,
             has_live=route.placement.has_live(),
-            others_ended=any(map(ended, self._all)),
-            input_had_records=any(other.received for other in self._all),
+            others_ended=ended > int(route.seen.ended),
+            input_had_records=input_had_records,
         )
 
     def _release(self) -> None:

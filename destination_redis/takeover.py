@@ -1,7 +1,6 @@
 """One writer a stream: claiming ledgers, and taking over from a writer that died."""
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -94,4 +93,3 @@ def _cut(client: Redis, connection: str, logger: logging.Logger) -> None:
         client.client_kill_filter(_id=number, addr=address)
     except redis_errors.ResponseError as error:
         logger.warning("The connection of a writer that seems dead could not be cut: %s", error)
-    time.sleep(0)
