@@ -1,0 +1,110 @@
+"""A promotion that dies between any two commands: a proxy stops passing them on after so many bytes."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from integration_tests.connector import COMPLETE, Connector, Running, generation, record, state, stream, values
+from integration_tests.servers import SERVERS, Server, running
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with running(request.param) as server:
+        yield server
+
+
+class Gate:
+    """A proxy that lets so many bytes of commands pass once a promotion has begun, then nothing more."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self.allowance = 0
+        self.closed = threading.Event()
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._target))
+            self._sockets += [client, server]
+            threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._back, args=(server, client), daemon=True).start()
+
+    def _forward(self, client: socket.socket, server: socket.socket) -> None:
+        promoting = False
+        left = self.allowance
+        try:
+            while data := client.recv(1 << 16):
+                if not promoting and (at := data.find(b"$6\r\nRENAME\r\n")) >= 0:
+                    promoting = True
+                    server.sendall(data[:at])
+                    data = data[at:]
+                if promoting:
+                    data, left = data[:left], left - len(data[:left])
+                server.sendall(data)
+                if promoting and left <= 0:
+                    self.closed.set()
+                    return
+        except OSError:
+            pass
+
+    def _back(self, server: socket.socket, client: socket.socket) -> None:
+        try:
+            while data := server.recv(1 << 16):
+                client.sendall(data)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        self._listener.close()
+        for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)  # threads still read from it
+            one.close()
+
+
+@contextmanager
+def gate(target: int) -> Iterator[Gate]:
+    opened = Gate(target)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@pytest.mark.parametrize("allowance", [0, 60, 130, 200, 1000, 2600, 3600])
+def test_a_promotion_that_dies_after_any_number_of_bytes_is_finished_by_the_next_run(
+    server: Server, tmp_path: Path, allowance: int
+) -> None:
+    old, new = list(range(-3, 0)), list(range(1, 4))
+    direct = Connector(server.config, tmp_path)
+    direct.write([stream(**generation(1, 0, 1))], [*map(record, old), COMPLETE])
+    with gate(server.port) as proxy:
+        proxy.allowance = allowance
+        through = Connector({**server.config, "port": proxy.port}, tmp_path)
+        dying: Running = through.start([stream(**generation(2, 2, 2))])
+        dying.send(*map(record, new), state(3), COMPLETE)
+        assert dying.process.stdin
+        dying.process.stdin.close()
+        proxy.closed.wait(5)
+        seen = values(server.client)
+        dying.kill()
+
+    # Readers see every old record until the last new one is in.
+    assert set(old) <= set(seen) or set(new) <= set(seen)
+
+    outcome = direct.write([stream(**generation(3, 0, 3))], [record(4), COMPLETE])
+    assert outcome.code == 0, outcome.text
+    assert values(server.client) == [*new, 4]
+    assert server.client.keys("airbyte:tmp:*") == []
