@@ -7,16 +7,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 from redis import exceptions as redis_errors
 from redis.connection import Connection
 
 from destination_redis.errors import Verdict, explain, traced, transient_error, verdict
-
-if TYPE_CHECKING:
-    from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 #: Bytes sent but not answered; enough to keep a server busy, little enough for a small container.
 WINDOW = 2 * 1024 * 1024
@@ -187,16 +184,26 @@ class Lane:
             if isinstance(reply, redis_errors.RedisError):
                 self._refused(batch, batch.commands[index], reply)
             elif judge is not None:
-                judge(reply)
+                self._judged(judge, reply)
         batch.answered = len(batch.commands)
 
     def _refused(self, batch: _Batch, command: bytes, error: redis_errors.RedisError) -> None:
         if batch.forgive and batch.forgive in str(error):
             return
         if verdict(error) is Verdict.FAIL:
-            self._refusal = traced(error, f"sending {_name(command)}")
-            raise self._refusal from error
+            raise self._over(traced(error, f"sending {_name(command)}")) from error
         batch.failed.append((command, error))
+
+    def _judged(self, judge: Judge, reply: object) -> None:
+        try:
+            judge(reply)
+        except AirbyteTracedException as error:
+            raise self._over(error) from error.__cause__
+
+    def _over(self, error: AirbyteTracedException) -> AirbyteTracedException:
+        """Remember what ends this lane, and return it."""
+        self._refusal = error
+        return error
 
     def _insist(self, troubled: list[_Batch]) -> None:
         """Send what the server refused for now again, with growing pauses, until it takes all of it."""
@@ -263,7 +270,10 @@ class Lane:
             # A proxy or a tunnel may hold the old connection open with commands inside.
             self._try_ask("CLIENT", "KILL", "ID", former.id, "ADDR", former.address)
         if former != Peer() and self.on_reconnect is not None:
-            self.on_reconnect()
+            try:
+                self.on_reconnect()
+            except AirbyteTracedException as error:
+                raise self._over(error) from error.__cause__
 
     def _identify(self) -> Peer:
         info = _fields(self._try_ask("CLIENT", "INFO"), b" ", b"=")
