@@ -3,40 +3,53 @@
 Run as ``plain.py write --config C --catalog K < messages``. It guarantees nothing.
 """
 
-import json
+import logging
 import sys
+from collections.abc import Iterable, Mapping
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import orjson
-from airbyte_cdk.models.airbyte_protocol_serializers import AirbyteMessageSerializer
+from airbyte_cdk.destinations import Destination
+from airbyte_cdk.models import AirbyteConnectionStatus, AirbyteMessage, ConfiguredAirbyteCatalog, Status, Type
 from redis import Redis
 
 BATCH = 1_000
 
 
-def main(config: Path) -> None:
-    settings = json.loads(config.read_bytes())
-    pipeline = Redis(settings["host"], settings["port"]).pipeline(transaction=False)
-    ids = count(1)
-    for line in sys.stdin.buffer:
-        message = AirbyteMessageSerializer.load(orjson.loads(line))
-        if record := message.record:
-            number = next(ids)
-            fields: dict[Any, Any] = {
-                "_airbyte_ab_id": number,
-                "_airbyte_emitted_at": record.emitted_at,
-                "_airbyte_data": orjson.dumps(record.data),
-            }
-            pipeline.hset(f"default:{record.stream}:{number}", mapping=fields)
-            if len(pipeline) >= BATCH:
+class PlainDestination(Destination):
+    def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:  # noqa: ARG002
+        return AirbyteConnectionStatus(status=Status.SUCCEEDED)
+
+    def write(
+        self,
+        config: Mapping[str, Any],
+        configured_catalog: ConfiguredAirbyteCatalog,  # noqa: ARG002
+        input_messages: Iterable[AirbyteMessage],
+    ) -> Iterable[AirbyteMessage]:
+        pipeline = Redis(config["host"], config["port"]).pipeline(transaction=False)
+        ids = count(1)
+        for message in input_messages:
+            if message.type == Type.RECORD and message.record:
+                number, record = next(ids), message.record
+                fields: dict[Any, Any] = {
+                    "_airbyte_ab_id": number,
+                    "_airbyte_emitted_at": record.emitted_at,
+                    "_airbyte_data": orjson.dumps(record.data),
+                }
+                pipeline.hset(f"default:{record.stream}:{number}", mapping=fields)
+                if len(pipeline) >= BATCH:
+                    pipeline.execute()
+            elif message.type == Type.STATE:
                 pipeline.execute()
-        elif message.state:
-            pipeline.execute()
-            sys.stdout.buffer.write(orjson.dumps(AirbyteMessageSerializer.dump(message)) + b"\n")
-    pipeline.execute()
+                yield message
+        pipeline.execute()
+
+    def run_cmd(self, parsed_args: Any) -> Iterable[AirbyteMessage]:
+        # The CDK's own would first look for a spec.json and check the configuration against it.
+        config = self.read_config(parsed_args.config)
+        yield from self._run_write(config, parsed_args.catalog, sys.stdin)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[sys.argv.index("--config") + 1]))
+    PlainDestination().run(sys.argv[1:])

@@ -7,12 +7,14 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from redis import Redis, SSLConnection
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, DefaultParser
+from redis.exceptions import ConnectionError  # noqa: A004 - not the built-in one
 from redis.retry import Retry
 
 from destination_redis.config import (
@@ -30,16 +32,29 @@ ANSWER_TIMEOUT = 60.0
 
 
 class Replies(DefaultParser):  # type: ignore[misc, valid-type] # redis-py chooses it at run time
-    """redis-py's parser, at hand as `connection.replies`.
+    """redis-py's parser, at hand as `connection.replies`; it gives replies many at a time.
 
-    `read_response` of the connection itself spends more on each reply than all else that a record costs; the parser's
-    gives an error reply as a value, and raises where the connection is lost.
+    One at a time, redis-py spends more on a reply than everything else costs that is done for a record.
     """
 
     def on_connect(self, connection: Connection, **kwargs: Any) -> None:  # noqa: ANN401 - redis-py's signature
         """Take the connection's socket, and give the connection this parser."""
         super().on_connect(connection, **kwargs)
+        self._nothing = self._reader.gets()  # what it gives while it has no reply
         connection.replies = self  # type: ignore[attr-defined]
+
+    def read(self, most: int) -> list[Any]:
+        """Return the next replies, at least one and at most `most`, error replies as values; wait if none is there.
+
+        Raises redis-py's ConnectionError or TimeoutError where the connection is lost.
+        """
+        while True:
+            if self._reader is None:
+                raise ConnectionError("Connection closed by server")
+            replies = list(islice(iter(self._reader.gets, self._nothing), most))
+            if replies:
+                return replies
+            self.read_from_socket()
 
 
 @contextmanager

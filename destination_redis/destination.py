@@ -78,7 +78,7 @@ class DestinationRedis(Destination):
     ) -> Iterable[AirbyteMessage]:
         """Write messages of the CDK's models and yield the states acknowledged; the command line has a faster way."""
         catalog = orjson.dumps(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
-        lines = ([orjson.dumps(AirbyteMessageSerializer.dump(message))] for message in input_messages)
+        lines = (orjson.dumps(AirbyteMessageSerializer.dump(message)) + b"\n" for message in input_messages)
         states: list[bytes] = []
         with Stop() as stop:
             self._sync(parse_config(config), parse_catalog(catalog), lines, states.append, stop)
@@ -121,7 +121,7 @@ class DestinationRedis(Destination):
         self,
         config: RedisConfig,
         streams: tuple[Stream, ...],
-        lines: Iterable[list[bytes]],
+        lines: Iterable[bytes],
         acknowledge: Any,  # noqa: ANN401
         stop: Stop,
     ) -> None:

@@ -1,4 +1,4 @@
-"""The input: bytes of a file descriptor -> lines, and the wish to stop."""
+"""The input: bytes of a file descriptor -> whole lines, and the wish to stop."""
 
 import contextlib
 import fcntl
@@ -51,34 +51,32 @@ class Stop:
             os.write(self._write, b"!")
 
 
-def read_lines(descriptor: int, stop: Stop) -> Iterator[list[bytes]]:
-    """Yield the complete lines of each chunk, without line ends; an empty list where the input has nothing ready.
+def read_lines(descriptor: int, stop: Stop) -> Iterator[bytes]:
+    """Yield whole lines, with their ends, as many as each reading brings; nothing where the input has nothing ready.
 
-    A last line without an end is a line. Raises Terminated as soon as `stop` is requested.
+    A last line without an end is given one. Raises Terminated as soon as `stop` is requested.
     """
     with contextlib.suppress(OSError):
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _CHUNK)
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
     poller.register(stop.fileno(), select.POLLIN)
-    rest: list[bytes] = []  # of a line longer than a chunk, joined once
+    rest: list[bytes] = []  # of a line that has not ended, however long, joined once
     while True:
         ready = {number for number, _ in poller.poll(0)}
         while descriptor not in ready and not stop.requested:
-            yield []
+            yield b""
             ready = {number for number, _ in poller.poll(_IDLE)}
         if stop.requested:
             raise Terminated
         chunk = os.read(descriptor, _CHUNK)
         if not chunk:
             break
-        lines = chunk.split(b"\n")
-        if len(lines) > 1 and rest:
-            lines[0] = b"".join((*rest, lines[0]))
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            yield b"".join((*rest, chunk[:end]))
             rest.clear()
-        if lines[-1]:
-            rest.append(lines[-1])
-        if len(lines) > 1:
-            yield lines[:-1]
+        if end < len(chunk):
+            rest.append(chunk[end:])
     if rest:
-        yield [b"".join(rest)]
+        yield b"".join((*rest, b"\n"))

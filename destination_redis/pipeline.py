@@ -25,6 +25,8 @@ PATIENCE = 180.0
 FIRST_PAUSE, LAST_PAUSE = 0.05, 5.0
 
 Judge = Callable[[object], None]
+#: Of these none is an error.
+_PLAIN = frozenset({int, bytes})
 _LOST = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
 
 
@@ -173,19 +175,21 @@ class Lane:
         return batch
 
     def _read(self, batch: _Batch) -> None:
-        connection, judge = self._live(), batch.judge
-        read = connection.replies.read_response  # type: ignore[attr-defined] # connection.Replies
-        for index in range(batch.answered, len(batch.commands)):
-            try:
-                reply = read()
-            except _LOST:
-                batch.answered = index
-                raise
-            if isinstance(reply, redis_errors.RedisError):
-                self._refused(batch, batch.commands[index], reply)
-            elif judge is not None:
-                self._judged(judge, reply)
-        batch.answered = len(batch.commands)
+        read = self._live().replies.read  # type: ignore[attr-defined] # connection.Replies
+        wanted = len(batch.commands)
+        while batch.answered < wanted:
+            replies = read(wanted - batch.answered)
+            if batch.judge is None and set(map(type, replies)) <= _PLAIN:
+                batch.answered += len(replies)
+                continue
+            for reply in replies:
+                if isinstance(reply, redis_errors.ConnectionError):
+                    raise reply
+                if isinstance(reply, redis_errors.RedisError):
+                    self._refused(batch, batch.commands[batch.answered], reply)
+                elif batch.judge is not None:
+                    self._judged(batch.judge, reply)
+                batch.answered += 1
 
     def _refused(self, batch: _Batch, command: bytes, error: redis_errors.RedisError) -> None:
         if batch.forgive and batch.forgive in str(error):

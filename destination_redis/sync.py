@@ -18,6 +18,7 @@ from destination_redis.messages import (
     Record,
     State,
     decode,
+    decode_all,
     decode_state,
     decode_status,
 )
@@ -113,7 +114,7 @@ class Sync:
         self._settled_at = self._renewed_at = time.monotonic()
         self._warned = False
 
-    def run(self, lines: Iterable[list[bytes]]) -> None:
+    def run(self, lines: Iterable[bytes]) -> None:
         """Write all of `lines`; raises a traced error where any stream is not complete at the end."""
         try:
             for chunk in lines:
@@ -138,20 +139,31 @@ class Sync:
         self._advance()
         self._settled_at = time.monotonic()
 
-    def _take(self, lines: list[bytes]) -> None:
-        routes, add = self._routes, self._commands.append
-        for line in lines:
-            self._number += 1
+    def _take(self, lines: bytes) -> None:
+        messages = decode_all(lines)
+        if messages is not None:
+            self._take_messages(messages, lines)
+            self._number += len(messages)
+            return
+        for line in lines.split(b"\n")[:-1]:
             try:
                 message = decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 self._undecodable(line, error)
-                continue
+            else:
+                self._take_messages([message], line)
+            self._number += 1
+
+    def _take_messages(self, messages: list[Message], lines: bytes) -> None:
+        routes, add = self._routes, self._commands.append
+        apart: list[bytes] = []
+        for index, message in enumerate(messages):
             record = message.record
             if message.type != "RECORD" or record is None:
-                self._take_other(line, message)
+                apart = apart or lines.split(b"\n")
+                self._take_other(index, message, apart[index])
                 continue
-            route = routes.get((record.namespace, record.stream)) or self._route_of(record)
+            route = routes.get((record.namespace, record.stream)) or self._route_of(record, index)
             placement = route.placement
             number = placement.next_id
             if number > placement.alarm:
@@ -160,40 +172,44 @@ class Sync:
             self._current = route
             add(route.write(number, record))
 
-    def _undecodable(self, line: bytes, error: Exception) -> None:
+    def _undecodable(self, line: bytes, error: Exception, index: int = 0) -> None:
         start = line.lstrip()
         if start.startswith(b"{"):
             what = "invalid UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-            raise system_error(f"Line {self._number} of the input is not an Airbyte message: {what}") from None
+            raise system_error(f"{self._place(index)} is not an Airbyte message: {what}") from None
         self._other_lines += bool(start)
 
-    def _take_other(self, line: bytes, message: Message) -> None:
+    def _place(self, index: int) -> str:
+        """Return where in the input the line is that has `index` among those just taken."""
+        return f"Line {self._number + index + 1} of the input"
+
+    def _take_other(self, index: int, message: Message, line: bytes) -> None:
         try:
             match message.type:
                 case "STATE":
-                    self._take_state(decode_state(line, message))
+                    self._take_state(decode_state(line, message), index)
                 case "TRACE":
                     if (status := decode_status(message)) is not None:
-                        route = self._route_of(status.stream_descriptor)
+                        route = self._route_of(status.stream_descriptor, index)
                         route.seen.change(status.status, route.stream)
                         if status.status.terminal:
                             route.end()
                 case "RECORD":
-                    raise system_error(f"Line {self._number} of the input is a RECORD without a record")
+                    raise system_error(f"{self._place(index)} is a RECORD without a record")
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            self._undecodable(line, error)
+            self._undecodable(line, error, index)
 
-    def _route_of(self, named: Record | Descriptor) -> Route:
+    def _route_of(self, named: Record | Descriptor, index: int) -> Route:
         name = named.stream if isinstance(named, Record) else named.name
         route = self._routes.get((named.namespace or None, name))
         if route is None:
             full = f"{named.namespace}.{name}" if named.namespace else name
-            raise system_error(f"The stream {full} is not in the catalog (line {self._number} of the input)")
+            raise system_error(f"{self._place(index)} names the stream {full}, which is not in the catalog")
         return route
 
-    def _take_state(self, state: State) -> None:
+    def _take_state(self, state: State, index: int) -> None:
         if state.stream is not None:
-            route = self._route_of(state.stream)
+            route = self._route_of(state.stream, index)
             route.seen.state(own=True)
             count, route.stated = route.received - route.stated, route.received
             routes: Iterable[Route] = (route,)

@@ -95,13 +95,13 @@ def test_a_record_of_tens_of_megabytes_arrives_whole(connector: Connector, serve
         ('{"type":"RECORD","record":{"stream":"users","secret":1}}', "missing required field `data`"),
         (
             '{"type":"RECORD","record":{"stream":"orders","data":{"secret":1},"emitted_at":1}}',
-            "stream orders is not",
+            "stream orders, which is not in the catalog",
         ),
         ('{"type":"RECORD","secret":1}', "without a record"),
         ('{"secret":1}', "missing required field `type`"),
         (
             '{"type":"STATE","state":{"type":"STREAM","stream":{"stream_descriptor":{"name":"orders"}},"secret":1}}',
-            "stream orders is not",
+            "stream orders, which is not in the catalog",
         ),
     ],
 )

@@ -14,9 +14,9 @@ _ENVELOPE = (
     b"*%d\r\n$4\r\nHSET\r\n$%d\r\n%b%%d%b\r\n"
     b"$14\r\n_airbyte_ab_id\r\n$%d\r\n%%d\r\n"
     b"$19\r\n_airbyte_emitted_at\r\n$%%d\r\n%%b\r\n"
-    b"$13\r\n_airbyte_data\r\n$%%d\r\n%%b\r\n"
+    b"$13\r\n_airbyte_data\r\n$%%d\r\n"
 )
-_META_FIELD = b"$13\r\n_airbyte_meta\r\n$%d\r\n%b\r\n"
+_META_FIELD = b"\r\n$13\r\n_airbyte_meta\r\n$%d\r\n%b\r\n"
 
 
 class _Meta(msgspec.Struct, frozen=True, gc=False):
@@ -51,10 +51,11 @@ class HashCache:
                     _ENVELOPE % (count, around_size + digits, *parts, digits) for count in (8, 10)
                 )
             at, data = record.emitted_at, record.data
+            # Joined, not filled in: that copies large data twice.
             if len(record.meta) > len(b"null") and (meta := self._meta(record.meta)):
-                values = (number, number, len(at), at, len(data), data)
-                return envelope_with_meta % values + _META_FIELD % (len(meta), meta)
-            return envelope % (number, number, len(at), at, len(data), data)
+                head = envelope_with_meta % (number, number, len(at), at, len(data))
+                return b"".join((head, data, _META_FIELD % (len(meta), meta)))
+            return b"".join((envelope % (number, number, len(at), at, len(data)), data, b"\r\n"))
 
         return write
 
