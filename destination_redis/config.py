@@ -241,6 +241,15 @@ class RedisConfig(_Settings):
         group="records",
     )
 
+    deletion_mode: Literal["hard", "soft"] = _field(
+        "Deletion mode",
+        3,
+        default="hard",
+        description="In append_dedup: hard removes the key of a row that the source deleted, soft keeps it as a record "
+        "that says when it was deleted.",
+        group="records",
+    )
+
     @property
     def database(self) -> int:
         """The index of the logical database."""

@@ -4,7 +4,6 @@ import argparse
 import json
 import logging
 import sys
-import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,23 +23,18 @@ from airbyte_cdk.models import (
 )
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from redis import Redis
 
-from destination_redis.caches import CACHES
 from destination_redis.check import check
 from destination_redis.config import RedisConfig, parse_config, unknown_settings
 from destination_redis.connection import connect
 from destination_redis.errors import Terminated, config_error, traced, transient_error
-from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
-from destination_redis.ledger import Claim
 from destination_redis.lines import Stop, read_lines
+from destination_redis.opening import open_routes
 from destination_redis.pipeline import Lane
-from destination_redis.placement import SequencePlacement
 from destination_redis.progress import Progress
 from destination_redis.spec import specification
 from destination_redis.streams import Stream, parse_catalog
-from destination_redis.sync import Route, Sync
-from destination_redis.takeover import take_all
+from destination_redis.sync import Sync
 
 logger = logging.getLogger("airbyte")
 
@@ -130,9 +124,9 @@ class DestinationRedis(Destination):
                 lane = Lane(client, pause=stop.pause)
                 lane.open()
                 try:
-                    routes = _routes(config, streams, lane, client, stop)
+                    routes, promote = open_routes(config, streams, lane, client, stop.pause, logger)
                     with Progress(logger, set(routes.values())) as progress:
-                        Sync(routes, lane, acknowledge, progress, logger).run(lines)
+                        Sync(routes, lane, promote, acknowledge, progress, logger).run(lines)
                 finally:
                     lane.close()
         except AirbyteTracedException:
@@ -141,63 +135,6 @@ class DestinationRedis(Destination):
             raise transient_error("The sync was asked to end before it was complete", error) from error
         except Exception as error:
             raise traced(error, "writing") from error
-
-
-def _routes(
-    config: RedisConfig, streams: tuple[Stream, ...], lane: Lane, client: Redis, stop: Stop
-) -> dict[tuple[str | None, str], Route]:
-    """Claim, recover and start every stream; return the routes by each name that messages may use."""
-    token = uuid.uuid4().hex
-    claims = [Claim(lane, stream, keys, token) for stream, keys in _keys(config, streams, lane).items()]
-
-    def resume() -> None:
-        for claim in claims:
-            claim.resume()
-
-    lane.on_reconnect = resume
-    take_all(claims, lane, client, stop.pause, logger)
-    for claim in claims:
-        claim.sign()
-    routes: dict[tuple[str | None, str], Route] = {}
-    names = [stream.name for stream in streams]
-    try:
-        for claim in claims:
-            stream = claim.stream
-            placement = SequencePlacement(lane, claim)
-            placement.recover()
-            placement.start()
-            route = Route(stream, claim, placement, CACHES[config.cache_type](stream.sync_id))
-            routes[stream.namespace, stream.name] = route
-            if names.count(stream.name) == 1:
-                routes.setdefault((None, stream.name), route)
-        lane.settle()
-    except Exception:
-        for claim in claims:
-            claim.release(clean=False)
-        raise
-    return routes
-
-
-def _keys(config: RedisConfig, streams: tuple[Stream, ...], lane: Lane) -> dict[Stream, StreamKeys]:
-    keys: dict[Stream, StreamKeys] = {}
-    owners: dict[bytes, Stream] = {}
-    for stream in streams:
-        namespace = stream.namespace
-        if namespace is None:
-            namespace = config.default_namespace
-        if namespace is None:
-            # A stream that already lives under the Java connector's empty namespace stays there.
-            empty = StreamKeys("", stream.name, config.key_prefix)
-            there = any(lane.call("EXISTS", key) for key in (empty.ledger, empty.counter))
-            namespace = "" if there else DEFAULT_NAMESPACE
-        keys[stream] = StreamKeys(namespace, stream.name, config.key_prefix)
-        other = owners.setdefault(keys[stream].counter, stream)
-        if other is not stream:
-            raise config_error(
-                f"The stream {stream} and another of its name come to the same keys "
-                f"({keys[stream].counter.decode()}): change default_namespace or the stream's namespace"
-            )
-    return keys
 
 
 def _read_config(path: str) -> Mapping[str, Any]:

@@ -17,7 +17,9 @@ class Verdict(Enum):
 
 
 # Replies redis-py gives no class of its own, by their first word.
-_RETRIED_CODES = ("BUSY", "NOREPLICAS", "UNBLOCKED", "MISCONF")
+_RETRIED_CODES = ("BUSY", "NOREPLICAS", "UNBLOCKED", "MISCONF", "OOM", "TRYAGAIN", "CLUSTERDOWN")
+# Redis 6.2 reports what a command inside a script met as an error of the script.
+_IN_SCRIPT = re.compile(r"^Error running script.*@user_script: ?\d+: -?([A-Z]+) ")
 
 
 class Terminated(Exception):  # noqa: N818 - a signal, not an error
@@ -29,14 +31,18 @@ def verdict(error: Exception) -> Verdict:
     match error:
         case redis_errors.AuthenticationError() | redis_errors.AuthorizationError():
             return Verdict.FAIL
-        case redis_errors.NoPermissionError() | redis_errors.NoScriptError():
+        case redis_errors.NoPermissionError():
             return Verdict.FAIL
+        case redis_errors.NoScriptError():
+            return Verdict.RECONNECT  # every connection begins with its scripts
         case redis_errors.ReadOnlyError() | redis_errors.ConnectionError() | redis_errors.TimeoutError():
             return Verdict.RECONNECT  # LOADING is a ConnectionError: redis-py closes the connection at once
         case redis_errors.OutOfMemoryError() | redis_errors.TryAgainError() | redis_errors.ClusterDownError():
             return Verdict.RETRY
-        case redis_errors.ResponseError() if _code(error) in _RETRIED_CODES or _code(error) == "OOM":
+        case redis_errors.ResponseError() if _code(error) in _RETRIED_CODES:
             return Verdict.RETRY
+        case redis_errors.ResponseError() if _code(error) == "READONLY":
+            return Verdict.RECONNECT
         case OSError():
             return Verdict.RECONNECT
     return Verdict.FAIL
@@ -97,6 +103,8 @@ def _permission(text: str) -> str:
 
 
 def _code(error: Exception) -> str:
+    if inside := _IN_SCRIPT.search(str(error).removeprefix("ERR ")):
+        return inside[1]
     return getattr(error, "status_code", None) or str(error).split(" ", 1)[0]
 
 

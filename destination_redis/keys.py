@@ -6,18 +6,26 @@
     <namespace>:<stream>                     the last committed id, a plain number
     airbyte:{<namespace>:<stream>}           the stream's ledger, a hash
     airbyte:tmp:{<the final key>}            a staged record
+    airbyte:gone:{<the final key>}           a deletion, kept for a day
 
-``key_prefix`` stands in front of each of them, verbatim. In namespaces and stream names ``%``, ``:``, ``{`` and
-``}`` are percent-encoded, and a namespace that is exactly ``airbyte`` is written ``%61irbyte``: a key can be taken
-apart again, two streams never share one, and no name reaches a hash tag or the connector's own keys.
+``<record>`` is a sequential id, or the primary key, its parts joined by ``:``, a null one ``%null``.
+``key_prefix`` stands in front of each of them, verbatim. In namespaces, stream names and parts of primary keys ``%``,
+``:``, ``{`` and ``}`` are percent-encoded, and a namespace that is exactly ``airbyte`` is written ``%61irbyte``: a key
+can be taken apart again, two streams never share one, and no name reaches a hash tag or the connector's own keys.
 The tag of a staged key is its whole final key, so both live in one cluster slot.
 """
 
+import re
 from dataclasses import dataclass
+
+import msgspec
 
 DEFAULT_NAMESPACE = "default"
 
 _ESCAPES = str.maketrans({"%": "%25", ":": "%3A", "{": "%7B", "}": "%7D"})
+#: JSON text that stands for itself in a key.
+_PLAIN = re.compile(rb'[^"\\%:{}]*').fullmatch
+_NULL = b"%null"
 _GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]^-"})
 
 
@@ -58,6 +66,23 @@ class StreamKeys:
     def staged(self) -> tuple[bytes, bytes]:
         """What stands before and after the record's part in a staged key."""
         return f"{self.prefix}airbyte:tmp:{{{self._base}:".encode(), b"}"
+
+    @property
+    def gone(self) -> tuple[bytes, bytes]:
+        """What stands before and after the record's part in the key of a deletion."""
+        return f"{self.prefix}airbyte:gone:{{{self._base}:".encode(), b"}"
+
+
+def key_part(value: msgspec.Raw) -> bytes:
+    """Return a primary key's value as its part of a key: text escaped, other values as their JSON text, null apart."""
+    text = bytes(value)
+    if text[:1] == b'"':
+        if _PLAIN(text, 1, len(text) - 1):
+            return text[1:-1]
+        return escape(msgspec.json.decode(text, type=str)).encode()
+    if text == b"null":
+        return _NULL
+    return escape(text.decode()).encode() if text[:1] in b"{[" else text
 
 
 def pattern(around: tuple[bytes, bytes]) -> bytes:

@@ -3,6 +3,7 @@
 Nothing sent through a lane may do harm when it is sent twice: after a lost connection whatever is unanswered is.
 """
 
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -67,6 +68,7 @@ class Lane:
         self._in_flight = 0
         self._stalled_since: float | None = None
         self._refusal: AirbyteTracedException | None = None
+        self._scripts: dict[str, bytes] = {}
         self.peer = Peer()
         #: Called with every connection made after the first, before anything is sent again; may raise.
         self.on_reconnect: Callable[[], None] | None = None
@@ -105,6 +107,13 @@ class Lane:
         self.send([self.pack(*arguments)], judge=replies.append)
         self.settle()
         return replies[-1]
+
+    def load(self, script: str) -> bytes:
+        """Return the SHA1 by which EVALSHA runs `script` here, on every connection to come as well; never waits."""
+        if script not in self._scripts:
+            self._scripts[script] = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest().encode()
+            self.send([self.pack("SCRIPT", "LOAD", script)])
+        return self._scripts[script]
 
     def ask(self, *arguments: str | bytes | int) -> object:
         """Send one command on the bare connection and return its reply; only where nothing is on its way."""
@@ -273,6 +282,8 @@ class Lane:
         if former.id and former.run_id == self.peer.run_id:
             # A proxy or a tunnel may hold the old connection open with commands inside.
             self._try_ask("CLIENT", "KILL", "ID", former.id, "ADDR", former.address)
+        for script in self._scripts:
+            self.ask("SCRIPT", "LOAD", script)
         if former != Peer() and self.on_reconnect is not None:
             try:
                 self.on_reconnect()
@@ -309,7 +320,9 @@ def _fields(reply: object, between: bytes, inside: bytes) -> dict[str, str]:
 
 def _name(command: bytes) -> str:
     """Return a packed command's name and key, never its data."""
-    parts = command[:2000].split(b"\r\n")[2:6:2]
+    parts = command[:2000].split(b"\r\n")[2::2]
     if parts[:1] == [b"EVAL"]:
         return "a script for the ledger"
-    return b" ".join(parts).decode(errors="replace")
+    if parts[:1] == [b"EVALSHA"]:
+        return f"a script for {b' '.join(parts[3:4]).decode(errors='replace')}"
+    return b" ".join(parts[:2]).decode(errors="replace")

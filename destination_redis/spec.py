@@ -5,7 +5,7 @@ from typing import Any
 from destination_redis.config import RedisConfig
 
 DOCUMENTATION_URL = "https://docs.airbyte.com/integrations/destinations/redis"
-SYNC_MODES = ("append", "overwrite")
+SYNC_MODES = ("append", "overwrite", "append_dedup")
 GROUPS = [{"id": "connection", "title": "Connection"}, {"id": "records", "title": "Records"}]
 
 

@@ -1,13 +1,20 @@
 """The configured catalog -> one frozen value per (namespace, stream)."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 
+from destination_redis.cursor import Order, order_of
 from destination_redis.errors import config_error
+from destination_redis.fields import Path
 
-Mode = Literal["append", "overwrite"]
+Mode = Literal["append", "overwrite", "append_dedup"]
+#: Where records live, by the names that ledgers use.
+SEQUENCE, PRIMARY_KEY = "sequence", "primary_key"
+#: The column by which CDC sources say that a row was deleted.
+DELETED_AT = "_ab_cdc_deleted_at"
 
 #: What PyAirbyte sends for every sync: generation, minimum and sync id say nothing then.
 _PYAIRBYTE = (1, 1, 1)
@@ -16,11 +23,15 @@ _PYAIRBYTE = (1, 1, 1)
 class _CatalogStream(msgspec.Struct, frozen=True):
     name: str
     namespace: str | None = None
+    json_schema: object = None
+    source_defined_primary_key: list[list[str]] | None = None
 
 
 class _Configured(msgspec.Struct, frozen=True):
     stream: _CatalogStream
     destination_sync_mode: str
+    primary_key: list[list[str]] | None = None
+    cursor_field: list[str] | None = None
     generation_id: int | None = None
     minimum_generation_id: int | None = None
     sync_id: int | None = None
@@ -40,6 +51,12 @@ class Stream:
     generation_id: int | None = None
     minimum_generation_id: int | None = None
     sync_id: int | None = None
+    #: In append_dedup: paths into a record's data, and how cursors compare; cursor () orders by arrival alone.
+    primary_key: tuple[Path, ...] = ()
+    cursor: Path = ()
+    cursor_order: Order = Order.TEXT
+    #: Whether the schema has the column that tells of deletions, or says nothing about columns.
+    may_delete: bool = False
 
     def __str__(self) -> str:
         return f"{self.namespace}.{self.name}" if self.namespace else self.name
@@ -48,6 +65,21 @@ class Stream:
     def pair(self) -> tuple[int | None, int | None]:
         """(generation, sync id), by which live and staged records are known."""
         return self.generation_id, self.sync_id
+
+    @property
+    def placement(self) -> str:
+        """Where its records live."""
+        return PRIMARY_KEY if self.primary_key else SEQUENCE
+
+    @property
+    def key_fields(self) -> str:
+        """The primary key's paths as the ledger keeps them; empty for sequential ids."""
+        return _text(self.primary_key) if self.primary_key else ""
+
+    @property
+    def order(self) -> str:
+        """What orders its upserts, as the ledger keeps it: the cursor's path and how it compares."""
+        return f"{_text(self.cursor)} {self.cursor_order}" if self.primary_key else ""
 
     @property
     def truncates(self) -> bool:
@@ -83,16 +115,39 @@ def parse_catalog(content: bytes) -> tuple[Stream, ...]:
 
 
 def _stream(configured: _Configured) -> Stream:
-    name, namespace = configured.stream.name, configured.stream.namespace or None
-    mode = configured.destination_sync_mode
-    if mode not in ("append", "overwrite"):
-        raise config_error(f"The stream {name} has the sync mode {mode!r}; this connector has append and overwrite")
-    known: Mode = "append" if mode == "append" else "overwrite"
-    return Stream(
-        name=name,
-        namespace=namespace,
-        mode=known,
+    inner, mode = configured.stream, configured.destination_sync_mode
+    if mode not in ("append", "overwrite", "append_dedup"):
+        raise config_error(
+            f"The stream {inner.name} has the sync mode {mode!r}; this connector has append, overwrite and append_dedup"
+        )
+    stream = Stream(
+        name=inner.name,
+        namespace=inner.namespace or None,
+        mode=mode,  # type: ignore[arg-type]
         generation_id=configured.generation_id,
         minimum_generation_id=configured.minimum_generation_id,
         sync_id=configured.sync_id,
     )
+    return _deduplicated(stream, configured) if mode == "append_dedup" else stream
+
+
+def _deduplicated(stream: Stream, configured: _Configured) -> Stream:
+    inner = configured.stream
+    primary_key = configured.primary_key or inner.source_defined_primary_key or []
+    if not primary_key or not all(primary_key):
+        raise config_error(
+            f"The stream {stream} has the sync mode append_dedup but no primary key: choose one, or another sync mode"
+        )
+    cursor = tuple(configured.cursor_field or ())
+    columns = inner.json_schema.get("properties") if isinstance(inner.json_schema, dict) else None
+    return dataclasses.replace(
+        stream,
+        primary_key=tuple(tuple(path) for path in primary_key),
+        cursor=cursor,
+        cursor_order=order_of(inner.json_schema, cursor) if cursor else Order.TEXT,
+        may_delete=not columns or DELETED_AT in columns,
+    )
+
+
+def _text(value: object) -> str:
+    return msgspec.json.encode(value).decode()

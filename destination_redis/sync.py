@@ -2,16 +2,14 @@
 
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from destination_redis.caches import RedisCache
-from destination_redis.completion import Seen, why_incomplete
+from destination_redis.acknowledge import Acknowledgements
+from destination_redis.claim import Claim, Lease
+from destination_redis.completion import why_incomplete
 from destination_redis.errors import Terminated, system_error, transient_error
-from destination_redis.ledger import LEASE, Claim
 from destination_redis.messages import (
     Descriptor,
     Message,
@@ -23,64 +21,13 @@ from destination_redis.messages import (
     decode_status,
 )
 from destination_redis.pipeline import Lane
-from destination_redis.placement import SequencePlacement
 from destination_redis.progress import Progress
-from destination_redis.streams import Stream
+from destination_redis.route import Route
 
 #: Seconds after which what is open is settled even where the input never pauses.
 _SETTLE_EVERY = 0.5
 #: Bytes of states that may wait for an acknowledgement; in CDC one can be megabytes.
 _STATES = 4 * 1024 * 1024
-#: Milliseconds a replica is waited for after the ledger moved; late is worth a warning, not more.
-_REPLICA_WAIT = 500
-
-
-class Route:
-    """One stream on its way from the input to its place."""
-
-    def __init__(self, stream: Stream, claim: Claim, placement: SequencePlacement, cache: RedisCache) -> None:
-        self.stream = stream
-        self.claim = claim
-        self.placement = placement
-        self.write = cache.writer(placement.around)
-        self._first_id = placement.next_id
-        self._seen = Seen()
-        self.confirmed = 0
-        #: Records up to the last state of its own.
-        self.stated = 0
-
-    @property
-    def label(self) -> str:
-        """The stream's name."""
-        return str(self.stream)
-
-    @property
-    def received(self) -> int:
-        """Records taken from the input."""
-        return self.placement.next_id - self._first_id
-
-    @property
-    def seen(self) -> Seen:
-        """What the input held for the stream."""
-        self._seen.records = self.received
-        return self._seen
-
-    def end(self) -> None:
-        """Let no record come any more: the next one meets `admit`."""
-        self.placement.alarm = -1
-
-    def admit(self) -> None:
-        """Let the next record in, once its id is reserved; raises where the stream has ended."""
-        if self._seen.ended:
-            raise system_error(f"A record of the stream {self.stream} came after its status {self._seen.status}")
-        self.placement.reserve()
-
-
-@dataclass(slots=True)
-class _Pending:
-    line: bytes
-    targets: list[tuple[Route, int, int]]
-    after: int = 0
 
 
 class Sync:
@@ -90,29 +37,29 @@ class Sync:
         self,
         routes: Mapping[tuple[str | None, str], Route],
         lane: Lane,
+        promote: Callable[[Sequence[Claim]], None],
         acknowledge: Callable[[bytes], None],
         progress: Progress,
         logger: logging.Logger,
     ) -> None:
-        """Take the routes by the names messages use; `acknowledge` puts a line out at once."""
+        """Take the routes by the names messages use.
+
+        `promote` makes staged generations live, `acknowledge` puts a line out at once.
+        """
         self._routes = routes
-        self._all = list({id(route): route for route in routes.values()}.values())
+        self._all = list(dict.fromkeys(routes.values()))
         self._lane = lane
-        self._acknowledge = acknowledge
+        self._promote = promote
+        self._states = Acknowledgements(lane, acknowledge, logger)
+        self._lease = Lease([route.claim for route in self._all])
         self._progress = progress
         self._logger = logger
         self._commands: list[bytes] = []
         self._current = self._all[0] if self._all else None
-        self._states_here: list[_Pending] = []
-        self._waiting: deque[_Pending] = deque()
-        self._committing: deque[_Pending] = deque()
-        self._state_bytes = 0
-        self._touched: set[Route] = set()
         self._globally_stated = 0
         self._number = 0
         self._other_lines = 0
-        self._settled_at = self._renewed_at = time.monotonic()
-        self._warned = False
+        self._settled_at = time.monotonic()
 
     def run(self, lines: Iterable[bytes]) -> None:
         """Write all of `lines`; raises a traced error where any stream is not complete at the end."""
@@ -133,10 +80,9 @@ class Sync:
     def settle(self) -> None:
         """Return when all that was taken is in Redis, committed as far as states cover it, and these are out."""
         self._flush()
-        self._lane.settle()
-        self._advance()
-        self._lane.settle()
-        self._advance()
+        for _ in range(2):  # what states cover, then their commits
+            self._lane.settle()
+            self._states.advance()
         self._settled_at = time.monotonic()
 
     def _take(self, lines: bytes) -> None:
@@ -164,13 +110,16 @@ class Sync:
                 self._take_other(index, message, apart[index])
                 continue
             route = routes.get((record.namespace, record.stream)) or self._route_of(record, index)
-            placement = route.placement
-            number = placement.next_id
-            if number > placement.alarm:
+            generations = route.generations
+            number = generations.next_id
+            if number > generations.alarm:
                 route.admit()
-            placement.next_id = number + 1
+            try:
+                add(route.write(number, record))
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise system_error(f"{self._place(index)} has data that cannot be read: {error}") from None
+            generations.next_id = number + 1
             self._current = route
-            add(route.write(number, record))
 
     def _undecodable(self, line: bytes, error: Exception, index: int = 0) -> None:
         start = line.lstrip()
@@ -219,10 +168,8 @@ class Sync:
             total = sum(route.received for route in self._all)
             count, self._globally_stated = total - self._globally_stated, total
             routes = self._all
-        targets = [(r, r.placement.last_id, r.received) for r in routes if r.confirmed < r.received]
-        line = state.acknowledged(count)
-        self._states_here.append(_Pending(line, targets))
-        self._state_bytes += len(line)
+        covered = [(r, r.generations.last_id, r.received) for r in routes if r.confirmed < r.received]
+        self._states.take(state.acknowledged(count), covered)
 
     def _flush(self) -> None:
         """Send what is open; each batch ends with a move, so that a server that lost answered writes is found out."""
@@ -231,53 +178,15 @@ class Sync:
             self._commands = []
             if self._current is not None:
                 self._current.claim.move()
-        for state in self._states_here:
-            state.after = self._lane.sent
-        self._waiting.extend(self._states_here)
-        self._states_here.clear()
-        self._advance()
-
-    def _advance(self) -> None:
-        """Commit what states cover once it is answered, and put them out once that is answered."""
-        settled = self._lane.settled
-        reached: dict[Route, tuple[int, int]] = {}
-        group = []
-        while self._waiting and self._waiting[0].after <= settled:
-            state = self._waiting.popleft()
-            reached |= {route: (last_id, count) for route, last_id, count in state.targets}
-            group.append(state)
-        if reached:
-            for route, (last_id, count) in reached.items():
-                route.placement.commit(last_id)
-                route.confirmed = count
-            self._wait_for_replica()
-        for state in group:
-            state.after = self._lane.sent if reached else state.after
-        self._committing.extend(group)
-        while self._committing and self._committing[0].after <= settled:
-            line = self._committing.popleft().line
-            self._acknowledge(line)
-            self._state_bytes -= len(line)
-
-    def _wait_for_replica(self) -> None:
-        if self._lane.peer.replicas:
-            wait = self._lane.pack("WAIT", 1, _REPLICA_WAIT)
-            self._lane.send([wait], judge=self._judge_wait)
-
-    def _judge_wait(self, reply: object) -> None:
-        if reply == 0 and not self._warned:
-            self._warned = True
-            self._logger.warning("No replica confirmed the ledger within %d ms", _REPLICA_WAIT)
+        self._states.sent()
+        self._states.advance()
 
     def _look_after(self, *, idle: bool) -> None:
         now = time.monotonic()
         overdue = now - self._settled_at > _SETTLE_EVERY
-        if idle or overdue or self._state_bytes > _STATES:
+        if idle or overdue or self._states.size > _STATES:
             self.settle()
-        if now - self._renewed_at > LEASE / 1000 / 3:
-            self._renewed_at = now
-            for route in self._all:
-                route.claim.move()
+        self._lease.keep()
         self._progress.tick()
 
     def _wind_up(self, error: Exception) -> None:
@@ -296,15 +205,12 @@ class Sync:
         ended = sum(route.seen.ended for route in self._all)
         records = any(route.received for route in self._all)
         reasons = [(route, self._why_incomplete(route, ended, records)) for route in self._all]
-        for route, reason in reasons:
-            if reason is None:
-                route.placement.commit(route.placement.last_id)
+        complete = [route for route, reason in reasons if reason is None]
+        for route in complete:
+            route.confirm(route.generations.last_id, route.received)
         self._lane.settle()
+        self._promote([route.claim for route in complete if route.generations.staging])
         for route, reason in reasons:
-            if reason is None:
-                route.confirmed = route.received
-                if route.placement.staging:
-                    route.placement.promote()
             route.claim.release(clean=reason is None)
         self._lane.settle()
         incomplete = [f"{route.stream} ({reason})" for route, reason in reasons if reason is not None]
@@ -319,8 +225,8 @@ class Sync:
         return why_incomplete(
             route.stream,
             route.seen,
-            replaces=route.placement.staging,
-            has_live=route.placement.has_live(),
+            replaces=route.generations.staging,
+            has_live=route.generations.has_live(),
             others_ended=ended > int(route.seen.ended),
             input_had_records=input_had_records,
         )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from redis import Redis
 from redis import exceptions as redis_errors
 
+from destination_redis.claim import Claim
 from destination_redis.errors import transient_error
-from destination_redis.ledger import Claim
 from destination_redis.pipeline import Lane
 
 #: Seconds between two looks at a writer that still seems to be there.

@@ -24,6 +24,14 @@ def stream(name: str = "users", mode: str = "append", **more: Any) -> Json:
     return {"stream": inner, "sync_mode": "full_refresh", "destination_sync_mode": mode, **more}
 
 
+def dedup(name: str = "users", schema: Json | None = None, **more: Any) -> Json:
+    """Return a stream deduplicated by "id", ordered by "at", unless others are given."""
+    keyed = {"primary_key": [["id"]], "cursor_field": ["at"], **more}
+    configured = stream(name, "append_dedup", **keyed)
+    configured["stream"]["json_schema"] = schema or {}
+    return configured
+
+
 def generation(number: int, minimum: int, sync_id: int) -> Json:
     return {"generation_id": number, "minimum_generation_id": minimum, "sync_id": sync_id}
 
@@ -157,6 +165,18 @@ def stored(client: Redis, prefix: str = "default:users:") -> dict[int, int]:
 def values(client: Redis, prefix: str = "default:users:") -> list[int]:
     """Return the "id" of every record in the order of arrival."""
     return [value for _, value in sorted(stored(client, prefix).items())]
+
+
+def rows(client: Redis, prefix: str = "default:users:", only: set[str] | None = None) -> dict[str, Any]:
+    """Return primary key -> the "value" in its data, for every key under `prefix`, or only these."""
+    found: dict[str, Any] = {}
+    for key in client.scan_iter(match=f"{prefix}*", count=1000):
+        name = key.decode().removeprefix(prefix)
+        if only is None or name in only:
+            data = client.hget(key, "_airbyte_data")
+            assert isinstance(data, bytes), key
+            found[name] = json.loads(data).get("value")
+    return found
 
 
 def ledger(client: Redis, name: str = "default:users") -> dict[str, str]:

@@ -22,6 +22,8 @@ class RedisRecord:
 
 #: (id, record) -> a packed command.
 Writer = Callable[[int, Record], bytes]
+#: (packed key or keys, id, cursor, record) -> what follows an upsert's head.
+Upserter = Callable[[bytes, int, bytes, Record], bytes]
 
 
 class RedisCache(Protocol):
@@ -34,6 +36,22 @@ class RedisCache(Protocol):
         """Return what makes a record with an id the one packed command that stores it under that id.
 
         `around` is what stands before and after the id in the key.
+        """
+
+    @property
+    def script(self) -> str:
+        """The Lua functions by which scripts read and write a record of this type.
+
+        `ours(key)`: whether the key has this type. `read(key)`: id (nil where there is no record), cursor, and whether
+        it is a staged deletion. `write(key, held)`: replaces the record whole, by ARGV as `upserter` gives them;
+        `held` is its id so far. `mark(key)`: makes it a staged deletion. The first write of both is one that a server
+        refuses when it is out of memory.
+        """
+
+    def upserter(self, head: Callable[[int], bytes], first_id: int) -> Upserter:
+        """Return what makes a record an upsert in the generation that begins with `first_id`.
+
+        `head` gives the command's first bytes for a number of arguments beyond id, cursor and first id.
         """
 
     def get_all(self, client: "Redis", keys: Iterable[bytes]) -> list[RedisRecord]:

@@ -1,0 +1,256 @@
+"""A stream's generations, the live one and the staged one: what begins, commits and ends them, step by step.
+
+Failure cases, each the reason for an order below: a process may die between any two commands, so what is to happen is
+written into the ledger first, the keys follow, each by its id alone and doing no harm when done twice, and the ledger
+then says that it is done. The next run, whatever it is for, starts with `recover`, which does again what was begun,
+by the placements that the ledger names and not by those of its own catalog.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from destination_redis.claim import Claim
+from destination_redis.errors import config_error
+from destination_redis.ledger import Ledger
+from destination_redis.pipeline import Lane
+from destination_redis.placements import PRIMARY_KEY, Placement
+
+#: Ids reserved at first, and at most in one go; the most is far more than a window of the pipeline holds.
+FIRST_RESERVE, LARGEST_RESERVE = 256, 65_536
+
+_NOTHING_STAGED: dict[str, int | str | None] = {
+    "task": "",
+    "staged_first": 0,
+    "staged_committed": 0,
+    "staged_generation": None,
+    "staged_sync_id": None,
+    "staged_placement": "",
+    "staged_key_fields": "",
+}
+
+
+class Generations:
+    """One stream's generations in this run; live and staged ids are one sequence, none is used twice."""
+
+    def __init__(self, lane: Lane, claim: Claim) -> None:
+        self._lane = lane
+        self._claim = claim
+        self._step = FIRST_RESERVE
+        #: Whether this sync's records are staged.
+        self.staging = False
+        #: The id the next record gets, and the id above which `reserve` must be called before it is used.
+        self.next_id = 1
+        self.alarm = 0
+
+    @property
+    def last_id(self) -> int:
+        """The last id given out."""
+        return self.next_id - 1
+
+    @property
+    def first_id(self) -> int:
+        """The first id of the generation this sync writes to."""
+        ledger = self._claim.value
+        return ledger.staged_first if self.staging else ledger.first
+
+    def start(self, first_id: Callable[[], int]) -> bool:
+        """Begin this sync after `recover`; return whether a cancelled refresh is to be merged before a record is sent.
+
+        `first_id` gives the first id of a stream without any ledger. What it sends must be answered before a record
+        is sent. Raises a config error where what is there does not fit, and only a refresh can help.
+        """
+        claim, stream = self._claim, self._claim.stream
+        if claim.value.new:
+            claim.value = claim.value.begun_at(first_id())
+        ledger = claim.value
+        anew = stream.starts_anew
+        replaces = anew or (stream.truncates and (ledger.generation, ledger.sync_id) != stream.pair)
+        if ledger.lost and not replaces:
+            raise config_error(
+                f"The server lost acknowledged data of the stream {stream}: refresh it, so that all of it is sent again"
+            )
+        continues = ledger.staged and (ledger.staged_generation, ledger.staged_sync_id) == stream.pair and not anew
+        if not replaces or continues:
+            self._refuse_change(ledger, replaces)
+        self.next_id = ledger.reserved + 1
+        self.staging = replaces
+        order = self._order(ledger)
+        reserved = ledger.reserved + FIRST_RESERVE
+        if not replaces:
+            home: dict[str, int | str | None] = {"placement": stream.placement, "key_fields": stream.key_fields}
+            pair = {"generation": stream.generation_id, "sync_id": stream.sync_id}
+            claim.move(task="merge" if ledger.staged else "", reserved=reserved, **home, **pair, **order)
+        elif continues:
+            claim.move(reserved=reserved, **order)
+        else:
+            claim.move(
+                reserved=reserved,
+                staged_first=self.next_id,
+                staged_committed=self.next_id - 1,
+                staged_generation=None if anew else stream.generation_id,
+                staged_sync_id=None if anew else stream.sync_id,
+                staged_placement=stream.placement,
+                staged_key_fields=stream.key_fields,
+                **_dropped(ledger),
+                **order,
+            )
+        return not replaces and ledger.staged
+
+    def reserve(self) -> None:
+        """Make sure that the next id is reserved, ahead of need; waits only where the server is far behind."""
+        claim = self._claim
+        if self.next_id + self._step // 2 > claim.value.reserved:
+            self._step = min(2 * self._step, LARGEST_RESERVE)
+            claim.move(reserved=self.last_id + self._step)
+        if self.next_id > claim.answered.reserved:
+            self._lane.settle()
+        self.alarm = min(claim.answered.reserved, claim.value.reserved - self._step // 2)
+
+    def commit(self, last_id: int) -> None:
+        """Move `committed` up to `last_id`; every record up to it must have been answered well."""
+        if self.staging:
+            if last_id > self._claim.value.staged_committed:
+                self._claim.move(staged_committed=last_id)
+        elif last_id > self._claim.value.committed:
+            self._claim.move(counter=last_id, committed=last_id)
+
+    def has_live(self) -> bool:
+        """Whether any live record may exist."""
+        return self._claim.value.live
+
+    def _refuse_change(self, ledger: Ledger, replaces: bool) -> None:
+        stream = self._claim.stream
+        wanted = (stream.placement, stream.key_fields)
+        homes = []
+        if ledger.live and not replaces:
+            homes.append((ledger.placement, ledger.key_fields))
+        if ledger.staged:
+            homes.append((ledger.staged_placement, ledger.staged_key_fields))
+        for placement, key_fields in homes:
+            if (placement, key_fields) != wanted:
+                there = f"the primary key {key_fields}" if placement == PRIMARY_KEY else "sequential ids"
+                now = f"the primary key {stream.key_fields}" if stream.key_fields else "sequential ids"
+                raise config_error(
+                    f"The records of the stream {stream} are kept by {there}, and are now to be kept by {now}: "
+                    "refresh the stream, so that all of it is sent again"
+                )
+
+    def _order(self, ledger: Ledger) -> dict[str, int | str | None]:
+        """Return the ledger's fields about the order of records: a new order makes everything before it older."""
+        order = self._claim.stream.order
+        if not order or order == ledger.cursor:
+            return {}
+        return {"cursor": order, "cursor_epoch": ledger.cursor_epoch + bool(ledger.cursor)}
+
+
+def recover(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim]) -> None:
+    """Finish what former runs began, and remove what they did not get acknowledged."""
+    _promote(lane, placements, [claim for claim in claims if claim.value.task == "promote"])
+    merge(lane, placements, [claim for claim in claims if claim.value.task == "merge"])
+    drop(lane, placements, claims)
+    for placement, some in _by(placements, claims, _of_newest):
+        placement.sweep(some)
+
+
+def promote(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim]) -> None:
+    """Make what is staged, complete and committed the live data: first all of the new in, then the old out."""
+    for claim in claims:
+        claim.move(task="promote")
+    lane.settle()
+    _promote(lane, placements, claims)
+
+
+def merge(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim]) -> None:
+    """Move the acknowledged staged records of cancelled refreshes to the live ones: they are not sent again."""
+    if not claims:
+        return
+
+    def all_of_it() -> None:
+        for placement, some in _by(placements, claims, _of_staged):
+            placement.move(some)
+
+    _on_one_server(lane, all_of_it)
+    for claim in claims:
+        committed = claim.value.top
+        claim.move(counter=committed, committed=committed, **_NOTHING_STAGED)
+    lane.settle()
+
+
+def drop(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim]) -> None:
+    """Remove what is staged by syncs that are over."""
+    claims = [claim for claim in claims if claim.value.drop_last]
+    if not claims:
+        return
+    lane.settle()
+    for placement, some in _by(placements, claims, lambda ledger: ledger.drop_placement):
+        placement.drop(some)
+    for claim in claims:
+        claim.move(drop_first=0, drop_last=0, drop_placement="")
+    lane.settle()
+
+
+def _promote(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim]) -> None:
+    if not claims:
+        return
+
+    def all_of_it() -> None:
+        for placement, some in _by(placements, claims, _of_staged):
+            placement.move(some)
+        for placement, some in _by(placements, claims, lambda ledger: ledger.placement):
+            placement.remove_old(some)
+
+    _on_one_server(lane, all_of_it)
+    for claim in claims:
+        ledger = claim.value
+        committed = max(ledger.staged_committed, ledger.staged_first - 1)
+        claim.move(
+            counter=committed,
+            generation=ledger.staged_generation,
+            sync_id=ledger.staged_sync_id,
+            first=ledger.staged_first,
+            committed=committed,
+            placement=ledger.staged_placement or ledger.placement,
+            key_fields=ledger.staged_key_fields,
+            **_NOTHING_STAGED,
+            lost=0,
+        )
+    lane.settle()
+
+
+def _on_one_server(lane: Lane, work: Callable[[], object]) -> None:
+    """Do `work` until it was done on one server: one that was replaced meanwhile may have lost answered steps."""
+    lane.settle()
+    while True:
+        server = lane.peer.run_id
+        work()
+        lane.settle()
+        if lane.peer.run_id == server:
+            return
+
+
+def _by(
+    placements: Mapping[str, Placement], claims: Sequence[Claim], name: Callable[[Ledger], str]
+) -> list[tuple[Placement, list[Claim]]]:
+    groups: dict[str, list[Claim]] = {}
+    for claim in claims:
+        groups.setdefault(name(claim.value) or claim.value.placement, []).append(claim)
+    return [(placements[each], some) for each, some in groups.items()]
+
+
+def _of_staged(ledger: Ledger) -> str:
+    return ledger.staged_placement
+
+
+def _of_newest(ledger: Ledger) -> str:
+    return ledger.staged_placement if ledger.staged else ledger.placement
+
+
+def _dropped(ledger: Ledger) -> dict[str, int | str | None]:
+    """Return the ledger's fields for what is staged and has to go."""
+    if not ledger.staged:
+        return {}
+    placement = ledger.staged_placement or ledger.placement
+    # By sequence what was not acknowledged is gone already; by primary key it is still there.
+    last = ledger.reserved if placement == PRIMARY_KEY else ledger.staged_committed
+    if last < ledger.staged_first:
+        return {}
+    return {"drop_first": ledger.staged_first, "drop_last": last, "drop_placement": placement}

@@ -1,0 +1,138 @@
+"""The opening of a sync: every stream claimed, recovered from whatever ended before, and begun."""
+
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from redis import Redis
+
+from destination_redis.caches import CACHES
+from destination_redis.claim import Claim, Lease
+from destination_redis.config import RedisConfig
+from destination_redis.errors import config_error
+from destination_redis.generations import Generations, drop, merge, promote, recover
+from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
+from destination_redis.pipeline import Lane
+from destination_redis.placements import PRIMARY_KEY, placements
+from destination_redis.route import Route
+from destination_redis.scripts import Scripts
+from destination_redis.streams import Stream
+from destination_redis.takeover import take_all
+from destination_redis.upserts import Upserts
+
+#: By the stream's name as messages may give it.
+Routes = dict[tuple[str | None, str], Route]
+Promote = Callable[[Sequence[Claim]], None]
+
+
+def open_routes(
+    config: RedisConfig,
+    streams: Sequence[Stream],
+    lane: Lane,
+    client: Redis,
+    pause: Callable[[float], None],
+    logger: logging.Logger,
+) -> tuple[Routes, Promote]:
+    """Return a route for each stream, ready for its records, and what promotes those that are complete in the end."""
+    token = uuid.uuid4().hex
+    claims = [Claim(lane, stream, keys, token) for stream, keys in _keys(config, streams, lane).items()]
+
+    def resume() -> None:
+        for claim in claims:
+            claim.resume()
+
+    lane.on_reconnect = resume
+    take_all(claims, lane, client, pause, logger)
+    for claim in claims:
+        claim.sign()
+    try:
+        return _begin(config, claims, lane)
+    except Exception:
+        for claim in claims:
+            claim.release(clean=False)
+        raise
+
+
+def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Lane) -> tuple[Routes, Promote]:
+    cache_type = CACHES[config.cache_type]
+    scripts = Scripts(lane, cache_type(None))
+    places = placements(lane, scripts, Lease(claims))
+    recover(lane, places, claims)
+    begun = {claim: Generations(lane, claim) for claim in claims}
+    merge(lane, places, [claim for claim, generations in begun.items() if generations.start(_first_id(lane, claim))])
+    drop(lane, places, claims)
+    routes: Routes = {}
+    names = [claim.stream.name for claim in claims]
+    for claim, generations in begun.items():
+        stream, cache = claim.stream, cache_type(claim.stream.sync_id)
+        if stream.placement == PRIMARY_KEY:
+            write = Upserts(
+                claim,
+                cache,
+                scripts,
+                staged=generations.first_id if generations.staging else 0,
+                soft=config.deletion_mode == "soft",
+            ).writer()
+        else:
+            write = cache.writer(claim.keys.staged if generations.staging else claim.keys.live)
+        route = Route(claim, generations, write)
+        routes[stream.namespace, stream.name] = route
+        if names.count(stream.name) == 1:
+            routes.setdefault((None, stream.name), route)
+    lane.settle()
+    return routes, partial(promote, lane, places)
+
+
+def _first_id(lane: Lane, claim: Claim) -> Callable[[], int]:
+    """Return what gives the first id of a stream without a ledger.
+
+    By primary key no key shows which ids were given out, so it is the time: ids rise even if a ledger was lost.
+    """
+
+    def microseconds() -> int:
+        reply = lane.call("TIME")
+        assert isinstance(reply, list)
+        return int(reply[0]) * 1_000_000 + int(reply[1])
+
+    return microseconds if claim.stream.placement == PRIMARY_KEY else lambda: 1
+
+
+def _keys(config: RedisConfig, streams: Sequence[Stream], lane: Lane) -> dict[Stream, StreamKeys]:
+    """Return each stream's keys; raises where two come to the same."""
+    keys: dict[Stream, StreamKeys] = {}
+    owners: dict[bytes, Stream] = {}
+    found = _in_empty_namespace(config, streams, lane)
+    for stream in streams:
+        namespace = stream.namespace
+        if namespace is None:
+            namespace = config.default_namespace
+        if namespace is None:
+            namespace = "" if stream in found else DEFAULT_NAMESPACE
+        keys[stream] = StreamKeys(namespace, stream.name, config.key_prefix)
+        other = owners.setdefault(keys[stream].counter, stream)
+        if other is not stream:
+            raise config_error(
+                f"The stream {stream} and another of its name come to the same keys "
+                f"({keys[stream].counter.decode()}): change default_namespace or the stream's namespace"
+            )
+    return keys
+
+
+def _in_empty_namespace(config: RedisConfig, streams: Sequence[Stream], lane: Lane) -> set[Stream]:
+    """Return the streams that live under the Java connector's empty namespace already: they stay there."""
+    found: set[Stream] = set()
+    if config.default_namespace is not None:
+        return found
+
+    def judge(stream: Stream, reply: object) -> None:
+        if reply:
+            found.add(stream)
+
+    for stream in streams:
+        if stream.namespace is None:
+            empty = StreamKeys("", stream.name, config.key_prefix)
+            for key in (empty.ledger, empty.counter):
+                lane.send([lane.pack("EXISTS", key)], judge=partial(judge, stream))
+    lane.settle()
+    return found

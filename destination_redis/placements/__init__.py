@@ -1,0 +1,21 @@
+"""Where the records of a stream live, by the name the ledger gives it."""
+
+from collections.abc import Mapping
+
+from destination_redis.claim import Lease
+from destination_redis.pipeline import Lane
+from destination_redis.placements.base import Placement
+from destination_redis.placements.primary_key import PrimaryKeyPlacement
+from destination_redis.placements.sequence import SequencePlacement
+from destination_redis.scripts import Scripts
+from destination_redis.streams import PRIMARY_KEY, SEQUENCE
+
+__all__ = ["PRIMARY_KEY", "SEQUENCE", "Placement", "placements"]
+
+
+def placements(lane: Lane, scripts: Scripts, lease: Lease) -> Mapping[str, Placement]:
+    """Return every placement, on this lane."""
+    return {
+        SEQUENCE: SequencePlacement(lane, scripts, lease),
+        PRIMARY_KEY: PrimaryKeyPlacement(lane, scripts, lease),
+    }

@@ -1,0 +1,26 @@
+"""Where the records of streams live: the protocol of what moves and removes them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from destination_redis.claim import Claim
+
+
+class Placement(Protocol):
+    """Moves and removes records of streams that live in one way.
+
+    Every step goes by the ledgers and by the ids alone, does no harm when it is done twice, and returns once all of it
+    is answered. Claims are given many at a time, so that what must read every key of a server does it once for all.
+    """
+
+    def move(self, claims: Sequence[Claim]) -> None:
+        """Give the records of each staged generation their live keys: all of them, or, in a merge, what is newer."""
+
+    def remove_old(self, claims: Sequence[Claim]) -> None:
+        """Remove the live records whose ids are below each staged generation's first."""
+
+    def drop(self, claims: Sequence[Claim]) -> None:
+        """Remove the staged records that each ledger says are to go."""
+
+    def sweep(self, claims: Sequence[Claim]) -> None:
+        """Remove what a sync that died had sent and not got acknowledged, where sending again would double it."""

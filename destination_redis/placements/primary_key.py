@@ -1,0 +1,63 @@
+"""Records under their primary keys: keys found by SCAN, one pass for all streams, each decided by the id inside.
+
+A staged record moves by a script that compares it with the live one in the order of upserts. In a promotion every
+live record is of an older generation, so all of the staged are newer; in a merge both are of one order. What a sync
+that died left unacknowledged stays: the source sends it again, with higher ids, and so it is replaced.
+"""
+
+from collections.abc import Sequence
+
+from destination_redis.claim import Claim, Lease
+from destination_redis.pipeline import Lane
+from destination_redis.placements.scan import scan
+from destination_redis.scripts import Scripts
+
+
+class PrimaryKeyPlacement:
+    """Moves and removes records by what SCAN finds."""
+
+    def __init__(self, lane: Lane, scripts: Scripts, lease: Lease) -> None:
+        self._lane = lane
+        self._scripts = scripts
+        self._lease = lease
+
+    def move(self, claims: Sequence[Claim]) -> None:
+        """Give staged records their live keys, turn staged deletions into deletions, remove older generations'."""
+        for found in scan(self._lane, self._lease, {claim.keys.staged: claim for claim in claims}):
+            commands = []
+            for claim, key, part in found:
+                ledger = claim.value
+                # In a promotion no live record is of this generation, but for those that moved already.
+                live_first = ledger.staged_first if ledger.task == "promote" else ledger.first
+                live, (gone, end) = claim.keys.live[0] + part, claim.keys.gone
+                keys = (key, live, gone + part + end) if ledger.deletes else (key, live)
+                commands.append(self._scripts.settle(keys, ledger.staged_first, live_first))
+            self._send(commands, found)
+        self._lane.settle()
+
+    def remove_old(self, claims: Sequence[Claim]) -> None:
+        """Remove live records of older generations; a key with another number of parts is somebody else's."""
+        parts = {claim: claim.value.key_parts for claim in claims}
+        for found in scan(self._lane, self._lease, {claim.keys.live: claim for claim in claims}):
+            commands = [
+                self._scripts.remove(key, 0, claim.value.staged_first - 1)
+                for claim, key, part in found
+                if part.count(b":") == parts[claim] - 1
+            ]
+            self._send(commands, found)
+        self._lane.settle()
+
+    def drop(self, claims: Sequence[Claim]) -> None:
+        """Remove staged records up to the last id that is to go."""
+        for found in scan(self._lane, self._lease, {claim.keys.staged: claim for claim in claims}):
+            self._send([self._scripts.remove(key, 0, claim.value.drop_last) for claim, key, _ in found], found)
+        self._lane.settle()
+
+    def sweep(self, claims: Sequence[Claim]) -> None:
+        """Leave all as it is."""
+
+    def _send(self, commands: Sequence[bytes], found: Sequence[tuple[Claim, bytes, bytes]]) -> None:
+        if commands:
+            self._lane.send(commands)
+            # A move at the end: a server that lost answered writes is found out.
+            found[-1][0].move()

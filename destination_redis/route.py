@@ -1,0 +1,54 @@
+"""A route: one stream on its way from the input to its place."""
+
+from destination_redis.caches import Writer
+from destination_redis.claim import Claim
+from destination_redis.completion import Seen
+from destination_redis.errors import system_error
+from destination_redis.generations import Generations
+
+
+class Route:
+    """What a stream's records need on their way, and what was seen of it."""
+
+    def __init__(self, claim: Claim, generations: Generations, write: Writer) -> None:
+        """Take a stream whose sync has begun, and what makes its records commands."""
+        self.stream = claim.stream
+        self.claim = claim
+        self.generations = generations
+        self.write = write
+        self._first_id = generations.next_id
+        self._seen = Seen()
+        self.confirmed = 0
+        #: Records up to the last state of its own.
+        self.stated = 0
+
+    @property
+    def label(self) -> str:
+        """The stream's name."""
+        return str(self.stream)
+
+    @property
+    def received(self) -> int:
+        """Records taken from the input."""
+        return self.generations.next_id - self._first_id
+
+    @property
+    def seen(self) -> Seen:
+        """What the input held for the stream."""
+        self._seen.records = self.received
+        return self._seen
+
+    def end(self) -> None:
+        """Let no record come any more: the next one meets `admit`."""
+        self.generations.alarm = -1
+
+    def admit(self) -> None:
+        """Let the next record in, once its id is reserved; raises where the stream has ended."""
+        if self._seen.ended:
+            raise system_error(f"A record of the stream {self.stream} came after its status {self._seen.status}")
+        self.generations.reserve()
+
+    def confirm(self, last_id: int, received: int) -> None:
+        """Take note that a state covers the records up to `last_id`, the first `received`, and all are answered."""
+        self.generations.commit(last_id)
+        self.confirmed = received

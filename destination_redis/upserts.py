@@ -1,0 +1,77 @@
+"""A record -> its upsert: the key is the primary key, the order is (cursor, id)."""
+
+from destination_redis.caches import RedisCache, Upserter, Writer
+from destination_redis.claim import Claim
+from destination_redis.cursor import encode
+from destination_redis.fields import picker
+from destination_redis.keys import key_part
+from destination_redis.messages import Record
+from destination_redis.scripts import GONE, Scripts, pack
+from destination_redis.streams import DELETED_AT
+
+
+class Upserts:
+    """Makes the records of one stream, whose sync has begun, commands."""
+
+    def __init__(self, claim: Claim, cache: RedisCache, scripts: Scripts, *, staged: int, soft: bool) -> None:
+        """Take what is needed; `staged` is the staged generation's first id, 0 where records go to the live one.
+
+        `soft` keeps a deletion as the record.
+        """
+        ledger, keys = claim.value, claim.keys
+        self._claim = claim
+        self._cache = cache
+        self._scripts = scripts
+        self._stream = claim.stream
+        self._staged = bool(staged)
+        self._soft = soft
+        self._first = staged or ledger.first
+        self._around = keys.staged if staged else keys.live
+        self._epoch = f"{ledger.cursor_epoch:04x}"
+
+    def writer(self) -> Writer:
+        """Return what makes a record with an id its upsert or, where it says so, its deletion.
+
+        It raises msgspec.DecodeError where the record's data is no JSON object or a key or cursor is no valid text.
+        """
+        stream, epoch = self._stream, self._epoch
+        width = len(stream.primary_key)
+        has_cursor = bool(stream.cursor)
+        pick = picker((*stream.primary_key, *([stream.cursor] if has_cursor else []), (DELETED_AT,)))
+        order = stream.cursor_order
+        head, tail = self._around
+        gone_head, gone_tail = self._claim.keys.gone
+        no_cursor = (epoch + "0").encode()
+        upsert, forgets = self._upserter(), self._forgets
+
+        def write(number: int, record: Record) -> bytes:
+            nonlocal upsert, forgets
+            values = pick(record.data)
+            part = key_part(values[0]) if width == 1 else b":".join(map(key_part, values[:width]))
+            key = b"%b%b%b" % (head, part, tail)
+            cursor = (epoch + encode(values[width], order)).encode() if has_cursor else no_cursor
+            if bytes(values[-1]) != b"null" and not self._soft:
+                if not self._claim.value.deletes:
+                    # Noted ahead of the first deletion: what follows has to look for it, in later syncs too.
+                    self._claim.move(deletes=1)
+                    upsert, forgets = self._upserter(), self._forgets
+                return self._delete(key, gone_head + part + gone_tail, number, cursor)
+            keys = pack(key, gone_head + part + gone_tail) if forgets and not self._staged else pack(key)
+            return upsert(keys, number, cursor, record)
+
+        return write
+
+    @property
+    def _forgets(self) -> bool:
+        """Whether an upsert has to look for a deletion."""
+        return (self._stream.may_delete and not self._soft) or bool(self._claim.value.deletes)
+
+    def _upserter(self) -> Upserter:
+        keys = 2 if self._forgets and not self._staged else 1
+        return self._cache.upserter(lambda arguments: self._scripts.upsert_head(keys, arguments), self._first)
+
+    def _delete(self, key: bytes, gone: bytes, number: int, cursor: bytes) -> bytes:
+        order = (b"%d" % number, cursor, b"%d" % self._first)
+        if self._staged:
+            return self._scripts.mark_head() + pack(key, *order)
+        return self._scripts.delete_head() + pack(key, gone, *order, b"%d" % GONE)

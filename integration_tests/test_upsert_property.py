@@ -1,0 +1,140 @@
+"""Random inserts, updates, deletions and replays over several syncs with kills in between, beside a model in Python."""
+
+import json
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from integration_tests.connector import COMPLETE, Connector, Json, dedup, generation, record, rows, state
+from integration_tests.servers import Server
+
+KEYS = 12
+CURSORS = (None, 0, 1, 2, 3, 10, 11)
+STATE_EVERY = 6
+SCHEMA = {"properties": {"at": {"type": "integer"}, "_ab_cdc_deleted_at": {"type": "string"}}}
+
+
+@dataclass(frozen=True)
+class Change:
+    key: int
+    cursor: int | None
+    #: Unique; None deletes.
+    value: int | None
+
+    @property
+    def message(self) -> Json:
+        message = record(0)
+        data: dict[str, Any] = {"id": self.key, "at": self.cursor, "value": self.value}
+        if self.value is None:
+            data["_ab_cdc_deleted_at"] = "now"
+        message["record"]["data"] = data
+        return message
+
+
+@dataclass
+class Model:
+    """Rows by key, each with its order; a deleted one keeps its order."""
+
+    rows: dict[int, tuple[tuple[int, int], int | None]] = field(default_factory=dict)
+    arrived: int = 0
+
+    def take(self, change: Change) -> None:
+        self.arrived += 1
+        self.put(change.key, (-1 if change.cursor is None else change.cursor, self.arrived), change.value)
+
+    def put(self, key: int, order: tuple[int, int], value: int | None) -> None:
+        if key not in self.rows or self.rows[key][0] < order:
+            self.rows[key] = (order, value)
+
+    def merge(self, staged: "Model") -> None:
+        for key, (order, value) in staged.rows.items():
+            self.put(key, order, value)
+
+    @property
+    def readable(self) -> dict[str, int]:
+        return {str(key): value for key, (_, value) in self.rows.items() if value is not None}
+
+
+class Source:
+    """Sends changes with a state now and then, dies with the sync, and goes on from its last acknowledged state."""
+
+    def __init__(self, chance: random.Random, connector: Connector) -> None:
+        self._chance = chance
+        self._connector = connector
+        self._value = 0
+        self.kills = 0
+
+    def changes(self) -> list[Change]:
+        made: list[Change] = []
+        for _ in range(self._chance.randint(0, 120)):
+            if made and self._chance.random() < 0.1:
+                made += made[-self._chance.randint(1, 8) :]  # sent once more
+            self._value += 1
+            value = None if self._chance.random() < 0.25 else self._value
+            made.append(Change(self._chance.randrange(KEYS), self._chance.choice(CURSORS), value))
+        return made
+
+    def sync(self, configured: Json, changes: list[Change], *, complete: bool, kills: int) -> None:
+        at = 0
+        while True:
+            running = self._connector.start([configured])
+            cut = self._chance.randint(at, len(changes))
+            if kills:
+                part = self._messages(changes[:cut], at)
+                running.send(*part)
+                whole = sum(message["type"] == "STATE" for message in part)
+                running.wait_for_states(self._chance.randint(0, whole))
+                time.sleep(self._chance.uniform(0, 0.05))
+                kills -= 1
+                self.kills += 1
+                states = running.kill().states
+                at = states[-1]["stream"]["stream_state"]["cursor"] if states else at
+                continue
+            running.send(*self._messages(changes, at), state(len(changes)), *([COMPLETE] if complete else []))
+            outcome = running.finish()
+            assert (outcome.code == 0) == complete, outcome.text
+            return
+
+    @staticmethod
+    def _messages(changes: list[Change], at: int) -> list[Json]:
+        messages = []
+        for number, change in enumerate(changes[at:], at + 1):
+            messages.append(change.message)
+            if number % STATE_EVERY == 0:
+                messages.append(state(number))
+        return messages
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_syncs_of_random_changes_killed_now_and_then_end_as_the_model_does(
+    connector: Connector, server: Server, seed: int
+) -> None:
+    chance = random.Random(seed)
+    source = Source(chance, connector)
+    live = Model()
+    staged: Model | None = None
+    compared = 0
+    number = 1
+    for sync_id, kind in enumerate(chance.choices(["add", "refresh", "cancel"], [3, 2, 1], k=7), 1):
+        changes = source.changes()
+        minimum = 0 if kind == "add" else (number := number + 1)
+        configured = dedup(schema=SCHEMA, **generation(number, minimum, sync_id))
+        target = live if kind == "add" else Model(arrived=live.arrived)
+        if kind == "add" and staged:
+            live.merge(staged)
+            live.arrived = max(live.arrived, staged.arrived)
+        for change in changes:
+            target.take(change)
+        source.sync(configured, changes, complete=kind != "cancel", kills=chance.randint(0, 2))
+        if kind == "refresh":
+            live = target
+        staged = target if kind == "cancel" else None
+
+        assert rows(server.client) == live.readable, json.dumps([seed, sync_id, kind])
+        compared += len(live.readable)
+    print(f"seed {seed}: {source.kills} kills, {compared} rows compared")
+    assert source.kills > 0
+    assert compared > 0
