@@ -8,12 +8,24 @@ from typing import Any
 
 import pytest
 
+from destination_redis.caches import HashCache
+from destination_redis.claim import Claim
+from destination_redis.config import parse_config
+from destination_redis.connection import connect
+from destination_redis.keys import StreamKeys
+from destination_redis.messages import decode
+from destination_redis.pipeline import Lane
+from destination_redis.scripts import Scripts
+from destination_redis.streams import parse_catalog
+from destination_redis.upserts import Upserts
 from integration_tests.connector import COMPLETE, Connector, Json, dedup, generation, record, rows, state
 from integration_tests.servers import Server
 
 KEYS = 12
 CURSORS = (None, 0, 1, 2, 3, 10, 11)
 STATE_EVERY = 6
+#: Kinds of syncs; a refresh that is cancelled is followed by one that adds, or by another refresh.
+BLOCKS = [["add"], ["refresh"], ["cancel", "add"], ["cancel", "refresh"]]
 SCHEMA = {"properties": {"at": {"type": "integer"}, "_ab_cdc_deleted_at": {"type": "string"}}}
 
 
@@ -118,7 +130,8 @@ def test_syncs_of_random_changes_killed_now_and_then_end_as_the_model_does(
     staged: Model | None = None
     compared = 0
     number = 1
-    for sync_id, kind in enumerate(chance.choices(["add", "refresh", "cancel"], [3, 2, 1], k=7), 1):
+    blocks = chance.sample(BLOCKS, len(BLOCKS))
+    for sync_id, kind in enumerate(["add", *(kind for block in blocks for kind in block)], 1):
         changes = source.changes()
         minimum = 0 if kind == "add" else (number := number + 1)
         configured = dedup(schema=SCHEMA, **generation(number, minimum, sync_id))
@@ -138,3 +151,39 @@ def test_syncs_of_random_changes_killed_now_and_then_end_as_the_model_does(
     print(f"seed {seed}: {source.kills} kills, {compared} rows compared")
     assert source.kills > 0
     assert compared > 0
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_commands_sent_twice_late_and_in_any_order_leave_the_newest(
+    connector: Connector, server: Server, *, staged: bool
+) -> None:
+    chance = random.Random(7)
+    (configured,) = parse_catalog(json.dumps({"streams": [dedup(schema=SCHEMA)]}).encode())
+    model, commands, cache = Model(), [], HashCache(None)
+    with connect(parse_config(server.config)) as client:
+        lane = Lane(client)
+        lane.open()
+        claim = Claim(lane, configured, StreamKeys("default", "users"), "token")
+        claim.take(busy=lambda *_: None)
+        lane.settle()
+        claim.move(deletes=1)
+        write = Upserts(claim, cache, Scripts(lane, cache), staged=int(staged), soft=False).writer()
+        for number, change in enumerate(Source(chance, connector).changes(), 1):
+            model.take(change)
+            message = decode(json.dumps(change.message).encode())
+            assert message.record
+            commands.append(write(number, message.record))
+        sent = commands + chance.sample(commands, len(commands) // 2)
+        chance.shuffle(sent)
+        lane.send(sent)
+        lane.settle()
+        lane.close()
+
+    prefix = "airbyte:tmp:{default:users:" if staged else "default:users:"
+    found = {}
+    for key in server.client.scan_iter(f"{prefix}*"):
+        fields: dict[bytes, bytes] = server.client.hgetall(key)  # type: ignore[assignment]
+        if b"_airbyte_gone" not in fields:
+            found[key.decode().removeprefix(prefix).rstrip("}")] = json.loads(fields[b"_airbyte_data"])["value"]
+    assert found == model.readable
+    assert len(commands) > 50
