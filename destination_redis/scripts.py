@@ -9,20 +9,16 @@ What is staged is ordered among the staged records of its own generation: the sc
 whatever has a lower one counts as absent. A staged deletion is a marker in the staged key.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from destination_redis.caches import RedisCache
+from destination_redis.caches import Lua, RedisCache
 from destination_redis.pipeline import Lane
 
 #: Seconds for which a deletion is remembered, so that an older record cannot come back.
 GONE = 86_400
 
-# `read` is the data type's: key -> id, cursor, and whether it is a staged deletion; id nil where there is no record.
-# Cursors are compared as text: hexadecimal, since Lua compares by the server's locale.
-_ORDER = """
-local function newer(held, held_cursor, id, cursor, first)
-  return held and held >= first and (held_cursor > cursor or held_cursor == cursor and held >= id)
-end
+# Cursors are compared as text: hexadecimal, since Lua compares by the server's locale. `read` is the data type's.
+_READ_GONE = """
 local function read_gone(key)
   local text = key and redis.call('GET', key)
   if not text then return nil, '' end
@@ -31,49 +27,58 @@ local function read_gone(key)
 end
 """
 
-# KEYS: record [, its deletion]; ARGV: id, cursor, the generation's first id, then what the data type needs.
-_UPSERT = """
+
+def _newer(what: str) -> str:
+    """Return the Lua condition that `what`, of this generation, is at least as new as (id, cursor)."""
+    return f"{what} and {what} >= first and ({what}_cursor > cursor or {what}_cursor == cursor and {what} >= id)"
+
+
+_ORDER = f"""
 local id, cursor, first = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local held, held_cursor = read(KEYS[1])
-if newer(held, held_cursor, id, cursor, first) then return 0 end
+if {_newer("held")} then return 0 end
+"""
+_ORDER_WITH_GONE = f"""
+{_ORDER}
 local gone, gone_cursor = read_gone(KEYS[2])
-if newer(gone, gone_cursor, id, cursor, first) then return 0 end
-write(KEYS[1], held)
-if gone then redis.call('UNLINK', KEYS[2]) end
-return 1
+if {_newer("gone")} then return 0 end
 """
 
-# KEYS: record, its deletion; ARGV: id, cursor, first id, seconds. The UNLINK comes first: it is allowed to a server
-# that is out of memory, and the small key after it too then.
-_DELETE = """
-local id, cursor, first = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local held, held_cursor = read(KEYS[1])
-if newer(held, held_cursor, id, cursor, first) then return 0 end
-local gone, gone_cursor = read_gone(KEYS[2])
-if newer(gone, gone_cursor, id, cursor, first) then return 0 end
+
+def _upsert(lua: Lua, keys: int) -> str:
+    """KEYS: record [, its deletion]; ARGV: id, cursor, the generation's first id, then what the data type needs."""
+    if keys == 1:
+        return f"{lua.read}{_ORDER}{lua.write}return 1"
+    forget = "if gone then redis.call('UNLINK', KEYS[2]) end"
+    return f"{lua.read}{_READ_GONE}{_ORDER_WITH_GONE}{lua.write}{forget} return 1"
+
+
+def _delete(lua: Lua) -> str:
+    """KEYS: record, its deletion; ARGV: id, cursor, first id, seconds.
+
+    The UNLINK comes first: a server that is out of memory allows it, and then the small key after it too.
+    """
+    return f"""{lua.read}{_READ_GONE}{_ORDER_WITH_GONE}
 redis.call('UNLINK', KEYS[1])
 redis.call('SET', KEYS[2], cursor .. ' ' .. ARGV[1], 'EX', ARGV[4])
 return 1
 """
 
-# KEYS: staged record; ARGV: id, cursor, first id.
-_MARK = """
-local id, cursor, first = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local held, held_cursor = read(KEYS[1])
-if newer(held, held_cursor, id, cursor, first) then return 0 end
-mark(KEYS[1])
-return 1
-"""
 
-# KEYS: staged record, live record [, its deletion]; ARGV: first id of the staged, first id of the live, seconds.
-_SETTLE = """
+def _mark(lua: Lua) -> str:
+    """KEYS: staged record; ARGV: id, cursor, first id."""
+    return f"{lua.read}{_ORDER}{lua.mark}return 1"
+
+
+def _settle(lua: Lua) -> str:
+    """KEYS: staged record, live record [, its deletion]; ARGV: first ids of the staged and of the live, seconds."""
+    return f"""{lua.read}{_READ_GONE}
 local id, cursor, deleted = read(KEYS[1])
 if not id then return 0 end
 local live, live_cursor = read(KEYS[2])
 local gone, gone_cursor = read_gone(KEYS[3])
 local first = tonumber(ARGV[2])
-if id < tonumber(ARGV[1]) or newer(live, live_cursor, id, cursor, first)
-  or newer(gone, gone_cursor, id, cursor, first) then
+if id < tonumber(ARGV[1]) or {_newer("live")} or {_newer("gone")} then
   redis.call('UNLINK', KEYS[1])
   return 0
 end
@@ -87,8 +92,10 @@ if gone then redis.call('UNLINK', KEYS[3]) end
 return 1
 """
 
-# KEYS: record; ARGV: lowest and highest id. A key of another type, or without an id, is none of ours.
-_REMOVE = """
+
+def _remove(lua: Lua) -> str:
+    """KEYS: record; ARGV: lowest and highest id. A key of another type, or without an id, is none of ours."""
+    return f"""{lua.ours}{lua.read}
 if not ours(KEYS[1]) then return 0 end
 local id = read(KEYS[1])
 if not id or id < tonumber(ARGV[1]) or id > tonumber(ARGV[2]) then return 0 end
@@ -101,38 +108,41 @@ class Scripts:
 
     def __init__(self, lane: Lane, cache: RedisCache) -> None:
         self._lane = lane
-        self._shared = cache.script + _ORDER
+        self._lua = cache.lua
         self._heads: dict[tuple[str, int, int], bytes] = {}
 
     def upsert_head(self, keys: int, arguments: int) -> bytes:
         """Return the first bytes of an upsert with so many keys and further arguments: up to its first key."""
-        return self._head(_UPSERT, keys, 3 + arguments)
+        return self._head(lambda lua: _upsert(lua, keys), ("upsert", keys, 3 + arguments))
 
     def delete_head(self) -> bytes:
         """Return the first bytes of a deletion; its keys, id, cursor, first id and `GONE` follow."""
-        return self._head(_DELETE, 2, 4)
+        return self._head(_delete, ("delete", 2, 4))
 
     def mark_head(self) -> bytes:
         """Return the first bytes of a staged deletion; its key, id, cursor and first id follow."""
-        return self._head(_MARK, 1, 3)
+        return self._head(_mark, ("mark", 1, 3))
 
     def settle(self, keys: Sequence[bytes], staged_first: int, live_first: int) -> bytes:
         """Return the command that gives a staged record its live key, where nothing newer is there.
 
         `keys`: staged, live, and the deletion's where the stream has any.
         """
-        return self._head(_SETTLE, len(keys), 3) + pack(*keys, b"%d" % staged_first, b"%d" % live_first, b"%d" % GONE)
+        head = self._head(_settle, ("settle", len(keys), 3))
+        return head + pack(*keys, b"%d" % staged_first, b"%d" % live_first, b"%d" % GONE)
 
     def remove(self, key: bytes, lowest: int, highest: int) -> bytes:
         """Return the command that removes a record whose id is between the two, both inclusive."""
-        return self._head(_REMOVE, 1, 2) + pack(key, b"%d" % lowest, b"%d" % highest)
+        return self._head(_remove, ("remove", 1, 2)) + pack(key, b"%d" % lowest, b"%d" % highest)
 
-    def _head(self, script: str, keys: int, arguments: int) -> bytes:
-        head = self._heads.get((script, keys, arguments))
+    def _head(self, script: Callable[[Lua], str], what: tuple[str, int, int]) -> bytes:
+        """Return the first bytes of a command; `what` is its name, and how many keys and arguments it has."""
+        head = self._heads.get(what)
         if head is None:
-            sha = self._lane.load(self._shared + script)
+            _, keys, arguments = what
+            sha = self._lane.load(script(self._lua))
             head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n%d\r\n" % (3 + keys + arguments, sha, keys)
-            self._heads[script, keys, arguments] = head
+            self._heads[what] = head
         return head
 
 

@@ -43,20 +43,23 @@ class Upserts:
         gone_head, gone_tail = self._claim.keys.gone
         no_cursor = (epoch + "0").encode()
         upsert, forgets = self._upserter(), self._forgets
+        staged, soft = self._staged, self._soft
 
         def write(number: int, record: Record) -> bytes:
             nonlocal upsert, forgets
             values = pick(record.data)
             part = key_part(values[0]) if width == 1 else b":".join(map(key_part, values[:width]))
-            key = b"%b%b%b" % (head, part, tail)
+            key = head + part + tail
             cursor = (epoch + encode(values[width], order)).encode() if has_cursor else no_cursor
-            if bytes(values[-1]) != b"null" and not self._soft:
+            if bytes(values[-1]) != b"null" and not soft:
                 if not self._claim.value.deletes:
                     # Noted ahead of the first deletion: what follows has to look for it, in later syncs too.
                     self._claim.move(deletes=1)
                     upsert, forgets = self._upserter(), self._forgets
                 return self._delete(key, gone_head + part + gone_tail, number, cursor)
-            keys = pack(key, gone_head + part + gone_tail) if forgets and not self._staged else pack(key)
+            keys = b"$%d\r\n%b\r\n" % (len(key), key)
+            if forgets and not staged:
+                keys += pack(gone_head + part + gone_tail)
             return upsert(keys, number, cursor, record)
 
         return write

@@ -26,6 +26,22 @@ Writer = Callable[[int, Record], bytes]
 Upserter = Callable[[bytes, int, bytes, Record], bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Lua:
+    """What the scripts for upserts are made of that differs between data types.
+
+    `ours` and `read` are functions of a key: whether it has this type; and id (nil where there is no record), cursor,
+    and whether it is a staged deletion. `write` and `mark` are statements: they replace KEYS[1] whole, by ARGV as
+    `upserter` gives them, and make it a staged deletion; `held` is its id so far, or nil. The first write of both is
+    one that a server refuses when it is out of memory. A function costs its making at every call: so few of them.
+    """
+
+    ours: str
+    read: str
+    write: str
+    mark: str
+
+
 class RedisCache(Protocol):
     """Turns records into commands of one data type, and stored keys back into records."""
 
@@ -39,14 +55,8 @@ class RedisCache(Protocol):
         """
 
     @property
-    def script(self) -> str:
-        """The Lua functions by which scripts read and write a record of this type.
-
-        `ours(key)`: whether the key has this type. `read(key)`: id (nil where there is no record), cursor, and whether
-        it is a staged deletion. `write(key, held)`: replaces the record whole, by ARGV as `upserter` gives them;
-        `held` is its id so far. `mark(key)`: makes it a staged deletion. The first write of both is one that a server
-        refuses when it is out of memory.
-        """
+    def lua(self) -> Lua:
+        """How scripts read and write a record of this type."""
 
     def upserter(self, head: Callable[[int], bytes], first_id: int) -> Upserter:
         """Return what makes a record an upsert in the generation that begins with `first_id`.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 from redis import Redis
 
-from destination_redis.caches.base import RedisRecord, Upserter, Writer
+from destination_redis.caches.base import Lua, RedisRecord, Upserter, Writer
 from destination_redis.messages import Record
 
 # Packed by hand: at 300,000 records a second the general packer alone takes longer than everything else together.
@@ -19,32 +19,34 @@ _ENVELOPE = (
 _META_FIELD = b"\r\n$13\r\n_airbyte_meta\r\n$%d\r\n%b\r\n"
 # An upsert's id, cursor, first id, time and data.
 _UPSERT = b"%%b$%%d\r\n%%d\r\n$%%d\r\n%%b\r\n$%d\r\n%d\r\n$%%d\r\n%%b\r\n$%%d\r\n"
-_SCRIPT = """
-local function ours(key) return redis.call('TYPE', key).ok == 'hash' end
+_LUA = Lua(
+    ours="local function ours(key) return redis.call('TYPE', key).ok == 'hash' end",
+    read="""
 local function read(key)
   local held = redis.call('HMGET', key, '_airbyte_ab_id', '_airbyte_cursor', '_airbyte_gone')
   return tonumber(held[1]), held[2] or '', held[3]
 end
-local function write(key, held)
-  local count = 4
-  if ARGV[6] then
-    count = 5
-    redis.call('HSET', key, '_airbyte_ab_id', ARGV[1], '_airbyte_cursor', ARGV[2],
-      '_airbyte_emitted_at', ARGV[4], '_airbyte_data', ARGV[5], '_airbyte_meta', ARGV[6])
-  else
-    redis.call('HSET', key, '_airbyte_ab_id', ARGV[1], '_airbyte_cursor', ARGV[2],
-      '_airbyte_emitted_at', ARGV[4], '_airbyte_data', ARGV[5])
-  end
-  if held and redis.call('HLEN', key) ~= count then
-    redis.call('HDEL', key, '_airbyte_gone')
-    if count == 4 then redis.call('HDEL', key, '_airbyte_meta') end
-  end
+""",
+    write="""
+local count = 4
+if ARGV[6] then
+  count = 5
+  redis.call('HSET', KEYS[1], '_airbyte_ab_id', ARGV[1], '_airbyte_cursor', ARGV[2],
+    '_airbyte_emitted_at', ARGV[4], '_airbyte_data', ARGV[5], '_airbyte_meta', ARGV[6])
+else
+  redis.call('HSET', KEYS[1], '_airbyte_ab_id', ARGV[1], '_airbyte_cursor', ARGV[2],
+    '_airbyte_emitted_at', ARGV[4], '_airbyte_data', ARGV[5])
 end
-local function mark(key)
-  redis.call('HSET', key, '_airbyte_ab_id', ARGV[1], '_airbyte_cursor', ARGV[2], '_airbyte_gone', '1')
-  redis.call('HDEL', key, '_airbyte_emitted_at', '_airbyte_data', '_airbyte_meta')
+if held and redis.call('HLEN', KEYS[1]) ~= count then
+  redis.call('HDEL', KEYS[1], '_airbyte_gone')
+  if count == 4 then redis.call('HDEL', KEYS[1], '_airbyte_meta') end
 end
-"""
+""",
+    mark="""
+redis.call('HSET', KEYS[1], '_airbyte_ab_id', ARGV[1], '_airbyte_cursor', ARGV[2], '_airbyte_gone', '1')
+redis.call('HDEL', KEYS[1], '_airbyte_emitted_at', '_airbyte_data', '_airbyte_meta')
+""",
+)
 
 
 class _Meta(msgspec.Struct, frozen=True, gc=False):
@@ -88,9 +90,9 @@ class HashCache:
         return write
 
     @property
-    def script(self) -> str:
-        """The Lua functions by which scripts read and write a hash."""
-        return _SCRIPT
+    def lua(self) -> Lua:
+        """How scripts read and write a hash."""
+        return _LUA
 
     def upserter(self, head: Callable[[int], bytes], first_id: int) -> Upserter:
         """Return what makes upserts; the arguments after the first id are time, data and, where there is any, meta."""
