@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.connector import COMPLETE, Connector, Running, generation, record, state, stream, values
+from integration_tests.connector import (
+    COMPLETE,
+    Connector,
+    Json,
+    Running,
+    dedup,
+    generation,
+    record,
+    rows,
+    state,
+    stream,
+    values,
+)
 from integration_tests.servers import SERVERS, Server, running
 
 
@@ -21,8 +33,9 @@ def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
 class Gate:
     """A proxy that lets so many bytes of commands pass once a promotion has begun, then nothing more."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, begins: bytes) -> None:
         self._target = target
+        self._begins = begins
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self.allowance = 0
@@ -46,7 +59,7 @@ class Gate:
         left = self.allowance
         try:
             while data := client.recv(1 << 16):
-                if not promoting and (at := data.find(b"$6\r\nRENAME\r\n")) >= 0:
+                if not promoting and (at := data.find(self._begins)) >= 0:
                     promoting = True
                     server.sendall(data[:at])
                     data = data[at:]
@@ -75,8 +88,9 @@ class Gate:
 
 
 @contextmanager
-def gate(target: int) -> Iterator[Gate]:
-    opened = Gate(target)
+def gate(target: int, begins: bytes) -> Iterator[Gate]:
+    """Open a proxy to `target` for which a promotion begins with these bytes."""
+    opened = Gate(target, begins)
     try:
         yield opened
     finally:
@@ -90,7 +104,7 @@ def test_a_promotion_that_dies_after_any_number_of_bytes_is_finished_by_the_next
     old, new = list(range(-3, 0)), list(range(1, 4))
     direct = Connector(server.config, tmp_path)
     direct.write([stream(**generation(1, 0, 1))], [*map(record, old), COMPLETE])
-    with gate(server.port) as proxy:
+    with gate(server.port, b"$6\r\nRENAME\r\n") as proxy:
         proxy.allowance = allowance
         through = Connector({**server.config, "port": proxy.port}, tmp_path)
         dying: Running = through.start([stream(**generation(2, 2, 2))])
@@ -108,3 +122,44 @@ def test_a_promotion_that_dies_after_any_number_of_bytes_is_finished_by_the_next
     assert outcome.code == 0, outcome.text
     assert values(server.client) == [*new, 4]
     assert server.client.keys("airbyte:tmp:*") == []
+
+
+# About 8,500 bytes in all: SCAN, three scripts, a move, SCAN, six scripts, a move, and the last one.
+@pytest.mark.parametrize("allowance", [0, 100, 300, 500, 800, 2300, 3000, 4800, 6500, 8000])
+def test_a_promotion_by_primary_key_that_dies_after_any_number_of_bytes_is_finished_by_the_next_run(
+    server: Server, tmp_path: Path, allowance: int
+) -> None:
+    old, new = {str(n): n for n in (1, 2, 3)}, {str(n): 10 * n for n in (2, 4)}
+    direct = Connector(server.config, tmp_path)
+    direct.write([dedup(**generation(1, 0, 1))], [*map(row, old, old.values()), COMPLETE])
+    with gate(server.port, b"$4\r\nSCAN\r\n") as proxy:
+        proxy.allowance = allowance
+        through = Connector({**server.config, "port": proxy.port}, tmp_path)
+        dying = through.start([dedup(**generation(2, 2, 2))])
+        dying.send(*map(row, new, new.values()), deleted("3"), state(3), COMPLETE)
+        assert dying.process.stdin
+        dying.process.stdin.close()
+        assert proxy.closed.wait(10)
+        seen = rows(server.client)
+        dying.kill()
+
+    # A reader sees every key that both generations have, and none that neither has.
+    assert "2" in seen
+    assert seen.items() <= {*old.items(), *new.items()}
+
+    outcome = direct.write([dedup(**generation(3, 0, 3))], [row("5", 5), row("3", 1), COMPLETE])
+    assert outcome.code == 0, outcome.text
+    assert rows(server.client) == {**new, "5": 5}
+    assert server.client.keys("airbyte:tmp:*") == []
+
+
+def row(key: str, value: int) -> Json:
+    message = record(0)
+    message["record"]["data"] = {"id": key, "at": value, "value": value}
+    return message
+
+
+def deleted(key: str) -> Json:
+    message = record(0)
+    message["record"]["data"] = {"id": key, "at": 5, "_ab_cdc_deleted_at": "now"}
+    return message
