@@ -17,13 +17,8 @@ from redis.connection import Connection, ConnectionPool, DefaultParser
 from redis.exceptions import ConnectionError  # noqa: A004 - not the built-in one
 from redis.retry import Retry
 
-from destination_redis.config import (
-    RedisConfig,
-    SslDisable,
-    SslRequire,
-    SslVerifyCa,
-    SslVerifyFull,
-)
+from destination_redis.choices import SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
+from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
 
 #: Seconds to connect; seconds a server may be silent while it owes an answer.

@@ -1,0 +1,158 @@
+"""The choices of a setting that has several forms: TLS modes, tunnels, deployments, as pydantic models."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+def setting(title: str, order: int, **extra: Any) -> Any:  # noqa: ANN401 - what pydantic's Field takes and gives
+    """Return a pydantic field; what pydantic does not know (group, pattern_descriptor …) goes into the schema."""
+    known = {
+        name: extra.pop(name)
+        for name in ("default", "description", "examples", "ge", "le", "min_length", "pattern")
+        if name in extra
+    }
+    return Field(title=title, json_schema_extra={"order": order, **extra}, **known)
+
+
+class Settings(BaseModel):
+    """Frozen settings; unknown ones are left out."""
+
+    # Input values stay out of validation errors: a mistyped secret must not be printed.
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class SslDisable(Settings):
+    """No certificates of one's own."""
+
+    model_config = ConfigDict(title="disable", frozen=True)
+    mode: Literal["disable"] = setting(
+        "Mode",
+        0,
+        default="disable",
+        description="With SSL on: the server's certificate must come from an authority the system trusts.",
+    )
+
+
+class SslRequire(Settings):
+    """Encryption without identification."""
+
+    model_config = ConfigDict(title="require", frozen=True)
+    mode: Literal["require"] = setting(
+        "Mode", 0, default="require", description="Encrypt; accept whatever certificate the server shows."
+    )
+
+
+class _Certificates(Settings):
+    ca_certificate: str | None = setting(
+        "CA certificate",
+        1,
+        default=None,
+        description="The authority's certificate (PEM). Without it the system's authorities are trusted.",
+        multiline=True,
+        airbyte_secret=True,
+    )
+    client_certificate: str | None = setting(
+        "Client certificate",
+        2,
+        default=None,
+        description="For a server that asks clients for one (PEM).",
+        multiline=True,
+        airbyte_secret=True,
+    )
+    client_key: SecretStr | None = setting(
+        "Client key",
+        3,
+        default=None,
+        description="The private key of the client certificate (PEM).",
+        multiline=True,
+        airbyte_secret=True,
+    )
+    client_key_password: SecretStr | None = setting(
+        "Client key password",
+        4,
+        default=None,
+        description="Where the client key is encrypted.",
+        airbyte_secret=True,
+    )
+
+
+class SslVerifyCa(_Certificates):
+    """The certificate must come from a trusted authority."""
+
+    model_config = ConfigDict(title="verify-ca")
+    mode: Literal["verify-ca"] = setting(
+        "Mode", 0, default="verify-ca", description="Encrypt and verify the authority, not the host name."
+    )
+
+
+class SslVerifyFull(_Certificates):
+    """The certificate must come from a trusted authority and name the host."""
+
+    model_config = ConfigDict(title="verify-full")
+    mode: Literal["verify-full"] = setting(
+        "Mode", 0, default="verify-full", description="Encrypt and verify the authority and the host name."
+    )
+
+
+class NoTunnel(Settings):
+    """A direct connection."""
+
+    model_config = ConfigDict(title="No Tunnel", frozen=True)
+    tunnel_method: Literal["NO_TUNNEL"] = setting(
+        "Tunnel method", 0, default="NO_TUNNEL", description="Connect directly."
+    )
+
+
+class _Tunnel(Settings):
+    tunnel_host: str = setting(
+        "SSH tunnel jump server host", 1, description="The server that the tunnel goes through.", min_length=1
+    )
+    tunnel_port: int = setting(
+        "SSH connection port", 2, default=22, description="Its SSH port.", ge=1, le=65535, examples=["22"]
+    )
+    tunnel_user: str = setting("SSH login user name", 3, description="The user to log in as.", min_length=1)
+
+
+class SshKeyTunnel(_Tunnel):
+    """Through a jump server, by key."""
+
+    model_config = ConfigDict(title="SSH Key Authentication")
+    tunnel_method: Literal["SSH_KEY_AUTH"] = setting(
+        "Tunnel method", 0, default="SSH_KEY_AUTH", description="Connect through a jump server, by SSH key."
+    )
+    ssh_key: SecretStr = setting(
+        "SSH private key",
+        4,
+        description="The user's private key, in PEM or OpenSSH form.",
+        multiline=True,
+        airbyte_secret=True,
+    )
+
+
+class SshPasswordTunnel(_Tunnel):
+    """Through a jump server, by password."""
+
+    model_config = ConfigDict(title="Password Authentication")
+    tunnel_method: Literal["SSH_PASSWORD_AUTH"] = setting(
+        "Tunnel method",
+        0,
+        default="SSH_PASSWORD_AUTH",
+        description="Connect through a jump server, by password.",
+    )
+    tunnel_user_password: SecretStr = setting(
+        "Password", 4, description="The user's password on the jump server.", airbyte_secret=True
+    )
+
+
+class Standalone(Settings):
+    """One server, or one address that leads to the primary."""
+
+    model_config = ConfigDict(title="Standalone")
+    deployment: Literal["standalone"] = setting(
+        "Deployment",
+        0,
+        default="standalone",
+        description="One server, or one address that leads to the primary.",
+    )
+    database: int = setting("Database", 1, default=0, description="The index of the logical database.", ge=0)
