@@ -42,7 +42,7 @@ def open_routes(
         for claim in claims:
             claim.resume()
 
-    lane.on_reconnect = resume
+    lane.call_on_reconnect(resume)
     take_all(claims, lane, client, pause, logger)
     for claim in claims:
         claim.sign()

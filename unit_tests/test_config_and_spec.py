@@ -8,15 +8,8 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_redis.config import (
-    NoTunnel,
-    SshKeyTunnel,
-    SshPasswordTunnel,
-    SslDisable,
-    SslVerifyFull,
-    parse_config,
-    unknown_settings,
-)
+from destination_redis.choices import NoTunnel, SshKeyTunnel, SshPasswordTunnel, SslDisable, SslVerifyFull
+from destination_redis.config import parse_config, unknown_settings
 from destination_redis.spec import specification
 
 Json = dict[str, Any]
