@@ -19,6 +19,16 @@ redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[2], 1)
 return redis.call('GET', KEYS[2])
 """
+# What upserts and their promotion use beside that.
+_UPSERT = """
+redis.call('TYPE', KEYS[1])
+redis.call('HLEN', KEYS[1])
+redis.call('HSET', KEYS[1], 'probe', 1)
+redis.call('RENAME', KEYS[1], KEYS[2])
+redis.call('UNLINK', KEYS[2])
+redis.call('SET', KEYS[1], 1, 'EX', 60)
+return redis.call('UNLINK', KEYS[1])
+"""
 
 
 def check(client: Redis, key_prefix: str) -> tuple[str | None, list[str]]:
@@ -48,6 +58,7 @@ def _probe(client: Redis, key: bytes, staged: bytes) -> tuple[str | None, list[s
         return "The server did not remove the record it was told to remove.", []
     client.execute_command("EVAL", _SCRIPT, 2, key, key)
     client.execute_command("UNLINK", key)
+    client.execute_command("EVALSHA", client.script_load(_UPSERT), 2, staged, key)
     client.execute_command("SCAN", 0, "COUNT", 1)
     return None, _warnings(client)
 

@@ -91,13 +91,18 @@ def pattern(around: tuple[bytes, bytes]) -> bytes:
     return f"{head}*{tail}".encode()
 
 
-def record_part(key: bytes, around: tuple[bytes, bytes]) -> bytes | None:
-    """Return the record's part of `key`, or None where `key` is not one part between these bytes."""
+def record_part(key: bytes, around: tuple[bytes, bytes], parts: int | None = None) -> bytes | None:
+    """Return the record's part of `key`, or None where `key` is no record between these bytes.
+
+    A primary key of several fields has as many `parts`, with colons between them; None takes any number.
+    """
     head, tail = around
-    if len(key) <= len(head) + len(tail) or not (key.startswith(head) and key.endswith(tail)):
+    if len(key) < len(head) + len(tail) or not (key.startswith(head) and key.endswith(tail)):
         return None
     part = key[len(head) : len(key) - len(tail)]
-    return None if any(byte in b":{}" for byte in part) else part
+    if any(byte in b"{}" for byte in part) or parts not in (None, part.count(b":") + 1):
+        return None
+    return part
 
 
 def check_key(prefix: str, token: str) -> tuple[bytes, bytes]:

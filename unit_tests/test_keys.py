@@ -1,11 +1,12 @@
 import re
 from urllib.parse import unquote
 
+import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from destination_redis.keys import StreamKeys, check_key, escape, pattern, record_part
+from destination_redis.keys import StreamKeys, check_key, escape, key_part, pattern, record_part
 
 # Short names of the characters that matter meet each other far more often than random text does.
 NAMES = st.one_of(
@@ -17,7 +18,7 @@ RECORDS = st.sampled_from([b"1", b"2", b"12"])
 
 
 def every_key(keys: StreamKeys, record: bytes) -> set[bytes]:
-    return {keys.counter, keys.ledger, record.join(keys.live), record.join(keys.staged)}
+    return {keys.counter, keys.ledger, record.join(keys.live), record.join(keys.staged), record.join(keys.gone)}
 
 
 def hash_tag(key: bytes) -> bytes:
@@ -98,14 +99,15 @@ def test_two_streams_never_share_a_key(
 
 
 @given(NAMES, NAMES, RECORDS)
-def test_the_four_kinds_of_key_of_a_stream_differ(namespace: str, name: str, record: bytes) -> None:
-    assert len(every_key(StreamKeys(namespace, name), record)) == 4
+def test_the_five_kinds_of_key_of_a_stream_differ(namespace: str, name: str, record: bytes) -> None:
+    assert len(every_key(StreamKeys(namespace, name), record)) == 5
 
 
 @given(NAMES, NAMES, RECORDS)
 def test_a_key_and_its_companion_share_a_cluster_slot(namespace: str, name: str, record: bytes) -> None:
     keys = StreamKeys(namespace, name)
     assert hash_tag(record.join(keys.staged)) == record.join(keys.live)
+    assert hash_tag(record.join(keys.gone)) == record.join(keys.live)
     assert hash_tag(keys.ledger) == keys.counter
 
 
@@ -121,11 +123,41 @@ def test_the_record_can_be_taken_out_of_its_key_again(namespace: str, name: str,
     assert record_part(record.join(keys.staged), keys.staged) == record
 
 
-@pytest.mark.parametrize(
-    "key", [b"public:users:42:cart", b"public:users:", b"public:users", b"public:orders:42", b"public:users:{42}"]
-)
+@pytest.mark.parametrize("key", [b"public:users:42:cart", b"public:users", b"public:orders:42", b"public:users:{42}"])
 def test_a_key_of_an_application_is_not_taken_for_a_record(key: bytes) -> None:
-    assert record_part(key, StreamKeys("public", "users").live) is None
+    assert record_part(key, StreamKeys("public", "users").live, parts=1) is None
+
+
+def test_a_primary_key_has_as_many_parts_as_fields_and_may_be_an_empty_text() -> None:
+    live = StreamKeys("public", "users").live
+    assert record_part(b"public:users:42:cart", live, parts=2) == b"42:cart"
+    assert record_part(b"public:users:42:cart", live) == b"42:cart"
+    assert record_part(b"public:users:42", live, parts=2) is None
+    assert record_part(b"public:users:", live, parts=1) == b""
+
+
+@given(st.lists(st.one_of(st.none(), st.text(alphabet=':{}%ab1\\"é')), min_size=1, max_size=3))
+def test_parts_of_a_primary_key_can_be_taken_apart_and_read_back(values: list[str | None]) -> None:
+    parts = b":".join(key_part(msgspec.Raw(msgspec.json.encode(value))) for value in values).split(b":")
+    assert len(parts) == len(values)
+    assert [None if part == b"%null" else unquote(part.decode()) for part in parts] == values
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ("null", "%null"),
+        ('"%null"', "%25null"),
+        ('"a:b{c}"', "a%3Ab%7Bc%7D"),
+        ('"\\u00e9"', "é"),
+        ("12345678901234567890123", "12345678901234567890123"),
+        ("1.50", "1.50"),
+        ("true", "true"),
+        ('{"a":[1]}', '%7B"a"%3A[1]%7D'),
+    ],
+)
+def test_a_part_is_the_text_or_the_json_text_of_its_value(value: str, part: str) -> None:
+    assert key_part(msgspec.Raw(value.encode())) == part.encode()
 
 
 def test_a_live_key_is_not_taken_for_a_staged_one() -> None:

@@ -123,3 +123,32 @@ def test_only_a_refresh_by_generation_needs_complete() -> None:
 def test_a_stream_is_printed_with_its_namespace_if_it_has_one() -> None:
     assert str(Stream("users", "public", "append")) == "public.users"
     assert str(Stream("users", None, "append")) == "users"
+
+
+def test_a_deduplicated_stream_has_its_key_its_cursor_and_how_that_compares() -> None:
+    schema = {"properties": {"at": {"type": "string", "format": "date-time"}, "_ab_cdc_deleted_at": {}}}
+    more: dict[str, Any] = {"primary_key": [["id"], ["a", "b"]], "cursor_field": ["at"]}
+    asked = configured(**more) | {"destination_sync_mode": "append_dedup"}
+    asked["stream"]["json_schema"] = schema
+    (found,) = parse(asked)
+    assert found.primary_key == (("id",), ("a", "b"))
+    assert (found.placement, found.key_fields) == ("primary_key", '[["id"],["a","b"]]')
+    assert found.order == '["at"] instant'
+    assert found.may_delete
+
+
+@pytest.mark.parametrize("primary_key", [None, [], [[]], [["id"], []]])
+def test_a_deduplicated_stream_without_a_primary_key_is_a_config_error_that_names_it(primary_key: object) -> None:
+    asked = configured(primary_key=primary_key) | {"destination_sync_mode": "append_dedup"}
+    assert "users" in complaint(json.dumps({"streams": [asked]}).encode())
+
+
+def test_a_primary_key_means_nothing_in_append() -> None:
+    assert parse(configured(primary_key=[["id"]]))[0] == Stream("users", None, "append")
+
+
+def test_a_schema_without_the_deletion_column_says_that_rows_are_not_deleted() -> None:
+    asked = configured(primary_key=[["id"]]) | {"destination_sync_mode": "append_dedup"}
+    assert parse(asked)[0].may_delete
+    asked["stream"]["json_schema"] = {"properties": {"id": {"type": "integer"}}}
+    assert not parse(asked)[0].may_delete

@@ -8,6 +8,7 @@ that died left unacknowledged stays: the source sends it again, with higher ids,
 from collections.abc import Sequence
 
 from destination_redis.claim import Claim, Lease
+from destination_redis.keys import record_part
 from destination_redis.pipeline import Lane
 from destination_redis.placements.scan import scan
 from destination_redis.scripts import Scripts
@@ -41,8 +42,8 @@ class PrimaryKeyPlacement:
         for found in scan(self._lane, self._lease, {claim.keys.live: claim for claim in claims}):
             commands = [
                 self._scripts.remove(key, 0, claim.value.staged_first - 1)
-                for claim, key, part in found
-                if part.count(b":") == parts[claim] - 1
+                for claim, key, _ in found
+                if record_part(key, claim.keys.live, parts[claim]) is not None
             ]
             self._send(commands, found)
         self._lane.settle()

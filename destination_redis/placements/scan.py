@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from destination_redis.claim import Claim, Lease
-from destination_redis.keys import pattern
+from destination_redis.keys import pattern, record_part
 from destination_redis.pipeline import Lane
 
 #: Keys a SCAN looks at in one step: large, since each step is a round trip, and small beside a server's patience.
@@ -18,7 +18,7 @@ def scan(lane: Lane, lease: Lease, places: Mapping[Around, Claim]) -> Iterator[l
     A key that is there from beginning to end is found, maybe more than once. Whose key it is, and whether it is a
     record at all, is for the caller to find out.
     """
-    # All of them have the same length of namespace and stream in common with the key: two parts after the prefix.
+    # No head is the beginning of another: names hold no colons, and each head ends with one.
     heads = {head: (tail, claim) for (head, tail), claim in places.items()}
     lengths = sorted({len(head) for head in heads})
     match = (b"MATCH", pattern(next(iter(places)))) if len(places) == 1 else ()
@@ -31,8 +31,8 @@ def scan(lane: Lane, lease: Lease, places: Mapping[Around, Claim]) -> Iterator[l
         for key in keys:
             for length in lengths:
                 tail, claim = heads.get(key[:length], (b"", None))
-                if claim is not None and key.endswith(tail):
-                    found.append((claim, key, key[length : len(key) - len(tail)]))
+                if claim is not None and (part := record_part(key, (key[:length], tail))) is not None:
+                    found.append((claim, key, part))
                     break
         if found:
             yield found
