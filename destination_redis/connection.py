@@ -58,7 +58,7 @@ class Replies(DefaultParser):  # type: ignore[misc, valid-type] # redis-py choos
 
 
 @contextmanager
-def connect(config: RedisConfig) -> Iterator[Redis]:
+def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iterator[Redis]:
     """Yield a client whose pool makes the connections `config` describes; nothing is sent before it is used.
 
     Its connections never try again by themselves: whoever sends must know what was lost.
@@ -74,7 +74,7 @@ def connect(config: RedisConfig) -> Iterator[Redis]:
             username=config.username or None,
             password=config.password.get_secret_value() if config.password else None,
             socket_connect_timeout=CONNECT_TIMEOUT,
-            socket_timeout=ANSWER_TIMEOUT,
+            socket_timeout=answer_timeout,
             socket_keepalive=True,
             socket_read_size=65536,
             protocol=2,

@@ -29,7 +29,7 @@ from redis import Redis
 from destination_redis.caches import CACHES
 from destination_redis.check import check
 from destination_redis.config import RedisConfig, parse_config, unknown_settings
-from destination_redis.connection import connect
+from destination_redis.connection import CONNECT_TIMEOUT, connect
 from destination_redis.errors import Terminated, config_error, traced, transient_error
 from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
 from destination_redis.ledger import Claim
@@ -56,7 +56,7 @@ class DestinationRedis(Destination):
         """Return whether a sync would work, and in one sentence why not."""
         try:
             settings = parse_config(config)
-            with connect(settings) as client:
+            with connect(settings, answer_timeout=CONNECT_TIMEOUT) as client:
                 wrong, warnings = check(client, settings.key_prefix)
         except AirbyteTracedException as error:
             wrong, warnings = str(error), []
