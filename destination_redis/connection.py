@@ -110,6 +110,7 @@ def _tls(config: RedisConfig, folder: Path) -> dict[str, Any]:
         key.touch(mode=0o600)
         key.write_text(mode.client_key.get_secret_value())
         arguments |= {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
-        if mode.client_key_password:
-            arguments["ssl_password"] = mode.client_key_password.get_secret_value()
+        # Without one, OpenSSL would ask whoever sits at the terminal.
+        password = mode.client_key_password
+        arguments["ssl_password"] = password.get_secret_value() if password else ""
     return arguments
