@@ -18,6 +18,8 @@ class Verdict(Enum):
 
 # Replies redis-py gives no class of its own, by their first word.
 _RETRIED_CODES = ("BUSY", "NOREPLICAS", "UNBLOCKED", "MISCONF")
+# What Redis before 7 makes of an error inside a script: "Error running script (call to f_…): …: -OOM command …".
+_IN_SCRIPT = re.compile(r"Error running script .*?: -([A-Z]+) ")
 
 
 class Terminated(Exception):  # noqa: N818 - a signal, not an error
@@ -35,6 +37,8 @@ def verdict(error: Exception) -> Verdict:
             return Verdict.RECONNECT  # LOADING is a ConnectionError: redis-py closes the connection at once
         case redis_errors.OutOfMemoryError() | redis_errors.TryAgainError() | redis_errors.ClusterDownError():
             return Verdict.RETRY
+        case redis_errors.ResponseError() if _code(error) == "READONLY":
+            return Verdict.RECONNECT
         case redis_errors.ResponseError() if _code(error) in _RETRIED_CODES or _code(error) == "OOM":
             return Verdict.RETRY
         case OSError():
@@ -97,6 +101,8 @@ def _permission(text: str) -> str:
 
 
 def _code(error: Exception) -> str:
+    if inside := _IN_SCRIPT.match(str(error)):
+        return inside[1]
     return getattr(error, "status_code", None) or str(error).split(" ", 1)[0]
 
 
