@@ -80,9 +80,16 @@ class DestinationRedis(Destination):
         catalog = orjson.dumps(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
         lines = (orjson.dumps(AirbyteMessageSerializer.dump(message)) + b"\n" for message in input_messages)
         states: list[bytes] = []
-        with Stop() as stop:
-            self._sync(parse_config(config), parse_catalog(catalog), lines, states.append, stop)
+        failure = None
+        try:
+            with Stop() as stop:
+                self._sync(parse_config(config), parse_catalog(catalog), lines, states.append, stop)
+        except AirbyteTracedException as error:
+            failure = error
+        # What was acknowledged before a failure will not be written again, so the caller must hear of it.
         yield from (AirbyteMessageSerializer.load(orjson.loads(state)) for state in states)
+        if failure is not None:
+            raise failure
 
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
         """Run one command; unlike the CDK's, no wrong setting's value is ever printed."""
