@@ -306,6 +306,7 @@ class Sync:
                 if route.placement.staging:
                     route.placement.promote()
             route.claim.release(clean=reason is None)
+        self._wait_for_replica()
         self._lane.settle()
         incomplete = [f"{route.stream} ({reason})" for route, reason in reasons if reason is not None]
         if incomplete:
