@@ -5,7 +5,7 @@ import json
 import logging
 import sys
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +78,11 @@ class DestinationRedis(Destination):
     ) -> Iterable[AirbyteMessage]:
         """Write messages of the CDK's models and yield the states acknowledged; the command line has a faster way."""
         catalog = orjson.dumps(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
-        lines = (orjson.dumps(AirbyteMessageSerializer.dump(message)) + b"\n" for message in input_messages)
         states: list[bytes] = []
         failure = None
         try:
             with Stop() as stop:
+                lines = _lines(input_messages, stop)
                 self._sync(parse_config(config), parse_catalog(catalog), lines, states.append, stop)
         except AirbyteTracedException as error:
             failure = error
@@ -218,6 +218,13 @@ def _read_config(path: str) -> Mapping[str, Any]:
     if not isinstance(config, dict):
         raise config_error("The configuration is no JSON object")
     return config
+
+
+def _lines(messages: Iterable[AirbyteMessage], stop: Stop) -> Iterator[bytes]:
+    for message in messages:
+        if stop.requested:
+            raise Terminated
+        yield orjson.dumps(AirbyteMessageSerializer.dump(message)) + b"\n"
 
 
 def _print_line(line: bytes) -> None:
