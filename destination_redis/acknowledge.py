@@ -65,7 +65,7 @@ class Acknowledgements:
         if reached:
             for route, (last_id, received) in reached.items():
                 route.confirm(last_id, received)
-            self._wait_for_replica()
+            self.wait_for_replica()
         for state in group:
             state.after = self._lane.sent if reached else state.after
         self._committing.extend(group)
@@ -74,7 +74,8 @@ class Acknowledgements:
             self._put(line)
             self.size -= len(line)
 
-    def _wait_for_replica(self) -> None:
+    def wait_for_replica(self) -> None:
+        """After a move of a ledger: let a replica of the server have it too; never waits here."""
         if self._lane.peer.replicas:
             wait = self._lane.pack("WAIT", 1, _REPLICA_WAIT)
             self._lane.send([wait], judge=self._judge_wait)

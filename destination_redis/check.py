@@ -36,6 +36,9 @@ def check(client: Redis, key_prefix: str) -> tuple[str | None, list[str]]:
     key, staged = check_key(key_prefix, uuid.uuid4().hex)
     try:
         client.ping()
+    except (redis_errors.RedisError, OSError) as error:
+        return f"{explain(error)}.", []
+    try:
         return _probe(client, key, staged)
     except (redis_errors.RedisError, OSError) as error:
         return f"{explain(error)}.", []

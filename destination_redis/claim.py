@@ -72,7 +72,7 @@ class Claim:
         """Give the ledger back; after a clean end no id is left reserved, so ids have gaps only after a death."""
         if clean:
             self.value = dataclasses.replace(self.value, reserved=self.value.top)
-        self._send([*self.value.fields(), "writer", "", "writer_connection", ""], None)
+        self._send([*self.value.fields(), "writer", "", "writer_connection", "", "released_by", self._token], None)
         self._claimed = False
 
     def resume(self) -> None:
@@ -164,14 +164,14 @@ return {'ok', counter, ledger}
 _MOVE = (
     _CLOCK
     + """
-local held = redis.call('HMGET', KEYS[1], 'writer', 'move')
+local held = redis.call('HMGET', KEYS[1], 'writer', 'move', 'released_by')
 if not held[1] then
   redis.call('HSET', KEYS[1], unpack(ARGV, 5))
   redis.call('HSET', KEYS[1], 'lost', 1, 'writer', '', 'move', 0)
   return 'lost'
 end
 if held[1] ~= ARGV[1] then
-  if held[1] == '' and tonumber(held[2]) >= tonumber(ARGV[2]) then return 'ok' end
+  if held[1] == '' and held[3] == ARGV[1] then return 'ok' end
   return 'taken'
 end
 if tonumber(held[2]) >= tonumber(ARGV[2]) then return 'ok' end
@@ -186,9 +186,9 @@ return 'ok'
 _RESUME = (
     _CLOCK
     + """
-local held = redis.call('HMGET', KEYS[1], 'writer', 'move', 'committed', 'staged_committed')
+local held = redis.call('HMGET', KEYS[1], 'writer', 'move', 'committed', 'staged_committed', 'released_by')
 if held[1] and held[1] ~= ARGV[1] then
-  if held[1] == '' and tonumber(held[2]) > tonumber(ARGV[4]) then return 'ok' end
+  if held[1] == '' and held[5] == ARGV[1] then return 'ok' end
   return 'taken'
 end
 redis.call('HDEL', KEYS[1], 'none')

@@ -53,7 +53,7 @@ class Replies(DefaultParser):  # type: ignore[misc, valid-type] # redis-py choos
 
 
 @contextmanager
-def connect(config: RedisConfig) -> Iterator[Redis]:
+def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iterator[Redis]:
     """Yield a client whose pool makes the connections `config` describes; nothing is sent before it is used.
 
     Its connections never try again by themselves: whoever sends must know what was lost.
@@ -69,7 +69,7 @@ def connect(config: RedisConfig) -> Iterator[Redis]:
             username=config.username or None,
             password=config.password.get_secret_value() if config.password else None,
             socket_connect_timeout=CONNECT_TIMEOUT,
-            socket_timeout=ANSWER_TIMEOUT,
+            socket_timeout=answer_timeout,
             socket_keepalive=True,
             socket_read_size=65536,
             protocol=2,
@@ -105,6 +105,7 @@ def _tls(config: RedisConfig, folder: Path) -> dict[str, Any]:
         key.touch(mode=0o600)
         key.write_text(mode.client_key.get_secret_value())
         arguments |= {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
-        if mode.client_key_password:
-            arguments["ssl_password"] = mode.client_key_password.get_secret_value()
+        # Without one, OpenSSL would ask whoever sits at the terminal.
+        password = mode.client_key_password
+        arguments["ssl_password"] = password.get_secret_value() if password else ""
     return arguments

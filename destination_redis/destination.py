@@ -4,7 +4,7 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.check import check
 from destination_redis.config import RedisConfig, parse_config, unknown_settings
-from destination_redis.connection import connect
+from destination_redis.connection import CONNECT_TIMEOUT, connect
 from destination_redis.errors import Terminated, config_error, traced, transient_error
 from destination_redis.lines import Stop, read_lines
 from destination_redis.opening import open_routes
@@ -50,7 +50,7 @@ class DestinationRedis(Destination):
         """Return whether a sync would work, and in one sentence why not."""
         try:
             settings = parse_config(config)
-            with connect(settings) as client:
+            with connect(settings, answer_timeout=CONNECT_TIMEOUT) as client:
                 wrong, warnings = check(client, settings.key_prefix)
         except AirbyteTracedException as error:
             wrong, warnings = str(error), []
@@ -72,11 +72,18 @@ class DestinationRedis(Destination):
     ) -> Iterable[AirbyteMessage]:
         """Write messages of the CDK's models and yield the states acknowledged; the command line has a faster way."""
         catalog = orjson.dumps(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
-        lines = (orjson.dumps(AirbyteMessageSerializer.dump(message)) + b"\n" for message in input_messages)
         states: list[bytes] = []
-        with Stop() as stop:
-            self._sync(parse_config(config), parse_catalog(catalog), lines, states.append, stop)
+        failure = None
+        try:
+            with Stop() as stop:
+                lines = _lines(input_messages, stop)
+                self._sync(parse_config(config), parse_catalog(catalog), lines, states.append, stop)
+        except AirbyteTracedException as error:
+            failure = error
+        # What was acknowledged before a failure will not be written again, so the caller must hear of it.
         yield from (AirbyteMessageSerializer.load(orjson.loads(state)) for state in states)
+        if failure is not None:
+            raise failure
 
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
         """Run one command; unlike the CDK's, no wrong setting's value is ever printed."""
@@ -148,6 +155,13 @@ def _read_config(path: str) -> Mapping[str, Any]:
     if not isinstance(config, dict):
         raise config_error("The configuration is no JSON object")
     return config
+
+
+def _lines(messages: Iterable[AirbyteMessage], stop: Stop) -> Iterator[bytes]:
+    for message in messages:
+        if stop.requested:
+            raise Terminated
+        yield orjson.dumps(AirbyteMessageSerializer.dump(message)) + b"\n"
 
 
 def _print_line(line: bytes) -> None:

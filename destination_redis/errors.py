@@ -18,8 +18,8 @@ class Verdict(Enum):
 
 # Replies redis-py gives no class of its own, by their first word.
 _RETRIED_CODES = ("BUSY", "NOREPLICAS", "UNBLOCKED", "MISCONF", "OOM", "TRYAGAIN", "CLUSTERDOWN")
-# Redis 6.2 reports what a command inside a script met as an error of the script.
-_IN_SCRIPT = re.compile(r"^Error running script.*@user_script: ?\d+: -?([A-Z]+) ")
+# What Redis before 7 makes of an error inside a script: "Error running script (call to f_…): …: -OOM command …".
+_IN_SCRIPT = re.compile(r"Error running script .*?: -([A-Z]+) ")
 
 
 class Terminated(Exception):  # noqa: N818 - a signal, not an error
@@ -103,7 +103,7 @@ def _permission(text: str) -> str:
 
 
 def _code(error: Exception) -> str:
-    if inside := _IN_SCRIPT.search(str(error).removeprefix("ERR ")):
+    if inside := _IN_SCRIPT.match(str(error)):
         return inside[1]
     return getattr(error, "status_code", None) or str(error).split(" ", 1)[0]
 
@@ -140,7 +140,11 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("nodename nor servname", "The host was not found"),
     ("Connection refused", "The connection was refused: no server listens on that host and port"),
     ("CERTIFICATE_VERIFY_FAILED", "The server's certificate could not be verified"),
-    ("PEM", "A certificate or key in the settings is not valid PEM"),
+    ("PEM", "A certificate or key in the settings is not valid PEM, or the key's password is wrong"),
+    ("cadata", "The CA certificate in the settings is not valid PEM"),
+    ("certificate required", "The server asks for a client certificate"),
+    ("alert unknown ca", "The server does not accept the client certificate"),
+    ("violation of protocol", "The server ended the TLS connection; it may ask for a client certificate"),
     ("KEY_VALUES_MISMATCH", "The client key does not belong to the client certificate"),
     ("WRONG_VERSION_NUMBER", "The server does not speak TLS on this port"),
     ("imeout", "The connection timed out"),

@@ -5,6 +5,7 @@ import fcntl
 import os
 import select
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Self
@@ -26,7 +27,9 @@ class Stop:
         self._former: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        # Only the main thread of a program can be told of signals.
+        main = threading.current_thread() is threading.main_thread()
+        for number in (signal.SIGTERM, signal.SIGINT) if main else ():
             self._former[number] = signal.signal(number, self._request)
         return self
 

@@ -212,6 +212,7 @@ class Sync:
         self._promote([route.claim for route in complete if route.generations.staging])
         for route, reason in reasons:
             route.claim.release(clean=reason is None)
+        self._states.wait_for_replica()
         self._lane.settle()
         incomplete = [f"{route.stream} ({reason})" for route, reason in reasons if reason is not None]
         if incomplete:

@@ -4,7 +4,8 @@ import contextlib
 import json
 import subprocess
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,23 +133,31 @@ class Connector:
         self._folder = folder
 
     def start(self, streams: Iterable[Json]) -> Running:
-        return Running(self._command(streams))
+        return Running(self.command(streams))
 
     def write(self, streams: Iterable[Json], messages: Iterable[Json | str]) -> Outcome:
         lines = [line if isinstance(line, str) else json.dumps(line) for line in messages]
         return self.write_bytes(streams, "".join(line + "\n" for line in lines).encode())
 
     def write_bytes(self, streams: Iterable[Json], content: bytes) -> Outcome:
-        done = subprocess.run(self._command(streams), input=content, capture_output=True, timeout=120, check=False)
+        done = subprocess.run(self.command(streams), input=content, capture_output=True, timeout=120, check=False)
         text = done.stdout.decode()
         messages = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
         return Outcome(done.returncode, messages, text + done.stderr.decode())
 
-    def _command(self, streams: Iterable[Json]) -> list[str]:
+    def command(self, streams: Iterable[Json]) -> list[str]:
         config, catalog = self._folder / "config.json", self._folder / "catalog.json"
         config.write_text(json.dumps(self.config))
         catalog.write_text(json.dumps({"streams": list(streams)}))
         return [PYTHON, MAIN, "write", "--config", str(config), "--catalog", str(catalog)]
+
+
+def wait_until(there: Callable[[], bool], seconds: float = 20) -> None:
+    """Return as soon as something is there; fails where it never comes."""
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline, "It never came"
+        time.sleep(0.001)
 
 
 def stored(client: Redis, prefix: str = "default:users:") -> dict[int, int]:

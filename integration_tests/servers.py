@@ -65,7 +65,7 @@ class Server:
         self._folder = tempfile.mkdtemp(prefix="redis-test-")
         self._binary = binary
         self._options = options
-        self.port = _free_port()
+        self.port = free_port()
         self.client = redis.Redis(port=self.port)
         self._process = self._start()
 
@@ -121,7 +121,7 @@ def running(name: str, *options: str) -> Iterator[Server]:
         server.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

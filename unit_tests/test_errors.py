@@ -15,6 +15,8 @@ from destination_redis.errors import (
 )
 
 REPLY = redis_errors.ResponseError
+#: How Redis before 7 begins an error that a command inside a script met.
+SCRIPT = "Error running script (call to f_bf8d): @user_script:1: @user_script: 1: "
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,7 @@ REPLY = redis_errors.ResponseError
         redis_errors.TimeoutError("Timeout reading from socket"),
         redis_errors.BusyLoadingError("Redis is loading the dataset in memory"),
         redis_errors.ReadOnlyError("You can't write against a read only replica."),
+        REPLY(f"{SCRIPT}-READONLY You can't write against a read only replica."),
         BrokenPipeError("Broken pipe"),
         socket.gaierror("Name or service not known"),
     ],
@@ -39,6 +42,7 @@ def test_a_lost_or_useless_connection_is_made_anew(error: Exception) -> None:
         redis_errors.TryAgainError("Multiple keys request during rehashing of slot"),
         redis_errors.ClusterDownError("The cluster is down"),
         REPLY("OOM command not allowed when used memory > 'maxmemory'."),
+        REPLY(f"{SCRIPT}-OOM command not allowed when used memory > 'maxmemory'."),
         REPLY("BUSY Redis is busy running a script."),
         REPLY("NOREPLICAS Not enough good replicas to write."),
         REPLY("MISCONF Redis is configured to save RDB snapshots"),
@@ -56,6 +60,7 @@ def test_a_reply_that_passes_is_tried_again(error: Exception) -> None:
         redis_errors.NoPermissionError("no permissions"),
         REPLY("WRONGTYPE Operation against a key holding the wrong kind of value"),
         REPLY("ERR syntax error"),
+        REPLY(f"{SCRIPT}attempt to index a nil value"),
         ValueError("anything"),
     ],
 )

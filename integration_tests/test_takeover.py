@@ -1,0 +1,157 @@
+"""One writer a stream: a paused one is replaced and says so, and what its server forgot is noticed in time."""
+
+import signal
+from typing import Any
+
+import pytest
+
+from integration_tests.connector import (
+    COMPLETE,
+    Connector,
+    Running,
+    generation,
+    ledger,
+    record,
+    state,
+    stream,
+    values,
+    wait_until,
+)
+from integration_tests.servers import Server
+
+LEDGER = "airbyte:{default:users}"
+
+
+def writing(connector: Connector) -> Running:
+    """Return a sync that has one acknowledged record and waits for more input."""
+    running = connector.start([stream()])
+    running.send(record(1), state(1))
+    running.wait_for_states(1)
+    return running
+
+
+def now(server: Server) -> int:
+    """Return the server's clock in milliseconds."""
+    seconds, microseconds = server.client.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def cut(server: Server) -> None:
+    """Close the connection of every writer."""
+    own = server.client.client_id()
+    for client in server.client.client_list():
+        if int(client["id"]) != own:
+            server.client.client_kill_filter(_id=client["id"])
+
+
+def everything(server: Server) -> dict[bytes, Any]:
+    """Return every key with what it holds."""
+    return {
+        key: server.client.hgetall(key) if server.client.type(key) == b"hash" else server.client.get(key)
+        for key in server.client.scan_iter()
+    }
+
+
+def test_a_paused_writer_is_taken_over_when_its_lease_is_up_and_fails_when_it_goes_on(
+    connector: Connector, server: Server
+) -> None:
+    first = writing(connector)
+    first.process.send_signal(signal.SIGSTOP)
+    try:
+        # The lease of 30 seconds is shortened to 3, which the second writer cannot tell from one that is nearly up.
+        until = now(server) + 3000
+        server.client.hset(LEDGER, "writer_until", until)
+        token = ledger(server.client)["writer"]
+        second = connector.start([stream()])
+        for number in range(2, 8):
+            second.send(record(number), state(number))
+        wait_until(lambda: ledger(server.client)["writer"] != token)
+        assert now(server) >= until
+        second.wait_for_states(6)
+        second.send(COMPLETE)
+        assert second.finish().code == 0
+        left = everything(server)
+    finally:
+        first.process.send_signal(signal.SIGCONT)
+    first.send(record(98), state(98), record(99), COMPLETE)
+    outcome = first.finish()
+
+    assert outcome.code != 0
+    assert outcome.error["failure_type"] == "transient_error"
+    assert "Another sync has taken over the stream users" in outcome.error["message"]
+    assert len(outcome.states) == 1
+    assert everything(server) == left
+    assert values(server.client) == list(range(1, 8))
+
+
+@pytest.mark.parametrize("connection_lost", [False, True])
+def test_a_writer_whose_ledger_was_taken_fails_and_acknowledges_nothing_more(
+    connector: Connector, server: Server, connection_lost: bool
+) -> None:
+    running = writing(connector)
+    server.client.hset(LEDGER, "writer", "another")
+    if connection_lost:
+        cut(server)
+    running.send(record(2), state(2), record(3), state(3), COMPLETE)
+    outcome = running.finish()
+
+    assert outcome.code != 0
+    assert outcome.error["failure_type"] == "transient_error"
+    assert "Another sync has taken over the stream users" in outcome.error["message"]
+    assert len(outcome.states) == 1
+    held = ledger(server.client)
+    assert (held["writer"], held["committed"]) == ("another", "1")
+    if connection_lost:  # what was on its way is not sent again
+        assert values(server.client) == [1]
+
+
+def test_a_server_that_lost_only_what_was_not_acknowledged_fails_the_sync_and_the_retry_is_exact(
+    connector: Connector, server: Server
+) -> None:
+    running = writing(connector)
+    running.send(record(2))
+    wait_until(lambda: len(values(server.client)) == 2)
+    # As a server that was replaced by one a moment behind: the record and the move after it are gone.
+    server.client.delete("default:users:2")
+    server.client.hincrby(LEDGER, "move", -1)
+    cut(server)
+    running.send(record(3), state(3), COMPLETE)
+    outcome = running.finish()
+
+    assert outcome.code != 0
+    assert outcome.error["failure_type"] == "transient_error"
+    assert "lost writes to the stream users that were not acknowledged yet" in outcome.error["message"]
+    assert len(outcome.states) == 1
+    retried = connector.write([stream()], [record(2), record(3), state(3), COMPLETE])
+    assert retried.code == 0, retried.text
+    assert values(server.client) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("gone", ["a commit", "the ledger"])
+def test_a_server_that_lost_what_was_acknowledged_fails_every_sync_until_a_refresh(
+    connector: Connector, server: Server, gone: str
+) -> None:
+    running = writing(connector)
+    running.send(record(2), state(2))
+    running.wait_for_states(2)
+    if gone == "a commit":
+        server.client.delete("default:users:2")
+        server.client.set("default:users", 1)
+        server.client.hincrby(LEDGER, "committed", -1)
+        server.client.hincrby(LEDGER, "move", -1)
+    else:
+        server.client.delete(LEDGER)
+    cut(server)
+    running.send(record(3), state(3), COMPLETE)
+    outcome = running.finish()
+
+    assert outcome.code != 0
+    assert outcome.error["failure_type"] == "config_error"
+    assert "refresh" in outcome.error["message"]
+    assert len(outcome.states) == 2
+    plain = connector.write([stream()], [record(3), COMPLETE])
+    assert plain.error["failure_type"] == "config_error"
+    assert "refresh" in plain.error["message"]
+    refreshed = connector.write([stream(**generation(2, 2, 2))], [record(4), COMPLETE])
+    assert refreshed.code == 0, refreshed.text
+    assert values(server.client) == [4]
