@@ -15,11 +15,11 @@ demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 # The same on all four servers: Redis 6.2, 7.0, 8.2 and Valkey 9.1.
 test-all: $(STAMP)
-	TEST_SERVERS=all $(BIN)/python -m pytest
+	TEST_SERVERS=all $(BIN)/python -m pytest -n auto
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """append_dedup: one key per primary key, upserts that only go forward, deletions that stay."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -151,6 +152,33 @@ def test_a_soft_deletion_keeps_the_row_as_a_record(connector: Connector, server:
     data = json.loads(server.client.hget("default:users:1", "_airbyte_data"))  # type: ignore[arg-type]
     assert data["_ab_cdc_deleted_at"] == "2024-01-01T00:00:00Z"
     assert server.client.keys("airbyte:gone:*") == []
+
+
+def test_a_reader_sees_every_record_whole_and_never_missing_while_it_is_replaced(
+    connector: Connector, server: Server
+) -> None:
+    connector.write([dedup()], [row(1, -1, -1), COMPLETE])
+    changes = {"changes": [{"field": "x", "change": "NULLED", "reason": "SOURCE_RETRIEVAL_ERROR"}]}
+    messages = []
+    for number in range(20_000):
+        message = row(1, number, number)
+        if number % 2:  # so that the fields of one record and the next differ
+            message["record"]["meta"] = changes
+        messages.append(message)
+    running = connector.start([dedup()])
+    feeder = threading.Thread(target=running.send, args=(*messages, COMPLETE))
+    feeder.start()
+    seen: list[int] = []
+    while feeder.is_alive() or not seen or seen[-1] < len(messages) - 1:
+        fields: dict[bytes, bytes] = server.client.hgetall("default:users:1")  # type: ignore[assignment]
+        value = json.loads(fields[b"_airbyte_data"])["value"]
+        assert len(fields) == (5 if value % 2 == 1 and value >= 0 else 4)
+        seen.append(value)
+    assert running.finish().code == 0
+    feeder.join()
+
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 20
 
 
 def test_a_replaced_record_leaves_no_field_behind(connector: Connector, server: Server) -> None:

@@ -253,3 +253,7 @@ def test_the_form_is_json_schema_draft_7_that_allows_unknown_settings() -> None:
     assert FORM["$schema"] == "http://json-schema.org/draft-07/schema#"
     assert FORM["type"] == "object"
     assert FORM["additionalProperties"] is True
+
+
+def test_the_spec_advertises_every_sync_mode() -> None:
+    assert specification()["supported_destination_sync_modes"] == ["append", "overwrite", "append_dedup"]
