@@ -3,16 +3,12 @@
 States never make the pipeline wait, and many may share one commit.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from destination_redis.pipeline import Lane
 from destination_redis.route import Route
-
-#: Milliseconds a replica is waited for after the ledger moved; late is worth a warning, not more.
-_REPLICA_WAIT = 500
 
 #: A stream that a state covers, its last id and its count of records then.
 Covered = tuple[Route, int, int]
@@ -29,15 +25,13 @@ class _Pending:
 class Acknowledgements:
     """The states of a run that are not out yet."""
 
-    def __init__(self, lane: Lane, put: Callable[[bytes], None], logger: logging.Logger) -> None:
+    def __init__(self, lane: Lane, put: Callable[[bytes], None]) -> None:
         """Take what puts a line out at once."""
         self._lane = lane
         self._put = put
-        self._logger = logger
         self._taken: list[_Pending] = []
         self._waiting: deque[_Pending] = deque()
         self._committing: deque[_Pending] = deque()
-        self._warned = False
         #: Bytes of all that are not out.
         self.size = 0
 
@@ -65,7 +59,7 @@ class Acknowledgements:
         if reached:
             for route, (last_id, received) in reached.items():
                 route.confirm(last_id, received)
-            self.wait_for_replica()
+            self._lane.replicate()
         for state in group:
             state.after = self._lane.sent if reached else state.after
         self._committing.extend(group)
@@ -73,14 +67,3 @@ class Acknowledgements:
             line = self._committing.popleft().line
             self._put(line)
             self.size -= len(line)
-
-    def wait_for_replica(self) -> None:
-        """After a move of a ledger: let a replica of the server have it too; never waits here."""
-        if self._lane.peer.replicas:
-            wait = self._lane.pack("WAIT", 1, _REPLICA_WAIT)
-            self._lane.send([wait], judge=self._judge_wait)
-
-    def _judge_wait(self, reply: object) -> None:
-        if reply == 0 and not self._warned:
-            self._warned = True
-            self._logger.warning("No replica confirmed the ledger within %d ms", _REPLICA_WAIT)

@@ -1,31 +1,19 @@
-"""A stream's generations, the live one and the staged one: what begins, commits and ends them, step by step.
+"""A stream's generations in a run: which one it writes to, the ids it gives out, what is reserved and committed.
 
-Failure cases, each the reason for an order below: a process may die between any two commands, so what is to happen is
-written into the ledger first, the keys follow, each by its id alone and doing no harm when done twice, and the ledger
-then says that it is done. The next run, whatever it is for, starts with `recover`, which does again what was begun,
-by the placements that the ledger names and not by those of its own catalog.
+A process may die between any two commands, so an id is reserved in the ledger before it is used, and a generation
+begins in the ledger before its first record is sent.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 from destination_redis.claim import Claim
 from destination_redis.errors import config_error
 from destination_redis.ledger import Ledger
 from destination_redis.pipeline import Lane
-from destination_redis.placements import PRIMARY_KEY, Placement
+from destination_redis.streams import PRIMARY_KEY
 
 #: Ids reserved at first, and at most in one go; the most is far more than a window of the pipeline holds.
 FIRST_RESERVE, LARGEST_RESERVE = 256, 65_536
-
-_NOTHING_STAGED: dict[str, int | str | None] = {
-    "task": "",
-    "staged_first": 0,
-    "staged_committed": 0,
-    "staged_generation": None,
-    "staged_sync_id": None,
-    "staged_placement": "",
-    "staged_key_fields": "",
-}
 
 
 class Generations:
@@ -101,6 +89,7 @@ class Generations:
         if self.next_id + self._step // 2 > claim.value.reserved:
             self._step = min(2 * self._step, LARGEST_RESERVE)
             claim.move(reserved=self.last_id + self._step)
+            self._lane.replicate()
         if self.next_id > claim.answered.reserved:
             self._lane.settle()
         self.alarm = min(claim.answered.reserved, claim.value.reserved - self._step // 2)
@@ -140,108 +129,6 @@ class Generations:
         if not order or order == ledger.cursor:
             return {}
         return {"cursor": order, "cursor_epoch": ledger.cursor_epoch + bool(ledger.cursor)}
-
-
-def recover(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim]) -> None:
-    """Finish what former runs began, and remove what they did not get acknowledged."""
-    _promote(lane, placements, [claim for claim in claims if claim.value.task == "promote"])
-    merge(lane, placements, [claim for claim in claims if claim.value.task == "merge"])
-    drop(lane, placements, claims)
-    for placement, some in _by(placements, claims, _of_newest):
-        placement.sweep(some)
-
-
-def promote(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim]) -> None:
-    """Make what is staged, complete and committed the live data: first all of the new in, then the old out."""
-    for claim in claims:
-        claim.move(task="promote")
-    lane.settle()
-    _promote(lane, placements, claims)
-
-
-def merge(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim]) -> None:
-    """Move the acknowledged staged records of cancelled refreshes to the live ones: they are not sent again."""
-    if not claims:
-        return
-
-    def all_of_it() -> None:
-        for placement, some in _by(placements, claims, _of_staged):
-            placement.move(some)
-
-    _on_one_server(lane, all_of_it)
-    for claim in claims:
-        committed = claim.value.top
-        claim.move(counter=committed, committed=committed, **_NOTHING_STAGED)
-    lane.settle()
-
-
-def drop(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim]) -> None:
-    """Remove what is staged by syncs that are over."""
-    claims = [claim for claim in claims if claim.value.drop_last]
-    if not claims:
-        return
-    lane.settle()
-    for placement, some in _by(placements, claims, lambda ledger: ledger.drop_placement):
-        placement.drop(some)
-    for claim in claims:
-        claim.move(drop_first=0, drop_last=0, drop_placement="")
-    lane.settle()
-
-
-def _promote(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim]) -> None:
-    if not claims:
-        return
-
-    def all_of_it() -> None:
-        for placement, some in _by(placements, claims, _of_staged):
-            placement.move(some)
-        for placement, some in _by(placements, claims, lambda ledger: ledger.placement):
-            placement.remove_old(some)
-
-    _on_one_server(lane, all_of_it)
-    for claim in claims:
-        ledger = claim.value
-        committed = max(ledger.staged_committed, ledger.staged_first - 1)
-        claim.move(
-            counter=committed,
-            generation=ledger.staged_generation,
-            sync_id=ledger.staged_sync_id,
-            first=ledger.staged_first,
-            committed=committed,
-            placement=ledger.staged_placement or ledger.placement,
-            key_fields=ledger.staged_key_fields,
-            **_NOTHING_STAGED,
-            lost=0,
-        )
-    lane.settle()
-
-
-def _on_one_server(lane: Lane, work: Callable[[], object]) -> None:
-    """Do `work` until it was done on one server: one that was replaced meanwhile may have lost answered steps."""
-    lane.settle()
-    while True:
-        server = lane.peer.run_id
-        work()
-        lane.settle()
-        if lane.peer.run_id == server:
-            return
-
-
-def _by(
-    placements: Mapping[str, Placement], claims: Sequence[Claim], name: Callable[[Ledger], str]
-) -> list[tuple[Placement, list[Claim]]]:
-    groups: dict[str, list[Claim]] = {}
-    for claim in claims:
-        groups.setdefault(name(claim.value) or claim.value.placement, []).append(claim)
-    return [(placements[each], some) for each, some in groups.items()]
-
-
-def _of_staged(ledger: Ledger) -> str:
-    return ledger.staged_placement
-
-
-def _of_newest(ledger: Ledger) -> str:
-    return ledger.staged_placement if ledger.staged else ledger.placement
 
 
 def _dropped(ledger: Ledger) -> dict[str, int | str | None]:

@@ -11,13 +11,14 @@ from destination_redis.caches import CACHES
 from destination_redis.claim import Claim, Lease
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
-from destination_redis.generations import Generations, drop, merge, promote, recover
+from destination_redis.generations import Generations
 from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
 from destination_redis.pipeline import Lane
-from destination_redis.placements import PRIMARY_KEY, placements
+from destination_redis.placements import placements
+from destination_redis.promotion import drop, merge, promote, recover
 from destination_redis.route import Route
 from destination_redis.scripts import Scripts
-from destination_redis.streams import Stream
+from destination_redis.streams import PRIMARY_KEY, Stream
 from destination_redis.takeover import take_all
 from destination_redis.upserts import Upserts
 
@@ -60,7 +61,9 @@ def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Lane) -> tuple[Ro
     places = placements(lane, scripts, Lease(claims))
     recover(lane, places, claims)
     begun = {claim: Generations(lane, claim) for claim in claims}
-    merge(lane, places, [claim for claim, generations in begun.items() if generations.start(_first_id(lane, claim))])
+    merging = [claim for claim, generations in begun.items() if generations.start(_first_id(lane, claim))]
+    lane.replicate()
+    merge(lane, places, merging)
     drop(lane, places, claims)
     routes: Routes = {}
     names = [claim.stream.name for claim in claims]

@@ -3,6 +3,7 @@
 Nothing sent through a lane may do harm when it is sent twice: after a lost connection whatever is unanswered is.
 """
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,6 +20,11 @@ from destination_redis.link import FIRST_PAUSE, LAST_PAUSE, PATIENCE, Link, Peer
 WINDOW = 2 * 1024 * 1024
 #: Batches left on their way while replies are read, so that the server never waits for us.
 KEPT_BUSY = 4
+
+#: Milliseconds a replica is waited for after a ledger moved; late is worth a warning, not more.
+_REPLICA_WAIT = 500
+
+logger = logging.getLogger("airbyte")
 
 Judge = Callable[[object], None]
 #: Of these none is an error.
@@ -47,6 +53,7 @@ class Lane:
         self._flying: deque[_Batch] = deque()
         self._in_flight = 0
         self._refusal: AirbyteTracedException | None = None
+        self._late = False
         #: The number of the last batch sent, and of the last of which all, and all before, is answered well.
         self.sent = 0
         self.settled = 0
@@ -101,6 +108,16 @@ class Lane:
         if new:
             self.send([self.pack("SCRIPT", "LOAD", script)])
         return sha
+
+    def replicate(self) -> None:
+        """Have a replica confirm what was sent, if the server has any: after moves of a ledger; never waits here."""
+        if self.peer.replicas:
+            self.send([self.pack("WAIT", 1, _REPLICA_WAIT)], judge=self._judge_replica)
+
+    def _judge_replica(self, reply: object) -> None:
+        if reply == 0 and not self._late:
+            self._late = True
+            logger.warning("No replica confirmed the ledger within %d ms", _REPLICA_WAIT)
 
     def open(self) -> None:
         """Connect, trying again as `patience` allows; raises a traced error."""

@@ -50,7 +50,7 @@ class Sync:
         self._all = list(dict.fromkeys(routes.values()))
         self._lane = lane
         self._promote = promote
-        self._states = Acknowledgements(lane, acknowledge, logger)
+        self._states = Acknowledgements(lane, acknowledge)
         self._lease = Lease([route.claim for route in self._all])
         self._progress = progress
         self._logger = logger
@@ -212,7 +212,7 @@ class Sync:
         self._promote([route.claim for route in complete if route.generations.staging])
         for route, reason in reasons:
             route.claim.release(clean=reason is None)
-        self._states.wait_for_replica()
+        self._lane.replicate()
         self._lane.settle()
         incomplete = [f"{route.stream} ({reason})" for route, reason in reasons if reason is not None]
         if incomplete:

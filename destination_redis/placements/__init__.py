@@ -10,7 +10,7 @@ from destination_redis.placements.sequence import SequencePlacement
 from destination_redis.scripts import Scripts
 from destination_redis.streams import PRIMARY_KEY, SEQUENCE
 
-__all__ = ["PRIMARY_KEY", "SEQUENCE", "Placement", "placements"]
+__all__ = ["Placement", "placements"]
 
 
 def placements(lane: Lane, scripts: Scripts, lease: Lease) -> Mapping[str, Placement]:
