@@ -19,7 +19,8 @@ class Verdict(Enum):
 # Replies redis-py gives no class of its own, by their first word.
 _RETRIED_CODES = ("BUSY", "NOREPLICAS", "UNBLOCKED", "MISCONF", "OOM", "TRYAGAIN", "CLUSTERDOWN")
 # What Redis before 7 makes of an error inside a script: "Error running script (call to f_…): …: -OOM command …".
-_IN_SCRIPT = re.compile(r"Error running script .*?: -([A-Z]+) ")
+_IN_SCRIPT = re.compile(r"Error running script .*@user_script: ?\d+: -?([A-Z]{2,}) ")
+_NOT_IN_SCRIPT = "The user executing the script can't"
 
 
 class Terminated(Exception):  # noqa: N818 - a signal, not an error
@@ -72,7 +73,8 @@ def traced(error: Exception, doing: str) -> AirbyteTracedException:
         return transient_error(sentence, error)
     if isinstance(error, redis_errors.RedisError):
         known = isinstance(error, redis_errors.AuthenticationError | redis_errors.NoPermissionError)
-        known = known or _code(error) in ("WRONGTYPE", "NOPERM") or "DB index" in str(error)
+        known = known or _code(error) in ("WRONGTYPE", "NOPERM")
+        known = known or any(mark in str(error) for mark in ("DB index", _NOT_IN_SCRIPT))
         return config_error(sentence, error) if known else system_error(sentence, error)
     return system_error(sentence, error)
 
@@ -83,7 +85,8 @@ def explain(error: Exception) -> str:
     for found, sentence in _EXPLAINED:
         if isinstance(error, found):
             return sentence
-    if isinstance(error, redis_errors.NoPermissionError) or _code(error) == "NOPERM" or "ACL failure" in text:
+    refused = isinstance(error, redis_errors.NoPermissionError) or _code(error) == "NOPERM"
+    if refused or any(mark in text for mark in ("ACL failure", _NOT_IN_SCRIPT)):
         return _permission(text)
     for mark, sentence in _SAYINGS:
         if mark in text:
@@ -97,6 +100,8 @@ def explain(error: Exception) -> str:
 def _permission(text: str) -> str:
     if command := re.search(r"run the '([^']+)' command", text):
         return f"The user has no permission for the command {command[1].upper().replace('|', ' ')}"
+    if _NOT_IN_SCRIPT in text:
+        return "The user has no permission for a command or a key that the connector's scripts use"
     if "keys" in text or "key" in text:
         return "The user has no permission for one of the keys the command names"
     return f"The user lacks a permission: {text}"

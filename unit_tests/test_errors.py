@@ -169,3 +169,18 @@ def test_the_data_an_unknown_commands_reply_quotes_are_left_out() -> None:
     text = "unknown command 'HSETX', with args beginning with: 'default:users:1' 'S3cret'"
     assert "S3cret" not in explain(REPLY(text))
     assert "HSETX" in explain(REPLY(text))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "Error running script (call to f_bf8d): @user_script:1: WRONGTYPE Operation against a key holding the wrong",
+        SCRIPT + "-WRONGTYPE Operation against a key holding the wrong kind of value",
+        SCRIPT + "The user executing the script can't run this command or subcommand",
+        SCRIPT + "The user executing the script can't access at least one of the keys mentioned",
+    ],
+)
+def test_what_a_script_met_before_redis_7_is_told_from_the_scripts_own_errors(error: str) -> None:
+    found = traced(redis_errors.ResponseError(error), "writing")
+    assert found.failure_type is FailureType.config_error
+    assert "script" not in str(found.message) or "permission" in str(found.message)
