@@ -71,6 +71,7 @@ def _warnings(client: Redis) -> list[str]:
     for name, command, consequence in (
         ("CLIENT LIST", ("CLIENT", "LIST"), "after a killed sync the next one waits up to 30 seconds"),
         ("CLIENT INFO", ("CLIENT", "INFO"), "after a killed sync the next one waits up to 30 seconds"),
+        ("WAIT", ("WAIT", "0", "0"), "no replica is waited for, and one that takes over may lack the last commits"),
         ("INFO", ("INFO", "server"), "a server that was replaced during a sync is not noticed"),
         (
             "CLIENT KILL",

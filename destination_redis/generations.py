@@ -25,6 +25,7 @@ class Generations:
         self._step = FIRST_RESERVE
         #: Whether this sync's records are staged.
         self.staging = False
+        self._had_live = False
         #: The id the next record gets, and the id above which `reserve` must be called before it is used.
         self.next_id = 1
         self.alarm = 0
@@ -50,6 +51,7 @@ class Generations:
         if claim.value.new:
             claim.value = claim.value.begun_at(first_id())
         ledger = claim.value
+        self._had_live = ledger.live
         anew = stream.starts_anew
         replaces = anew or (stream.truncates and (ledger.generation, ledger.sync_id) != stream.pair)
         if ledger.lost and not replaces:
@@ -57,6 +59,8 @@ class Generations:
                 f"The server lost acknowledged data of the stream {stream}: refresh it, so that all of it is sent again"
             )
         continues = ledger.staged and (ledger.staged_generation, ledger.staged_sync_id) == stream.pair and not anew
+        if stream.placement == PRIMARY_KEY and ledger.staged_committed < ledger.staged_first:
+            continues = False  # the source begins anew, and may not send again what is there unacknowledged
         if not replaces or continues:
             self._refuse_change(ledger, replaces)
         self.next_id = ledger.reserved + 1
@@ -103,8 +107,8 @@ class Generations:
             self._claim.move(counter=last_id, committed=last_id)
 
     def has_live(self) -> bool:
-        """Whether any live record may exist."""
-        return self._claim.value.live
+        """Whether any live record may have existed when this sync began."""
+        return self._had_live
 
     def _refuse_change(self, ledger: Ledger, replaces: bool) -> None:
         stream = self._claim.stream

@@ -4,6 +4,11 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
+from destination_redis.streams import PRIMARY_KEY, SEQUENCE
+
+#: Ids above it began with a time: where upserts live by primary key, the first is one.
+_MICROSECONDS = 10**14
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -31,7 +36,7 @@ class Ledger:
     cache_type: str = "hash"
     record_format: str = "envelope"
     #: Where the live and the staged records live; by primary key, its paths as JSON.
-    placement: str = "sequence"
+    placement: str = SEQUENCE
     key_fields: str = ""
     staged_placement: str = ""
     staged_key_fields: str = ""
@@ -48,7 +53,9 @@ class Ledger:
     @property
     def live(self) -> bool:
         """Whether any live record may exist."""
-        return bool(self.lost) or self.committed >= self.first
+        # By primary key what was not acknowledged stays; a clean end leaves nothing reserved.
+        last = self.reserved if self.placement == PRIMARY_KEY else self.committed
+        return bool(self.lost) or last >= self.first
 
     @property
     def staged(self) -> bool:
@@ -61,9 +68,11 @@ class Ledger:
         return max(self.committed, self.staged_committed)
 
     @property
-    def key_parts(self) -> int:
-        """The number of parts a live record's key has after the stream's name."""
-        return len(json.loads(self.key_fields)) if self.key_fields else 1
+    def key_parts(self) -> int | None:
+        """The number of parts a live record's key has after the stream's name; None where that is not known."""
+        if self.key_fields:
+            return len(json.loads(self.key_fields))
+        return None if self.placement == PRIMARY_KEY else 1
 
     def begun_at(self, first: int) -> "Ledger":
         """Return this ledger, so far without any id, with `first` as the first one."""
@@ -89,6 +98,10 @@ def parse(reply: list[bytes], counter: bytes) -> Ledger:
         if each.name in stored:
             text = stored[each.name]
             values[each.name] = text if each.type is str else int(text) if text else None
+    if not stored and counter and int(counter) > _MICROSECONDS:
+        # No count of the Java connector's: the ledger of upserts is gone, and how they lived is known no more.
+        ids = int(counter)
+        return Ledger(first=1, committed=ids, reserved=ids, lost=1, placement=PRIMARY_KEY)
     ledger = Ledger(**values)  # type: ignore[arg-type]
     if counter and int(counter) > ledger.committed:
         committed = int(counter)

@@ -59,7 +59,7 @@ def read_lines(descriptor: int, stop: Stop) -> Iterator[bytes]:
 
     A last line without an end is given one. Raises Terminated as soon as `stop` is requested.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _CHUNK)
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)

@@ -122,11 +122,13 @@ class Link:
         info = _fields(self._try_ask("CLIENT", "INFO"), b" ", b"=")
         server = _fields(self._try_ask("INFO", "server"), b"\r\n", b":")
         replication = _fields(self._try_ask("INFO", "replication"), b"\r\n", b":")
+        replicas = int(replication.get("connected_slaves", "0"))
         return Peer(
             id=info.get("id", ""),
             address=info.get("addr", ""),
             run_id=server.get("run_id", "?"),
-            replicas=int(replication.get("connected_slaves", "0")),
+            # Without permission to wait for them it is as if there were none; check warns of that.
+            replicas=replicas if replicas and self._try_ask("WAIT", "0", "0") is not None else 0,
         )
 
     def _try_ask(self, *arguments: str) -> object:

@@ -144,8 +144,13 @@ class Lane:
     def _settle_oldest(self) -> None:
         batch = self._collect()
         if batch.failed:
-            drained = [batch, *(self._collect() for _ in range(len(self._flying)))]
-            self._insist([one for one in drained if one.failed])
+            try:
+                drained = [batch, *(self._collect() for _ in range(len(self._flying)))]
+                self._insist([one for one in drained if one.failed])
+            except BaseException as error:
+                # Only here it is known what was refused: without it, nothing after it may ever count as settled.
+                self._over(transient_error(f"Commands that the server refused were not sent again: {error}", error))
+                raise
             self.settled = self.sent
         else:
             self.settled = batch.number
@@ -196,8 +201,8 @@ class Lane:
             raise self._over(error) from error.__cause__
 
     def _over(self, error: AirbyteTracedException) -> AirbyteTracedException:
-        """Remember what ends this lane, and return it."""
-        self._refusal = error
+        """Remember what ends this lane, the first error alone, and return it."""
+        self._refusal = self._refusal or error
         return error
 
     def _insist(self, troubled: list[_Batch]) -> None:
@@ -249,5 +254,6 @@ def _name(command: bytes) -> str:
     if parts[:1] == [b"EVAL"]:
         return "a script for the ledger"
     if parts[:1] == [b"EVALSHA"]:
-        return f"a script for {b' '.join(parts[3:4]).decode(errors='replace')}"
+        keys = parts[3 : 3 + int(parts[2])]
+        return f"a script for {b', '.join(keys).decode(errors='replace')}"
     return b" ".join(parts[:2]).decode(errors="replace")

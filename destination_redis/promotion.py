@@ -62,9 +62,12 @@ def drop(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim
     claims = [claim for claim in claims if claim.value.drop_last]
     if not claims:
         return
-    lane.settle()
-    for placement, some in _by(placements, claims, lambda ledger: ledger.drop_placement):
-        placement.drop(some)
+
+    def all_of_it() -> None:
+        for placement, some in _by(placements, claims, lambda ledger: ledger.drop_placement):
+            placement.drop(some)
+
+    _on_one_server(lane, all_of_it)
     for claim in claims:
         claim.move(drop_first=0, drop_last=0, drop_placement="")
     _answered(lane)

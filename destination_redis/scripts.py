@@ -58,7 +58,9 @@ def _delete(lua: Lua) -> str:
 
     The UNLINK comes first: a server that is out of memory allows it, and then the small key after it too.
     """
-    return f"""{lua.read}{_READ_GONE}{_ORDER_WITH_GONE}
+    # A deletion that finds itself, being sent again, still removes what an older upsert, sent again too, brought back.
+    order = _ORDER_WITH_GONE.replace(f"{_newer('gone')} then", f"{_newer('gone')} then redis.call('UNLINK', KEYS[1])")
+    return f"""{lua.read}{_READ_GONE}{order}
 redis.call('UNLINK', KEYS[1])
 redis.call('SET', KEYS[2], cursor .. ' ' .. ARGV[1], 'EX', ARGV[4])
 return 1

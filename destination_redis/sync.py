@@ -1,6 +1,8 @@
 """The loop: route each record, send in batches, settle, acknowledge."""
 
+import codecs
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -23,11 +25,14 @@ from destination_redis.messages import (
 from destination_redis.pipeline import Lane
 from destination_redis.progress import Progress
 from destination_redis.route import Route
+from destination_redis.upserts import Unsettled
 
 #: Seconds after which what is open is settled even where the input never pauses.
 _SETTLE_EVERY = 0.5
 #: Bytes of states that may wait for an acknowledgement; in CDC one can be megabytes.
 _STATES = 4 * 1024 * 1024
+#: An escape that stands for no character alone.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Sync:
@@ -116,6 +121,10 @@ class Sync:
                 route.admit()
             try:
                 add(route.write(number, record))
+            except Unsettled:
+                self.settle()
+                add = self._commands.append
+                add(route.write(number, record))
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise system_error(f"{self._place(index)} has data that cannot be read: {error}") from None
             generations.next_id = number + 1
@@ -123,8 +132,10 @@ class Sync:
 
     def _undecodable(self, line: bytes, error: Exception, index: int = 0) -> None:
         start = line.lstrip()
-        if start.startswith(b"{"):
+        if start.removeprefix(codecs.BOM_UTF8).startswith(b"{"):
             what = "invalid UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+            if _SURROGATE.search(line):
+                what += " (a text in it may hold half of a surrogate pair)"
             raise system_error(f"{self._place(index)} is not an Airbyte message: {what}") from None
         self._other_lines += bool(start)
 
@@ -136,6 +147,8 @@ class Sync:
         try:
             match message.type:
                 case "STATE":
+                    if decode(line) != message:  # with an empty line elsewhere there were as many lines as messages
+                        raise system_error(f"{self._place(index)} or one near it holds more than one message")
                     self._take_state(decode_state(line, message), index)
                 case "TRACE":
                     if (status := decode_status(message)) is not None:

@@ -93,6 +93,11 @@ class Running:
         self.process.stdin.write(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
         self.process.stdin.flush()
 
+    def feed(self, messages: list[Json]) -> None:
+        """Send until the process ends."""
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            self.send(*messages)
+
     def wait_for_states(self, count: int, seconds: float = 20) -> list[Json]:
         with self._arrived:
             assert self._arrived.wait_for(lambda: len(self.outcome(0).states) >= count, seconds)

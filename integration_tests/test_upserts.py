@@ -315,3 +315,34 @@ def test_a_key_of_another_type_is_a_config_error_that_names_it(connector: Connec
     outcome = connector.write([dedup()], [row(1, 1, "a"), COMPLETE])
     assert outcome.error["failure_type"] == "config_error"
     assert "default:users:1" in outcome.error["message"]
+
+
+def test_without_its_ledger_a_stream_asks_for_a_refresh_and_a_refresh_mends_it(
+    connector: Connector, server: Server
+) -> None:
+    connector.write([dedup(sync_id=1)], [row(1, 1, "a"), row(2, 1, "b"), COMPLETE])
+    server.client.delete("airbyte:{default:users}")
+    plain = connector.write([dedup(sync_id=2)], [row(1, 2, "c"), COMPLETE])
+    assert plain.error["failure_type"] == "config_error"
+    assert "refresh" in plain.error["message"]
+    assert connector.write([dedup(**generation(2, 2, 3))], [row(1, 0, "new"), COMPLETE]).code == 0
+    assert rows(server.client) == {"1": "new"}
+
+
+@pytest.mark.parametrize("other", [dedup(primary_key=[["id"], ["at"]]), stream()], ids=["key", "mode"])
+def test_what_a_first_sync_left_unacknowledged_is_not_left_behind_by_another_key(
+    connector: Connector, server: Server, other: Json
+) -> None:
+    connector.write([dedup()], [row(1, 1, "a"), row(2, 1, "b")])  # no state: not acknowledged
+    refused = connector.write([other], [row(1, 1, "a"), COMPLETE])
+    assert refused.error["failure_type"] == "config_error"
+    assert connector.write([other | generation(2, 2, 2)], [row(1, 1, "a"), COMPLETE]).code == 0
+    assert len(keys(server.client)) == 1
+
+
+def test_a_refresh_that_died_before_its_first_state_begins_anew(connector: Connector, server: Server) -> None:
+    refresh = dedup(**generation(2, 2, 2))
+    assert connector.write([refresh], [row(1, 1, "a"), row(2, 1, "deleted at the source meanwhile")]).code != 0
+    assert connector.write([refresh], [row(1, 1, "a"), COMPLETE]).code == 0
+    assert rows(server.client) == {"1": "a"}
+    assert server.client.keys("airbyte:tmp:*") == []

@@ -98,6 +98,11 @@ def test_a_record_of_tens_of_megabytes_arrives_whole(connector: Connector, serve
             "stream orders, which is not in the catalog",
         ),
         ('{"type":"RECORD","secret":1}', "without a record"),
+        (
+            '{"type":"RECORD","record":{"stream":"users","data":{"secret":"\\ud800"},"emitted_at":1}}',
+            "half of a surrogate pair",
+        ),
+        ('\ufeff{"type":"LOG","secret":1}', "Line 2"),
         ('{"secret":1}', "missing required field `type`"),
         (
             '{"type":"STATE","state":{"type":"STREAM","stream":{"stream_descriptor":{"name":"orders"}},"secret":1}}',
@@ -397,3 +402,21 @@ def test_a_prefix_stands_in_front_of_every_key(connector: Connector, server: Ser
     connector.config["key_prefix"] = "p:"
     connector.write([stream(mode="overwrite")], [record(1), COMPLETE])
     assert all(key.startswith(b"p:") for key in server.client.scan_iter())
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [record(1), "", json.dumps(record(2)) + json.dumps(state(2)), COMPLETE],
+        ["", record(1), json.dumps(state(2)) + json.dumps(record(2)), COMPLETE],
+    ],
+)
+def test_lines_and_messages_that_are_equally_many_but_not_one_each_are_refused(
+    connector: Connector, lines: list[Json | str]
+) -> None:
+    outcome = connector.write([stream()], lines)
+
+    assert outcome.error["failure_type"] == "system_error"
+    assert "of the input" in outcome.error["message"]
+    assert outcome.states == []
+    assert all(message["type"] != "RECORD" for message in outcome.messages)
