@@ -112,6 +112,13 @@ class _Tunnel(Settings):
         "SSH connection port", 2, default=22, description="Its SSH port.", ge=1, le=65535, examples=["22"]
     )
     tunnel_user: str = setting("SSH login user name", 3, description="The user to log in as.", min_length=1)
+    tunnel_host_key: str | None = setting(
+        "Public key of the jump server",
+        5,
+        default=None,
+        description="As in its /etc/ssh/ssh_host_*_key.pub. Where it is set, a server with any other key is refused.",
+        examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…"],
+    )
 
 
 class SshKeyTunnel(_Tunnel):

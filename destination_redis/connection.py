@@ -6,7 +6,7 @@ A new kind of deployment is built here and nowhere else.
 import ssl
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from redis.connection import Connection, ConnectionPool, DefaultParser
 from redis.exceptions import ConnectionError  # noqa: A004 - not the built-in one
 from redis.retry import Retry
 
-from destination_redis.choices import SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
+from destination_redis.choices import NoTunnel, SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
 
@@ -58,11 +58,10 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
 
     Its connections never try again by themselves: whoever sends must know what was lost.
     """
-    if config.tunnel_method is not None and config.tunnel_method.tunnel_method != "NO_TUNNEL":
-        raise config_error("SSH tunnels are not available yet: set tunnel_method to NO_TUNNEL")
-    with tempfile.TemporaryDirectory(prefix="destination-redis-") as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="destination-redis-"))
         pool = ConnectionPool(
-            connection_class=SSLConnection if config.ssl else Connection,
+            **_way(config, stack),
             host=config.host,
             port=config.port,
             db=config.database,
@@ -83,6 +82,18 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
         finally:
             client.close()
             pool.disconnect()
+
+
+def _way(config: RedisConfig, stack: ExitStack) -> dict[str, Any]:
+    """Return the class of connection and what it needs beside the rest."""
+    method = config.tunnel_method
+    if method is None or isinstance(method, NoTunnel):
+        return {"connection_class": SSLConnection if config.ssl else Connection}
+    # What it takes to load the SSH library is left to those who have a tunnel.
+    from destination_redis.tunnel import TunnelConnection, TunnelSSLConnection, tunnelled  # noqa: PLC0415
+
+    tunnel = stack.enter_context(tunnelled(method, CONNECT_TIMEOUT))
+    return {"connection_class": TunnelSSLConnection if config.ssl else TunnelConnection, "tunnel": tunnel}
 
 
 def _tls(config: RedisConfig, folder: Path) -> dict[str, Any]:
