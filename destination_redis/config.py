@@ -26,8 +26,8 @@ class RedisConfig(Settings):
     host: str = setting(
         "Host",
         0,
-        description="The host name or address of the server.",
-        examples=["localhost", "127.0.0.1"],
+        description="The host name or address of the server, or the path of its Unix socket.",
+        examples=["localhost", "127.0.0.1", "/run/redis/redis.sock"],
         min_length=1,
         group="connection",
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from redis import Redis, SSLConnection
 from redis.backoff import NoBackoff
-from redis.connection import Connection, ConnectionPool, DefaultParser
+from redis.connection import Connection, ConnectionPool, DefaultParser, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError  # noqa: A004 - not the built-in one
 from redis.retry import Retry
 
@@ -62,14 +62,11 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="destination-redis-"))
         pool = ConnectionPool(
             **_way(config, stack),
-            host=config.host,
-            port=config.port,
             db=config.database,
             username=config.username or None,
             password=config.password.get_secret_value() if config.password else None,
             socket_connect_timeout=CONNECT_TIMEOUT,
             socket_timeout=answer_timeout,
-            socket_keepalive=True,
             socket_read_size=65536,
             protocol=2,
             parser_class=Replies,
@@ -85,15 +82,22 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
 
 
 def _way(config: RedisConfig, stack: ExitStack) -> dict[str, Any]:
-    """Return the class of connection and what it needs beside the rest."""
+    """Return the class of connection, where it leads to, and what it needs for that."""
     method = config.tunnel_method
-    if method is None or isinstance(method, NoTunnel):
-        return {"connection_class": SSLConnection if config.ssl else Connection}
+    tunnel = None if isinstance(method, NoTunnel) else method
+    if config.host.startswith("/"):
+        if config.ssl or tunnel:
+            what = "TLS: turn ssl off" if config.ssl else "SSH tunnel: set tunnel_method to NO_TUNNEL"
+            raise config_error(f"A Unix socket (host begins with /) has no {what}")
+        return {"connection_class": UnixDomainSocketConnection, "path": config.host}
+    way = {"host": config.host, "port": config.port, "socket_keepalive": True}
+    if tunnel is None:
+        return {"connection_class": SSLConnection if config.ssl else Connection, **way}
     # What it takes to load the SSH library is left to those who have a tunnel.
     from destination_redis.tunnel import TunnelConnection, TunnelSSLConnection, tunnelled  # noqa: PLC0415
 
-    tunnel = stack.enter_context(tunnelled(method, CONNECT_TIMEOUT))
-    return {"connection_class": TunnelSSLConnection if config.ssl else TunnelConnection, "tunnel": tunnel}
+    through = stack.enter_context(tunnelled(tunnel, CONNECT_TIMEOUT))
+    return {"connection_class": TunnelSSLConnection if config.ssl else TunnelConnection, "tunnel": through, **way}
 
 
 def _tls(config: RedisConfig, folder: Path) -> dict[str, Any]:
