@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, ValidationError
 
 from destination_redis.choices import (
     NoTunnel,
+    Sentinel,
     Settings,
     SshKeyTunnel,
     SshPasswordTunnel,
@@ -65,7 +66,7 @@ class RedisConfig(Settings):
             group="connection",
         )
     )
-    deployment: Annotated[Standalone | None, Field(discriminator="deployment")] = setting(
+    deployment: Annotated[Standalone | Sentinel | None, Field(discriminator="deployment")] = setting(
         "Deployment", 6, default=None, description="How the server is deployed.", group="connection"
     )
     tunnel_method: Annotated[

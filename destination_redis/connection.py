@@ -16,10 +16,12 @@ from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, DefaultParser, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError  # noqa: A004 - not the built-in one
 from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool
 
-from destination_redis.choices import NoTunnel, SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
+from destination_redis.choices import NoTunnel, Sentinel, SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
+from destination_redis.sentinel import sentinels
 
 #: Seconds to connect; seconds a server may be silent while it owes an answer.
 CONNECT_TIMEOUT = 10.0
@@ -60,19 +62,18 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
     """
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="destination-redis-"))
-        pool = ConnectionPool(
-            **_way(config, stack),
-            db=config.database,
-            username=config.username or None,
-            password=config.password.get_secret_value() if config.password else None,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            socket_timeout=answer_timeout,
-            socket_read_size=65536,
-            protocol=2,
-            parser_class=Replies,
-            retry=Retry(NoBackoff(), 0),
-            **(_tls(config, Path(folder)) if config.ssl else {}),
-        )
+        arguments: dict[str, Any] = {
+            "db": config.database,
+            "username": config.username or None,
+            "password": config.password.get_secret_value() if config.password else None,
+            "socket_connect_timeout": CONNECT_TIMEOUT,
+            "socket_timeout": answer_timeout,
+            "socket_read_size": 65536,
+            "protocol": 2,
+            "parser_class": Replies,
+            "retry": _never(),
+        }
+        pool = _pool(config, arguments, _tls(config, Path(folder)) if config.ssl else {}, stack)
         client = Redis(connection_pool=pool)
         try:
             yield client
@@ -81,23 +82,44 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
             pool.disconnect()
 
 
-def _way(config: RedisConfig, stack: ExitStack) -> dict[str, Any]:
-    """Return the class of connection, where it leads to, and what it needs for that."""
-    method = config.tunnel_method
-    tunnel = None if isinstance(method, NoTunnel) else method
+def _never() -> Retry:
+    return Retry(NoBackoff(), 0)
+
+
+def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], stack: ExitStack) -> ConnectionPool:
+    """Return the pool that makes connections of the kind that is set; what it needs ends with `stack`."""
+    method = None if isinstance(config.tunnel_method, NoTunnel) else config.tunnel_method
+    _refuse_combinations(config, method is not None)
     if config.host.startswith("/"):
-        if config.ssl or tunnel:
-            what = "TLS: turn ssl off" if config.ssl else "SSH tunnel: set tunnel_method to NO_TUNNEL"
-            raise config_error(f"A Unix socket (host begins with /) has no {what}")
-        return {"connection_class": UnixDomainSocketConnection, "path": config.host}
-    way = {"host": config.host, "port": config.port, "socket_keepalive": True}
-    if tunnel is None:
-        return {"connection_class": SSLConnection if config.ssl else Connection, **way}
+        return ConnectionPool(connection_class=UnixDomainSocketConnection, path=config.host, **arguments)
+    address: dict[str, Any] = {"host": config.host, "port": config.port}
+    arguments |= {"socket_keepalive": True, **tls}
+    if isinstance(config.deployment, Sentinel):
+        asked = sentinels((config.host, config.port), config.deployment, {"ssl": config.ssl, "retry": _never(), **tls})
+        stack.callback(asked.close)
+        return SentinelConnectionPool(config.deployment.service_name, asked, ssl=config.ssl, **arguments)
+    if method is None:
+        return ConnectionPool(connection_class=SSLConnection if config.ssl else Connection, **address, **arguments)
     # What it takes to load the SSH library is left to those who have a tunnel.
     from destination_redis.tunnel import TunnelConnection, TunnelSSLConnection, tunnelled  # noqa: PLC0415
 
-    through = stack.enter_context(tunnelled(tunnel, CONNECT_TIMEOUT))
-    return {"connection_class": TunnelSSLConnection if config.ssl else TunnelConnection, "tunnel": through, **way}
+    tunnel = stack.enter_context(tunnelled(method, CONNECT_TIMEOUT))
+    kind = TunnelSSLConnection if config.ssl else TunnelConnection
+    return ConnectionPool(connection_class=kind, tunnel=tunnel, **address, **arguments)
+
+
+def _refuse_combinations(config: RedisConfig, tunnelled: bool) -> None:
+    """Raise a config error where two settings exclude each other."""
+    sentinel = isinstance(config.deployment, Sentinel)
+    if config.host.startswith("/"):
+        if config.ssl:
+            raise config_error("A Unix socket (host begins with /) has no TLS: turn ssl off")
+        if tunnelled:
+            raise config_error("A Unix socket (host begins with /) has no SSH tunnel: set tunnel_method to NO_TUNNEL")
+        if sentinel:
+            raise config_error("A sentinel is not reached by a Unix socket: set its host and port")
+    if sentinel and tunnelled:
+        raise config_error("Sentinels are not asked through an SSH tunnel: set tunnel_method to NO_TUNNEL")
 
 
 def _tls(config: RedisConfig, folder: Path) -> dict[str, Any]:

@@ -26,8 +26,8 @@ class Terminated(Exception):  # noqa: N818 - a signal, not an error
     """The process was asked to end (SIGTERM or SIGINT)."""
 
 
-class TunnelError(redis_errors.ConnectionError):
-    """There is no way through the SSH jump server for now; its text is a sentence for the user."""
+class UnreachableError(redis_errors.ConnectionError):
+    """There is no way to the server for now; its text is a sentence for the user."""
 
 
 def verdict(error: Exception) -> Verdict:
@@ -84,7 +84,7 @@ def traced(error: Exception, doing: str) -> AirbyteTracedException:
 def explain(error: Exception) -> str:
     """Return one plain sentence, without a closing period, for what `error` means to the person at the settings."""
     text = str(error)
-    if isinstance(error, TunnelError):
+    if isinstance(error, UnreachableError):
         return text
     for found, sentence in _EXPLAINED:
         if isinstance(error, found):

@@ -18,7 +18,7 @@ import asyncssh
 from redis.connection import Connection, SSLConnection
 
 from destination_redis.choices import SshKeyTunnel, SshPasswordTunnel
-from destination_redis.errors import TunnelError, config_error
+from destination_redis.errors import UnreachableError, config_error
 
 #: Bytes passed on at once.
 _CHUNK = 256 * 1024
@@ -57,7 +57,7 @@ class Tunnel:
     def dial(self, host: str, port: int) -> socket.socket:
         """Return a socket whose other end is `host` and `port` as the jump server sees them.
 
-        Raises TunnelError where another try may help, and a config error where it cannot.
+        Raises UnreachableError where another try may help, and a config error where it cannot.
         """
         ours, theirs = socket.socketpair()
         opening = asyncio.run_coroutine_threadsafe(self._open(theirs, host, port), self._loop)
@@ -69,7 +69,7 @@ class Tunnel:
             ours.close()
             theirs.close()
             if isinstance(error, concurrent.futures.TimeoutError):
-                raise TunnelError("The SSH jump server did not answer in time") from error
+                raise UnreachableError("The SSH jump server did not answer in time") from error
             raise
         return ours
 
@@ -88,11 +88,11 @@ class Tunnel:
         except asyncssh.ChannelOpenError as error:
             if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
                 raise config_error("The SSH jump server does not allow a tunnel to the Redis host", error) from error
-            raise TunnelError(_unreachable(error.reason)) from error
+            raise UnreachableError(_unreachable(error.reason)) from error
         except (TimeoutError, asyncssh.Error, OSError) as error:
             # The SSH connection may be dead without knowing it: the next try begins with a new one.
             ssh.abort()
-            raise TunnelError("The connection to the SSH jump server was lost") from error
+            raise UnreachableError("The connection to the SSH jump server was lost") from error
         near = await asyncio.open_connection(sock=theirs, limit=_CHUNK)
         pump = asyncio.create_task(_join(near, far))
         self._pumps.add(pump)
@@ -126,7 +126,7 @@ class Tunnel:
         except asyncssh.KeyExchangeFailed as error:
             raise config_error("The SSH jump server shares no encryption with this connector", error) from error
         except (asyncssh.Error, OSError) as error:
-            raise TunnelError(_explain(error)) from error
+            raise UnreachableError(_explain(error)) from error
 
     async def _end(self) -> None:
         for pump in self._pumps:
