@@ -6,7 +6,7 @@ A new kind of deployment is built here and nowhere else.
 import ssl
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from redis import Redis, SSLConnection
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, DefaultParser, UnixDomainSocketConnection
-from redis.exceptions import ConnectionError  # noqa: A004 - not the built-in one
+from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - not the built-in one
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
@@ -26,6 +26,8 @@ from destination_redis.sentinel import sentinels
 #: Seconds to connect; seconds a server may be silent while it owes an answer.
 CONNECT_TIMEOUT = 10.0
 ANSWER_TIMEOUT = 60.0
+#: What CLIENT LIST shows of a connection.
+NAME = "destination-redis"
 
 
 class Replies(DefaultParser):  # type: ignore[misc, valid-type] # redis-py chooses it at run time
@@ -72,6 +74,7 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
             "protocol": 2,
             "parser_class": Replies,
             "retry": _never(),
+            "redis_connect_func": _begin,
         }
         pool = _pool(config, arguments, _tls(config, Path(folder)) if config.ssl else {}, stack)
         client = Redis(connection_pool=pool)
@@ -86,6 +89,14 @@ def _never() -> Retry:
     return Retry(NoBackoff(), 0)
 
 
+def _begin(connection: Connection) -> None:
+    """Begin a connection as redis-py does, and name it: redis-py alone would give up where an ACL refuses the name."""
+    connection.on_connect()
+    connection.send_command("CLIENT", "SETNAME", NAME, check_health=False)
+    with suppress(ResponseError):
+        connection.read_response()
+
+
 def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], stack: ExitStack) -> ConnectionPool:
     """Return the pool that makes connections of the kind that is set; what it needs ends with `stack`."""
     method = None if isinstance(config.tunnel_method, NoTunnel) else config.tunnel_method
@@ -95,7 +106,8 @@ def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], s
     address: dict[str, Any] = {"host": config.host, "port": config.port}
     arguments |= {"socket_keepalive": True, **tls}
     if isinstance(config.deployment, Sentinel):
-        asked = sentinels((config.host, config.port), config.deployment, {"ssl": config.ssl, "retry": _never(), **tls})
+        kind = {"ssl": config.ssl, "retry": _never(), "redis_connect_func": _begin, **tls}
+        asked = sentinels((config.host, config.port), config.deployment, kind)
         stack.callback(asked.close)
         return SentinelConnectionPool(config.deployment.service_name, asked, ssl=config.ssl, **arguments)
     if method is None:
@@ -104,8 +116,8 @@ def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], s
     from destination_redis.tunnel import TunnelConnection, TunnelSSLConnection, tunnelled  # noqa: PLC0415
 
     tunnel = stack.enter_context(tunnelled(method, CONNECT_TIMEOUT))
-    kind = TunnelSSLConnection if config.ssl else TunnelConnection
-    return ConnectionPool(connection_class=kind, tunnel=tunnel, **address, **arguments)
+    through = TunnelSSLConnection if config.ssl else TunnelConnection
+    return ConnectionPool(connection_class=through, tunnel=tunnel, **address, **arguments)
 
 
 def _refuse_combinations(config: RedisConfig, tunnelled: bool) -> None:

@@ -47,8 +47,8 @@ class Sentinels(RedisSentinel):
         raise UnreachableError(f"No sentinel can be asked for the primary ({explain(silent[0])})") from cause
 
 
-def sentinels(first: tuple[str, int], deployment: Sentinel, tls: Mapping[str, Any]) -> Sentinels:
-    """Return the sentinels that are to be asked, with redis-py's arguments for TLS where they speak it."""
+def sentinels(first: tuple[str, int], deployment: Sentinel, more: Mapping[str, Any]) -> Sentinels:
+    """Return the sentinels that are to be asked; `more` are redis-py's arguments for connections to them."""
     password = deployment.sentinel_password
     arguments: dict[str, Any] = {
         "username": deployment.sentinel_username or None,
@@ -56,7 +56,7 @@ def sentinels(first: tuple[str, int], deployment: Sentinel, tls: Mapping[str, An
         "socket_connect_timeout": _ANSWER_TIMEOUT,
         "socket_timeout": _ANSWER_TIMEOUT,
         "protocol": 2,
-        **tls,
+        **more,
     }
     nodes = [first, *_addresses(deployment.nodes)]
     return Sentinels(nodes, sentinel_kwargs=arguments)  # type: ignore[no-untyped-call]
