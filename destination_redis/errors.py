@@ -162,6 +162,7 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("OOM ", "The server is out of memory (maxmemory) and refuses writes"),
     ("READONLY", "The server is a read-only replica; name the primary instead"),
     ("LOADING", "The server is still loading its data into memory"),
+    ("can't run this command", "The user has no permission for a command that a script uses"),
     ("WRONGTYPE", "The key holds another data type than the connector's"),
     (
         "Operation against a key holding the wrong kind",
