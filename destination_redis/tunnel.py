@@ -134,9 +134,11 @@ class Tunnel:
         await asyncio.gather(*self._pumps, return_exceptions=True)
         if self._ssh is not None:
             self._ssh.close()
-            with contextlib.suppress(asyncssh.Error, OSError, TimeoutError):
+            try:
                 async with asyncio.timeout(1):
                     await self._ssh.wait_closed()
+            except (asyncssh.Error, OSError, TimeoutError):
+                self._ssh.abort()
 
 
 @contextmanager
@@ -180,8 +182,9 @@ def _credentials(method: SshKeyTunnel | SshPasswordTunnel) -> dict[str, Any]:
         text = method.ssh_key.get_secret_value().replace("\\n", "\n").replace("\r\n", "\n").strip() + "\n"
         try:
             arguments = {"client_keys": [asyncssh.import_private_key(text)], "preferred_auth": "publickey"}
-        except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError):
-            reason = "it needs a passphrase" if "ENCRYPTED" in text else "it is no private key in PEM or OpenSSH form"
+        except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
+            encrypted = "passphrase" in str(error).lower()
+            reason = "it needs a passphrase" if encrypted else "it is no private key in PEM or OpenSSH form"
             raise config_error(f"The SSH private key cannot be read: {reason}") from None
     arguments["known_hosts"] = None
     if method.tunnel_host_key:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,7 @@ def test_a_password_opens_the_tunnel_and_a_wrong_one_is_said_to_be_wrong(jump: J
         ({"ssh_key": "no key"}, "The SSH private key cannot be read: it is no private key in PEM or OpenSSH form"),
         ({"ssh_key": private(RSA, PEM, "secret")}, "The SSH private key cannot be read: it needs a passphrase"),
         ({"ssh_key": private(RSA, PKCS8, "secret")}, "The SSH private key cannot be read: it needs a passphrase"),
+        ({"ssh_key": "\n".join(KEY.split("\n")[:-3])}, "The SSH private key cannot be read: it is no private key"),
         ({"tunnel_host_key": public(STRANGER)}, "The SSH jump server shows another key than tunnel_host_key"),
         ({"tunnel_host_key": public(RSA)}, "The SSH jump server shows another key than tunnel_host_key"),
         ({"tunnel_host_key": "no key"}, "tunnel_host_key is no public key in OpenSSH form"),
@@ -87,6 +89,13 @@ def test_check_says_in_one_sentence_what_is_wrong_with_a_tunnel(
     answer = check({**server.config, "tunnel_method": {**jump.tunnel(KEY), **wrong}})
     assert answer is not None
     assert answer.startswith(says)
+
+
+def test_an_encrypted_key_in_openssh_form_is_said_to_need_a_passphrase(jump: Jump, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(file)], check=True)
+    answer = check({"host": "h", "tunnel_method": jump.tunnel(file.read_text())})
+    assert answer == "The SSH private key cannot be read: it needs a passphrase"
 
 
 def test_the_jump_servers_key_is_accepted_where_it_is_the_one_that_is_set(jump: Jump, server: Server) -> None:
