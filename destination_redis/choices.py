@@ -1,6 +1,6 @@
 """The choices of a setting that has several forms: TLS modes, tunnels, deployments, as pydantic models."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -112,6 +112,13 @@ class _Tunnel(Settings):
         "SSH connection port", 2, default=22, description="Its SSH port.", ge=1, le=65535, examples=["22"]
     )
     tunnel_user: str = setting("SSH login user name", 3, description="The user to log in as.", min_length=1)
+    tunnel_host_key: str | None = setting(
+        "Public key of the jump server",
+        5,
+        default=None,
+        description="As in its /etc/ssh/ssh_host_*_key.pub. Where it is set, a server with any other key is refused.",
+        examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…"],
+    )
 
 
 class SshKeyTunnel(_Tunnel):
@@ -156,3 +163,49 @@ class Standalone(Settings):
         description="One server, or one address that leads to the primary.",
     )
     database: int = setting("Database", 1, default=0, description="The index of the logical database.", ge=0)
+
+
+_Node = Annotated[
+    str,
+    Field(pattern=r"^\S+:[0-9]{1,5}$", json_schema_extra={"pattern_descriptor": "host:port"}),
+]
+
+
+class Sentinel(Settings):
+    """A primary with replicas, watched by sentinels that say which one it is."""
+
+    model_config = ConfigDict(title="Sentinel")
+    deployment: Literal["sentinel"] = setting(
+        "Deployment",
+        0,
+        default="sentinel",
+        description="A primary with replicas, watched by sentinels; host and port are the first sentinel's.",
+    )
+    service_name: str = setting(
+        "Service name",
+        1,
+        description="What the sentinels call the primary and its replicas.",
+        examples=["mymaster"],
+        min_length=1,
+    )
+    nodes: tuple[_Node, ...] = setting(
+        "Further sentinels",
+        2,
+        default=(),
+        description="Asked where the first sentinel does not answer.",
+        examples=[["sentinel-2:26379", "sentinel-3:26379"]],
+    )
+    database: int = setting("Database", 3, default=0, description="The index of the logical database.", ge=0)
+    sentinel_username: str | None = setting(
+        "Sentinel username",
+        4,
+        default=None,
+        description="The sentinels' ACL user; empty for their default user. The server's is set above.",
+    )
+    sentinel_password: SecretStr | None = setting(
+        "Sentinel password",
+        5,
+        default=None,
+        description="The password of the sentinels' user; empty where they ask for none.",
+        airbyte_secret=True,
+    )

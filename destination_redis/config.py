@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, ValidationError
 
 from destination_redis.choices import (
     NoTunnel,
+    Sentinel,
     Settings,
     SshKeyTunnel,
     SshPasswordTunnel,
@@ -26,8 +27,8 @@ class RedisConfig(Settings):
     host: str = setting(
         "Host",
         0,
-        description="The host name or address of the server.",
-        examples=["localhost", "127.0.0.1"],
+        description="The host name or address of the server, or the path of its Unix socket.",
+        examples=["localhost", "127.0.0.1", "/run/redis/redis.sock"],
         min_length=1,
         group="connection",
     )
@@ -65,7 +66,7 @@ class RedisConfig(Settings):
             group="connection",
         )
     )
-    deployment: Annotated[Standalone | None, Field(discriminator="deployment")] = setting(
+    deployment: Annotated[Standalone | Sentinel | None, Field(discriminator="deployment")] = setting(
         "Deployment", 6, default=None, description="How the server is deployed.", group="connection"
     )
     tunnel_method: Annotated[

@@ -6,24 +6,28 @@ A new kind of deployment is built here and nowhere else.
 import ssl
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from redis import Redis, SSLConnection
 from redis.backoff import NoBackoff
-from redis.connection import Connection, ConnectionPool, DefaultParser
-from redis.exceptions import ConnectionError  # noqa: A004 - not the built-in one
+from redis.connection import Connection, ConnectionPool, DefaultParser, UnixDomainSocketConnection
+from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - not the built-in one
 from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool
 
-from destination_redis.choices import SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
+from destination_redis.choices import NoTunnel, Sentinel, SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
+from destination_redis.sentinel import sentinels
 
 #: Seconds to connect; seconds a server may be silent while it owes an answer.
 CONNECT_TIMEOUT = 10.0
 ANSWER_TIMEOUT = 60.0
+#: What CLIENT LIST shows of a connection.
+NAME = "destination-redis"
 
 
 class Replies(DefaultParser):  # type: ignore[misc, valid-type] # redis-py chooses it at run time
@@ -58,31 +62,76 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
 
     Its connections never try again by themselves: whoever sends must know what was lost.
     """
-    if config.tunnel_method is not None and config.tunnel_method.tunnel_method != "NO_TUNNEL":
-        raise config_error("SSH tunnels are not available yet: set tunnel_method to NO_TUNNEL")
-    with tempfile.TemporaryDirectory(prefix="destination-redis-") as folder:
-        pool = ConnectionPool(
-            connection_class=SSLConnection if config.ssl else Connection,
-            host=config.host,
-            port=config.port,
-            db=config.database,
-            username=config.username or None,
-            password=config.password.get_secret_value() if config.password else None,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            socket_timeout=answer_timeout,
-            socket_keepalive=True,
-            socket_read_size=65536,
-            protocol=2,
-            parser_class=Replies,
-            retry=Retry(NoBackoff(), 0),
-            **(_tls(config, Path(folder)) if config.ssl else {}),
-        )
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="destination-redis-"))
+        arguments: dict[str, Any] = {
+            "db": config.database,
+            "username": config.username or None,
+            "password": config.password.get_secret_value() if config.password else None,
+            "socket_connect_timeout": CONNECT_TIMEOUT,
+            "socket_timeout": answer_timeout,
+            "socket_read_size": 65536,
+            "protocol": 2,
+            "parser_class": Replies,
+            "retry": _never(),
+            "redis_connect_func": _begin,
+        }
+        pool = _pool(config, arguments, _tls(config, Path(folder)) if config.ssl else {}, stack)
         client = Redis(connection_pool=pool)
         try:
             yield client
         finally:
             client.close()
             pool.disconnect()
+
+
+def _never() -> Retry:
+    return Retry(NoBackoff(), 0)
+
+
+def _begin(connection: Connection) -> None:
+    """Begin a connection as redis-py does, and name it: redis-py alone would give up where an ACL refuses the name."""
+    connection.on_connect()
+    connection.send_command("CLIENT", "SETNAME", NAME, check_health=False)
+    with suppress(ResponseError):
+        connection.read_response()
+
+
+def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], stack: ExitStack) -> ConnectionPool:
+    """Return the pool that makes connections of the kind that is set; what it needs ends with `stack`."""
+    method = None if isinstance(config.tunnel_method, NoTunnel) else config.tunnel_method
+    _refuse_combinations(config, method is not None)
+    if config.host.startswith("/"):
+        return ConnectionPool(connection_class=UnixDomainSocketConnection, path=config.host, **arguments)
+    address: dict[str, Any] = {"host": config.host, "port": config.port}
+    arguments |= {"socket_keepalive": True, **tls}
+    if isinstance(config.deployment, Sentinel):
+        kind = {"ssl": config.ssl, "retry": _never(), "redis_connect_func": _begin, **tls}
+        asked = sentinels((config.host, config.port), config.deployment, kind)
+        stack.callback(asked.close)
+        return SentinelConnectionPool(config.deployment.service_name, asked, ssl=config.ssl, **arguments)
+    if method is None:
+        return ConnectionPool(connection_class=SSLConnection if config.ssl else Connection, **address, **arguments)
+    # What it takes to load the SSH library is left to those who have a tunnel.
+    from destination_redis.tunnel import TunnelConnection, TunnelSSLConnection, tunnelled  # noqa: PLC0415
+
+    tunnel = stack.enter_context(tunnelled(method, CONNECT_TIMEOUT))
+    through = TunnelSSLConnection if config.ssl else TunnelConnection
+    return ConnectionPool(connection_class=through, tunnel=tunnel, **address, **arguments)
+
+
+def _refuse_combinations(config: RedisConfig, tunnelled: bool) -> None:
+    """Raise a config error where two settings exclude each other."""
+    sentinel = isinstance(config.deployment, Sentinel)
+    if config.host.startswith("/"):
+        if config.ssl:
+            raise config_error("A Unix socket (host begins with /) has no TLS: turn ssl off")
+        if tunnelled:
+            raise config_error("A Unix socket (host begins with /) has no SSH tunnel: set tunnel_method to NO_TUNNEL")
+        if sentinel:
+            raise config_error("A sentinel is not reached by a Unix socket: set its host and port")
+    if sentinel and tunnelled:
+        raise config_error("Sentinels are not asked through an SSH tunnel: set tunnel_method to NO_TUNNEL")
 
 
 def _tls(config: RedisConfig, folder: Path) -> dict[str, Any]:

@@ -27,6 +27,10 @@ class Terminated(Exception):  # noqa: N818 - a signal, not an error
     """The process was asked to end (SIGTERM or SIGINT)."""
 
 
+class UnreachableError(redis_errors.ConnectionError):
+    """There is no way to the server for now; its text is a sentence for the user."""
+
+
 def verdict(error: Exception) -> Verdict:
     """Return what `error` calls for; the most specific class wins."""
     match error:
@@ -82,6 +86,8 @@ def traced(error: Exception, doing: str) -> AirbyteTracedException:
 def explain(error: Exception) -> str:
     """Return one plain sentence, without a closing period, for what `error` means to the person at the settings."""
     text = str(error)
+    if isinstance(error, UnreachableError):
+        return text
     for found, sentence in _EXPLAINED:
         if isinstance(error, found):
             return sentence
@@ -143,7 +149,9 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("No address associated", "The host was not found"),
     ("Temporary failure in name resolution", "The host was not found"),
     ("nodename nor servname", "The host was not found"),
-    ("Connection refused", "The connection was refused: no server listens on that host and port"),
+    ("Connection refused", "The connection was refused: no server listens there"),
+    ("No such file or directory", "There is no Unix socket of that path"),
+    ("Permission denied", "The Unix socket must not be used by the user who runs the connector"),
     ("CERTIFICATE_VERIFY_FAILED", "The server's certificate could not be verified"),
     ("PEM", "A certificate or key in the settings is not valid PEM, or the key's password is wrong"),
     ("cadata", "The CA certificate in the settings is not valid PEM"),
@@ -159,6 +167,7 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("OOM ", "The server is out of memory (maxmemory) and refuses writes"),
     ("READONLY", "The server is a read-only replica; name the primary instead"),
     ("LOADING", "The server is still loading its data into memory"),
+    ("can't run this command", "The user has no permission for a command that a script uses"),
     ("WRONGTYPE", "The key holds another data type than the connector's"),
     (
         "Operation against a key holding the wrong kind",

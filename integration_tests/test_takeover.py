@@ -105,6 +105,15 @@ def test_a_writer_whose_ledger_was_taken_fails_and_acknowledges_nothing_more(
         assert values(server.client) == [1]
 
 
+def test_a_writers_connection_tells_whose_it_is(connector: Connector, server: Server) -> None:
+    running = writing(connector)
+    own = server.client.client_id()
+    names = {client["name"] for client in server.client.client_list() if int(client["id"]) != own}
+    running.send(COMPLETE)
+    assert running.finish().code == 0
+    assert names == {"destination-redis"}
+
+
 def test_a_server_that_lost_only_what_was_not_acknowledged_fails_the_sync_and_the_retry_is_exact(
     connector: Connector, server: Server
 ) -> None:

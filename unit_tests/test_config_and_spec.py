@@ -110,6 +110,11 @@ def test_a_database_is_chosen_in_the_deployment() -> None:
     assert parse_config({"host": "h", "deployment": {"deployment": "standalone", "database": 3}}).database == 3
 
 
+def test_sentinels_take_a_database_too() -> None:
+    deployment = {"deployment": "sentinel", "service_name": "s", "database": 3}
+    assert parse_config({"host": "h", "deployment": deployment}).database == 3
+
+
 def test_an_empty_default_namespace_is_not_the_same_as_none() -> None:
     assert parse_config({"host": "h", "default_namespace": ""}).default_namespace == ""
 
@@ -132,6 +137,11 @@ def test_a_setting_nobody_knows_is_named_and_does_no_harm() -> None:
         ({"ssl_mode": {"mode": "verify-some"}}, "ssl_mode"),
         ({"ssl_mode": {}}, "ssl_mode"),
         ({"deployment": {"deployment": "standalone", "database": -1}}, "deployment.standalone.database"),
+        ({"deployment": {"deployment": "sentinel"}}, "deployment.sentinel.service_name"),
+        (
+            {"deployment": {"deployment": "sentinel", "service_name": "s", "nodes": ["h:1", "h"]}},
+            "deployment.sentinel.nodes.1",
+        ),
         ({"key_prefix": "a{b"}, "key_prefix"),
         ({"key_prefix": "a}b"}, "key_prefix"),
         ({"tunnel_method": {"tunnel_method": "SSH_KEY_AUTH", **JUMP}}, "tunnel_method.SSH_KEY_AUTH.ssh_key"),
@@ -154,6 +164,7 @@ SECRETS: list[tuple[str, Json, str]] = [
         ("ssl_mode", {"mode": "verify-full"}, name)
         for name in ("ca_certificate", "client_certificate", "client_key", "client_key_password")
     ],
+    ("deployment", {"deployment": "sentinel", "service_name": "s"}, "sentinel_password"),
     ("tunnel_method", {"tunnel_method": "SSH_KEY_AUTH", **JUMP}, "ssh_key"),
     ("tunnel_method", {"tunnel_method": "SSH_PASSWORD_AUTH", **JUMP}, "tunnel_user_password"),
 ]

@@ -1,0 +1,73 @@
+"""The sentinels: which server is the primary now, asked anew for each connection."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from redis import exceptions as redis_errors
+from redis.sentinel import MasterNotFoundError
+from redis.sentinel import Sentinel as RedisSentinel
+
+from destination_redis.choices import Sentinel
+from destination_redis.errors import UnreachableError, Verdict, config_error, explain, verdict
+
+#: Seconds after which the next sentinel is asked.
+_ANSWER_TIMEOUT = 3.0
+
+
+class Sentinels(RedisSentinel):
+    """redis-py's sentinels, which also say why there is no primary."""
+
+    def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Return the primary's host and port.
+
+        Raises UnreachableError where another try may help, and a config error where it cannot.
+        """
+        try:
+            host, port = super().discover_master(service_name)  # type: ignore[no-untyped-call]
+        except (MasterNotFoundError, redis_errors.ResponseError) as error:
+            self._complain(service_name, error)
+        return host, port
+
+    def _complain(self, service_name: str, cause: Exception) -> NoReturn:
+        silent, knowing = [], 0
+        for sentinel in self.sentinels:
+            try:
+                knowing += service_name in sentinel.sentinel_masters()
+            except redis_errors.RedisError as error:
+                silent.append(error)
+        if knowing:
+            raise UnreachableError(f"The sentinels see no living primary of {service_name} for now") from cause
+        if not silent:
+            raise config_error(f"The sentinels know no service of the name {service_name}", cause)
+        if len(silent) < len(self.sentinels):
+            raise UnreachableError(f"The sentinels that answer know no service of the name {service_name}") from cause
+        for refusal in silent:
+            if verdict(refusal) is Verdict.FAIL:
+                raise config_error(_refusal(refusal), refusal)
+        raise UnreachableError(f"No sentinel can be asked for the primary ({explain(silent[0])})") from cause
+
+
+def sentinels(first: tuple[str, int], deployment: Sentinel, more: Mapping[str, Any]) -> Sentinels:
+    """Return the sentinels that are to be asked; `more` are redis-py's arguments for connections to them."""
+    password = deployment.sentinel_password
+    arguments: dict[str, Any] = {
+        "username": deployment.sentinel_username or None,
+        "password": password.get_secret_value() if password else None,
+        "socket_connect_timeout": _ANSWER_TIMEOUT,
+        "socket_timeout": _ANSWER_TIMEOUT,
+        "protocol": 2,
+        **more,
+    }
+    nodes = [first, *_addresses(deployment.nodes)]
+    return Sentinels(nodes, sentinel_kwargs=arguments)  # type: ignore[no-untyped-call]
+
+
+def _addresses(nodes: Sequence[str]) -> list[tuple[str, int]]:
+    parts = (node.rpartition(":") for node in nodes)
+    return [(host.removeprefix("[").removesuffix("]"), int(port)) for host, _, port in parts]
+
+
+def _refusal(error: Exception) -> str:
+    if "unknown command" in str(error):
+        return "The host and port are those of a server that is no sentinel"
+    return f"No sentinel can be asked for the primary: {explain(error)}"

@@ -1,0 +1,163 @@
+"""A primary found by asking sentinels, and a failover in the middle of a sync."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from integration_tests.connector import (
+    COMPLETE,
+    Connector,
+    Json,
+    dedup,
+    record,
+    rows,
+    state,
+    status,
+    stream,
+    values,
+    wait_until,
+)
+from integration_tests.library import check
+from integration_tests.sentinels import SERVICE, Sentinel, watched
+from integration_tests.servers import Server, free_port
+from integration_tests.test_tls import AUTHORITY, SERVER, listening
+
+PASSWORD = "S3cret-of-the-sentinels"
+
+
+@pytest.fixture
+def sentinel(tmp_path: Path) -> Iterator[Callable[..., Sentinel]]:
+    started: list[Sentinel] = []
+
+    def start(server: Server, *lines: str, **more: int) -> Sentinel:
+        started.append(Sentinel(tmp_path, more.pop("primary", server.port), 1, *lines, **more))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+def by(one: Sentinel, **more: str | list[str]) -> Json:
+    deployment = {"deployment": "sentinel", "service_name": SERVICE, **more}
+    return {"host": "127.0.0.1", "port": one.port, "deployment": deployment}
+
+
+def settle(config: Json) -> None:
+    """Return once a sentinel that has just been started has found its primary, and `check` is content."""
+    wait_until(lambda: check(config) is None)
+
+
+def row(number: int) -> Json:
+    return record(number, "rows", data={"id": number % 10, "at": number, "value": number})
+
+
+def test_a_failover_in_the_middle_of_a_sync_is_ridden_out_though_a_sentinel_died_too(tmp_path: Path) -> None:
+    with watched() as group:
+        connector = Connector(group.config, tmp_path)
+        running = connector.start([stream(), dedup("rows")])
+        for number in range(1, 1001):
+            running.send(record(number), row(number))
+        running.send(state(1000), state(1000, "rows"))
+        running.wait_for_states(2)
+        group.sentinels[0].close()
+        group.lose_primary()
+        for number in range(1001, 2001):
+            running.send(record(number), row(number))
+        running.send(state(2000), state(2000, "rows"), COMPLETE, status("COMPLETE", "rows"))
+        outcome = running.finish()
+        client = group.replica.client
+
+        assert outcome.code == 0, outcome.text
+        assert len(outcome.states) == 4
+        assert values(client) == list(range(1, 2001))
+        assert rows(client, "default:rows:") == {str(number % 10): number for number in range(1991, 2001)}
+        assert check(group.config) is None
+
+
+def test_a_failover_that_lost_acknowledged_data_fails_the_sync_which_asks_for_a_refresh(tmp_path: Path) -> None:
+    with watched() as group:
+        connector = Connector(group.config, tmp_path)
+        running = connector.start([stream()])
+        running.send(record(1), state(1))
+        running.wait_for_states(1)
+        group.part()
+        running.send(record(2), state(2))
+        running.wait_for_states(2)
+        group.lose_primary()
+        running.send(record(3), state(3), COMPLETE)
+        outcome = running.finish()
+
+    assert outcome.code != 0
+    assert outcome.error["failure_type"] == "config_error"
+    assert "lost acknowledged data of the stream users: refresh it" in outcome.error["message"]
+    assert len(outcome.states) == 2
+
+
+def test_sentinels_have_credentials_of_their_own(
+    start_server: Callable[..., Server], sentinel: Callable[..., Sentinel]
+) -> None:
+    server = start_server()
+    server.client.config_set("requirepass", "of-the-server")
+    one = sentinel(server, f"sentinel auth-pass {SERVICE} of-the-server", f"requirepass {PASSWORD}")
+    own = {"password": "of-the-server"}
+    settle({**by(one, sentinel_password=PASSWORD), **own})
+    wrong = check({**by(one, sentinel_password="another"), **own})
+    assert wrong == "No sentinel can be asked for the primary: The user name or the password is wrong"
+    missing = check({**by(one), **own})
+    assert missing == "No sentinel can be asked for the primary: The server asks for a password"
+    assert check(by(one, sentinel_password=PASSWORD)) == "The server asks for a password."
+
+
+def test_tls_holds_for_the_sentinels_and_the_primary(tmp_path: Path, sentinel: Callable[..., Sentinel]) -> None:
+    with listening(tmp_path, SERVER, "no") as (config, server):
+        files = {"cert": "tls-cert-file", "key": "tls-key-file", "ca": "tls-ca-cert-file"}
+        port = free_port()
+        lines = [f"{option} {tmp_path / name}" for name, option in files.items()]
+        lines += ["port 0", f"tls-port {port}", "tls-auth-clients no", "tls-replication yes"]
+        sentinel(server, *lines, primary=config["port"], port=port)
+        full = {"mode": "verify-full", "ca_certificate": AUTHORITY.pem}
+        deployment = {"deployment": "sentinel", "service_name": SERVICE}
+        config |= {"port": port, "ssl_mode": full, "deployment": deployment}
+        settle(config)
+        plain = check({**config, "ssl": False})
+        assert plain == "No sentinel can be asked for the primary (The server closed the connection)."
+
+
+def test_check_says_in_one_sentence_what_is_wrong_with_sentinels(
+    start_server: Callable[..., Server], sentinel: Callable[..., Sentinel]
+) -> None:
+    server = start_server()
+    one = sentinel(server)
+    settle(by(one))
+    unknown = check(by(one, service_name="another"))
+    assert unknown == "The sentinels know no service of the name another"
+    dead = {**by(one), "port": free_port()}
+    refused = "The connection was refused: no server listens there"
+    assert check(dead) == f"No sentinel can be asked for the primary ({refused})."
+    nodes = [f"127.0.0.1:{one.port}"]
+    assert check({**dead, "deployment": {**dead["deployment"], "nodes": nodes}}) is None
+    assert check({**by(one), "port": server.port}) == "The host and port are those of a server that is no sentinel"
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (
+            {
+                "tunnel_method": {
+                    "tunnel_method": "SSH_PASSWORD_AUTH",
+                    "tunnel_host": "h",
+                    "tunnel_user": "u",
+                    "tunnel_user_password": "p",
+                }
+            },
+            "Sentinels are not asked through an SSH tunnel: set tunnel_method to NO_TUNNEL",
+        ),
+        ({"host": "/run/redis.sock"}, "A sentinel is not reached by a Unix socket: set its host and port"),
+    ],
+)
+def test_ways_that_do_not_lead_to_sentinels_are_refused(more: Json, says: str) -> None:
+    deployment = {"deployment": "sentinel", "service_name": SERVICE}
+    assert check({"host": "h", "deployment": deployment, **more}) == says

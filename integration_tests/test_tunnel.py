@@ -1,0 +1,193 @@
+"""SSH tunnels through a real sshd: by key and by password, with TLS inside, dropped and built again."""
+
+import json
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+
+from integration_tests.connector import COMPLETE, Connector, Json, record, state, stream, values, wait_until
+from integration_tests.jump import OPENSSH, PEM, PKCS8, Jump, Key, jumping, private, public, user
+from integration_tests.library import check
+from integration_tests.servers import Server, free_port, running
+from integration_tests.test_tls import AUTHORITY, identity, listening
+
+ED25519, RSA = ed25519.Ed25519PrivateKey.generate(), rsa.generate_private_key(65537, 2048)
+STRANGER = ed25519.Ed25519PrivateKey.generate()
+KEY = private(ED25519, OPENSSH)
+PASSWORD = "S3cret-of-the-jump"
+MANY = 3000
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[tuple[Jump, Server]]:
+    with jumping(ED25519, RSA) as jump, running("redis-7.0") as server:
+        yield jump, server
+
+
+@pytest.fixture
+def jump(shared: tuple[Jump, Server]) -> Jump:
+    return shared[0]
+
+
+@pytest.fixture
+def server(shared: tuple[Jump, Server]) -> Server:
+    shared[1].client.flushall()
+    return shared[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "form"), [(RSA, PEM), (RSA, OPENSSH), (RSA, PKCS8), (ED25519, OPENSSH), (ED25519, PKCS8)]
+)
+def test_every_usual_form_of_a_key_opens_the_tunnel(jump: Jump, server: Server, key: Key, form: object) -> None:
+    text = private(key, form)  # type: ignore[arg-type]
+    assert check({**server.config, "tunnel_method": jump.tunnel(text)}) is None
+
+
+def test_a_key_pasted_into_one_line_opens_the_tunnel(jump: Jump, server: Server) -> None:
+    assert check({**server.config, "tunnel_method": jump.tunnel(KEY.strip().replace("\n", "\\n"))}) is None
+
+
+def test_a_password_opens_the_tunnel_and_a_wrong_one_is_said_to_be_wrong(jump: Jump, server: Server) -> None:
+    with user(PASSWORD) as name:
+        tunnel = {
+            "tunnel_method": "SSH_PASSWORD_AUTH",
+            "tunnel_host": "127.0.0.1",
+            "tunnel_port": jump.port,
+            "tunnel_user": name,
+            "tunnel_user_password": PASSWORD,
+        }
+        assert check({**server.config, "tunnel_method": tunnel}) is None
+        wrong = check({**server.config, "tunnel_method": {**tunnel, "tunnel_user_password": "another"}})
+    assert wrong == "The SSH jump server does not accept the user or the password"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"tunnel_host": "jump.invalid"}, "The SSH jump server was not found."),
+        ({"tunnel_port": 1}, "The connection to the SSH jump server was refused: no server listens"),
+        ({"ssh_key": private(STRANGER, OPENSSH)}, "The SSH jump server does not accept the user or the key"),
+        ({"tunnel_user": "nobody-there"}, "The SSH jump server does not accept the user or the key"),
+        ({"ssh_key": "no key"}, "The SSH private key cannot be read: it is no private key in PEM or OpenSSH form"),
+        ({"ssh_key": private(RSA, PEM, "secret")}, "The SSH private key cannot be read: it needs a passphrase"),
+        ({"ssh_key": private(RSA, PKCS8, "secret")}, "The SSH private key cannot be read: it needs a passphrase"),
+        ({"ssh_key": "\n".join(KEY.split("\n")[:-3])}, "The SSH private key cannot be read: it is no private key"),
+        ({"tunnel_host_key": public(STRANGER)}, "The SSH jump server shows another key than tunnel_host_key"),
+        ({"tunnel_host_key": public(RSA)}, "The SSH jump server shows another key than tunnel_host_key"),
+        ({"tunnel_host_key": "no key"}, "tunnel_host_key is no public key in OpenSSH form"),
+    ],
+)
+def test_check_says_in_one_sentence_what_is_wrong_with_a_tunnel(
+    jump: Jump, server: Server, wrong: Json, says: str
+) -> None:
+    answer = check({**server.config, "tunnel_method": {**jump.tunnel(KEY), **wrong}})
+    assert answer is not None
+    assert answer.startswith(says)
+
+
+def test_an_encrypted_key_in_openssh_form_is_said_to_need_a_passphrase(jump: Jump, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(file)], check=True)
+    answer = check({"host": "h", "tunnel_method": jump.tunnel(file.read_text())})
+    assert answer == "The SSH private key cannot be read: it needs a passphrase"
+
+
+def test_the_jump_servers_key_is_accepted_where_it_is_the_one_that_is_set(jump: Jump, server: Server) -> None:
+    tunnel = jump.tunnel(KEY, tunnel_host_key=f"{public(jump.host_key)} root@jump\n")
+    assert check({**server.config, "tunnel_method": tunnel}) is None
+
+
+@pytest.mark.parametrize(("host", "reason"), [("127.0.0.1", "Connection refused"), ("redis.invalid", "")])
+def test_a_redis_host_that_the_jump_server_does_not_reach_is_told_apart(jump: Jump, host: str, reason: str) -> None:
+    answer = check({"host": host, "port": free_port(), "tunnel_method": jump.tunnel(KEY)})
+    assert answer is not None
+    assert answer.startswith(f"The Redis host cannot be reached from the SSH jump server ({reason}")
+
+
+def test_a_server_that_hangs_up_is_said_to_be_no_jump_server_maybe(jump: Jump, server: Server) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            listener.accept()[0].close()
+
+        hanging_up = threading.Thread(target=hang_up)
+        hanging_up.start()
+        tunnel = {**jump.tunnel(KEY), "tunnel_port": listener.getsockname()[1]}
+        answer = check({**server.config, "tunnel_method": tunnel})
+        hanging_up.join()
+    assert answer == "The SSH jump server ended the connection before the login; it may not be an SSH server."
+
+
+def test_tls_in_a_tunnel_identifies_the_redis_host(jump: Jump, tmp_path: Path) -> None:
+    named = identity("server", AUTHORITY, x509.DNSName("localhost"))
+    with listening(tmp_path, named, "no") as (config, _):
+        full = {"mode": "verify-full", "ca_certificate": AUTHORITY.pem}
+        config |= {"ssl_mode": full, "tunnel_method": jump.tunnel(KEY)}
+        assert check({**config, "host": "localhost"}) is None
+        assert check({**config, "host": "127.0.0.1"}) == "The server's certificate could not be verified."
+
+
+def test_nothing_of_a_tunnel_outlives_its_use(jump: Jump, server: Server) -> None:
+    before = threading.active_count()
+    assert check({**server.config, "tunnel_method": jump.tunnel(KEY)}) is None
+    wait_until(lambda: jump.sessions == [])
+    assert threading.active_count() == before
+
+
+def test_a_sync_whose_tunnel_drops_ends_exact_and_its_key_never_is_in_a_file(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    with jumping(ED25519) as jump:
+        connector = Connector({**server.config, "tunnel_method": jump.tunnel(KEY)}, tmp_path)
+        running = connector.start([stream()])
+        for number in range(1, MANY):
+            running.send(record(number))
+            if number % 100 == 0:
+                running.send(state(number))
+            if number == MANY // 2:
+                running.wait_for_states(5)
+                assert jump.sessions
+                jump.cut()
+        jump.start()
+        running.wait_for_states(MANY // 100 - 1)
+        assert [file for file in temporary.rglob("*") if file.is_file()] == []
+        running.send(COMPLETE)
+        outcome = running.finish()
+
+    assert outcome.code == 0, outcome.text
+    assert values(server.client) == list(range(1, MANY))
+    assert [one["stream"]["stream_state"]["cursor"] for one in outcome.states] == list(range(100, MANY, 100))
+
+
+def test_the_writer_behind_a_tunnel_is_taken_over_once_it_is_dead(jump: Jump, server: Server, tmp_path: Path) -> None:
+    connector = Connector({**server.config, "tunnel_method": jump.tunnel(KEY)}, tmp_path)
+    first = connector.start([stream()])
+    first.send(record(1), state(1), record(2))
+    first.wait_for_states(1)
+    first.kill()
+    outcome = connector.write([stream()], [record(2), COMPLETE])
+
+    assert outcome.code == 0, outcome.text
+    assert values(server.client) == [1, 2]
+
+
+def test_a_sync_told_to_end_does_so_with_its_tunnel(jump: Jump, server: Server, tmp_path: Path) -> None:
+    connector = Connector({**server.config, "tunnel_method": jump.tunnel(KEY)}, tmp_path)
+    running = connector.start([stream()])
+    running.send(record(1), state(1))
+    running.wait_for_states(1)
+    running.process.terminate()
+    outcome = running.ended()
+
+    assert outcome.error["failure_type"] == "transient_error"
+    assert json.dumps(KEY)[1:-1] not in outcome.text
+    wait_until(lambda: jump.sessions == [])
