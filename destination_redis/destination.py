@@ -90,7 +90,14 @@ class DestinationRedis(Destination):
         if parsed_args.command == "spec":
             yield AirbyteMessage(type=Type.SPEC, spec=self.spec(logger))
             return
-        config = _read_config(parsed_args.config)
+        try:
+            config = _read_config(parsed_args.config)
+        except AirbyteTracedException as error:
+            if parsed_args.command != "check":
+                raise
+            status = AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
+            yield AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
+            return
         update_secrets(
             [str(secret) for secret in get_secrets(specification()["connectionSpecification"], config) if secret]
         )

@@ -148,3 +148,13 @@ def test_a_password_of_the_wrong_shape_is_not_printed(check: Check) -> None:
     status, message = check({"host": "localhost", "password": [PASSWORD]})
     assert status == "FAILED"
     assert "password: " in message
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"host": NaN'])
+def test_a_configuration_that_is_no_json_object_is_a_failed_check(tmp_path: Path, content: str) -> None:
+    (file := tmp_path / "config.json").write_text(content)
+    done = subprocess.run([PYTHON, MAIN, "check", "--config", str(file)], capture_output=True, text=True, check=False)
+    (message,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    assert message["connectionStatus"]["status"] == "FAILED"
+    assert message["connectionStatus"]["message"].startswith("The configuration is no")
