@@ -45,10 +45,9 @@ def take_all(
                 raise transient_error(
                     f"Another sync is writing the stream {claim.stream}; run this one when it has ended"
                 )
-            if not _shown(client, writer.connection):
-                dead[claim] = writer.token
-            elif writer.now > writer.until:
-                _cut(client, writer.connection, logger)
+            if not _shown(client, writer.connection) or (
+                writer.now > writer.until and _cut(client, writer.connection, logger)
+            ):
                 dead[claim] = writer.token
         if not dead:
             if not told:
@@ -80,16 +79,20 @@ def _shown(client: Redis, connection: str) -> bool:
     number, address = connection.split(" ", 1)
     try:
         clients = client.client_list()
-    except redis_errors.ResponseError:
+    except (redis_errors.RedisError, OSError):  # refused, or cut off: it is asked again
         return True
     return any(shown["id"] == number and shown["addr"] == address for shown in clients)
 
 
-def _cut(client: Redis, connection: str, logger: logging.Logger) -> None:
+def _cut(client: Redis, connection: str, logger: logging.Logger) -> bool:
+    """Cut the connection; return whether that was tried, and need not be once more."""
     if not connection:
-        return
+        return True
     number, address = connection.split(" ", 1)
     try:
         client.client_kill_filter(_id=number, addr=address)
     except redis_errors.ResponseError as error:
         logger.warning("The connection of a writer that seems dead could not be cut: %s", error)
+    except (redis_errors.RedisError, OSError):
+        return False
+    return True
