@@ -98,7 +98,8 @@ def parse(reply: list[bytes], counter: bytes) -> Ledger:
         if each.name in stored:
             text = stored[each.name]
             values[each.name] = text if each.type is str else int(text) if text else None
-    if not stored and counter and int(counter) > _MICROSECONDS:
+    # A claim that died before its first move leaves a hash that names a writer and says nothing else.
+    if "reserved" not in stored and counter and int(counter) > _MICROSECONDS:
         # No count of the Java connector's: the ledger of upserts is gone, and how they lived is known no more.
         ids = int(counter)
         return Ledger(first=1, committed=ids, reserved=ids, lost=1, placement=PRIMARY_KEY)

@@ -170,6 +170,7 @@ def test_a_reader_sees_every_record_whole_and_never_missing_while_it_is_replaced
     feeder.start()
     seen: list[int] = []
     while feeder.is_alive() or not seen or seen[-1] < len(messages) - 1:
+        assert running.process.poll() is None  # it waits for the end of its input
         fields: dict[bytes, bytes] = server.client.hgetall("default:users:1")  # type: ignore[assignment]
         value = json.loads(fields[b"_airbyte_data"])["value"]
         assert len(fields) == (5 if value % 2 == 1 and value >= 0 else 4)
