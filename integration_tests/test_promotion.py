@@ -15,6 +15,7 @@ from integration_tests.connector import (
     Running,
     dedup,
     generation,
+    ledger,
     record,
     rows,
     state,
@@ -151,6 +152,31 @@ def test_a_promotion_by_primary_key_that_dies_after_any_number_of_bytes_is_finis
     assert outcome.code == 0, outcome.text
     assert rows(server.client) == {**new, "5": 5}
     assert server.client.keys("airbyte:tmp:*") == []
+
+
+@pytest.mark.parametrize("allowance", [0, 100, 400, 700])
+@pytest.mark.parametrize("next_one", ["adds", "refreshes"])
+def test_a_merge_or_drop_by_primary_key_that_dies_after_any_number_of_bytes_is_finished_by_the_next_run(
+    server: Server, tmp_path: Path, allowance: int, next_one: str
+) -> None:
+    direct = Connector(server.config, tmp_path)
+    direct.write([dedup(**generation(1, 0, 1))], [row("1", 9), row("2", 1), row("3", 1), COMPLETE])
+    cancelled = [row("1", 5), row("2", 2), row("4", 4), deleted("3"), state(4)]
+    assert direct.write([dedup(**generation(2, 2, 2))], cancelled).code != 0
+    minimum = 0 if next_one == "adds" else 3
+    following = [dedup(**generation(3, minimum, 3))]
+    with gate(server.port, b"$4\r\nSCAN\r\n") as proxy:
+        proxy.allowance = allowance
+        dying = Connector({**server.config, "port": proxy.port}, tmp_path).start(following)
+        assert proxy.closed.wait(10)
+        dying.kill()
+
+    outcome = direct.write(following, [row("5", 5), COMPLETE])
+    assert outcome.code == 0, outcome.text
+    merged = {"1": 9, "2": 2, "4": 4, "5": 5}
+    assert rows(server.client) == (merged if next_one == "adds" else {"5": 5})
+    assert server.client.keys("airbyte:tmp:*") == []
+    assert ledger(server.client)["task"] == ""
 
 
 def row(key: str, value: int) -> Json:
