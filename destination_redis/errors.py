@@ -103,6 +103,17 @@ def explain(error: Exception) -> str:
     return f"The server answered: {text.split(', with args beginning', 1)[0]}"
 
 
+def command_name(command: bytes) -> str:
+    """Return a packed command's name and key, never its data."""
+    parts = command[:2000].split(b"\r\n")[2::2]
+    if parts[:1] == [b"EVAL"]:
+        return "a script for the ledger"
+    if parts[:1] == [b"EVALSHA"]:
+        keys = parts[3 : 3 + int(parts[2])]
+        return f"a script for {b', '.join(keys).decode(errors='replace')}"
+    return b" ".join(parts[:2]).decode(errors="replace")
+
+
 def _permission(text: str) -> str:
     if command := re.search(r"run the '([^']+)' command", text):
         return f"The user has no permission for the command {command[1].upper().replace('|', ' ')}"

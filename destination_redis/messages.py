@@ -5,6 +5,8 @@ size and precision, nulls and fields nobody knows yet survive. Input lines: Airb
 fields in any order, every optional one possibly null.
 """
 
+import codecs
+import re
 from enum import StrEnum
 
 import msgspec
@@ -103,9 +105,19 @@ def decode_all(lines: bytes) -> list[Message] | None:
     return messages if len(messages) == lines.count(b"\n") else None
 
 
+#: An escape that stands for no character alone.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _STATE_HEAD = msgspec.json.Decoder(_StateHead)
 _TRACE = msgspec.json.Decoder(_Trace)
+
+
+def why_no_message(line: bytes, error: Exception) -> str | None:
+    """Return why `line`, met with `error`, is none, never its content; None where it was never meant to be one."""
+    if not line.lstrip().removeprefix(codecs.BOM_UTF8).startswith(b"{"):
+        return None
+    why = "invalid UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    return f"{why} (a text in it may hold half of a surrogate pair)" if _SURROGATE.search(line) else why
 
 
 def decode_state(line: bytes, message: Message) -> State:

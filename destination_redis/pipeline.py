@@ -13,7 +13,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 from redis import exceptions as redis_errors
 
-from destination_redis.errors import Verdict, explain, traced, transient_error, verdict
+from destination_redis.errors import Verdict, command_name, explain, traced, transient_error, verdict
 from destination_redis.link import FIRST_PAUSE, LAST_PAUSE, PATIENCE, Link, Peer
 
 #: Bytes sent but not answered; enough to keep a server busy, little enough for a small container.
@@ -191,7 +191,7 @@ class Lane:
         if batch.forgive and batch.forgive in str(error):
             return
         if verdict(error) is Verdict.FAIL:
-            raise self._over(traced(error, f"sending {_name(command)}")) from error
+            raise self._over(traced(error, f"sending {command_name(command)}")) from error
         batch.failed.append((command, error))
 
     def _judged(self, judge: Judge, reply: object) -> None:
@@ -246,14 +246,3 @@ class Lane:
     def _transmit_all(self) -> None:
         for batch in self._flying:
             self._transmit(batch)
-
-
-def _name(command: bytes) -> str:
-    """Return a packed command's name and key, never its data."""
-    parts = command[:2000].split(b"\r\n")[2::2]
-    if parts[:1] == [b"EVAL"]:
-        return "a script for the ledger"
-    if parts[:1] == [b"EVALSHA"]:
-        keys = parts[3 : 3 + int(parts[2])]
-        return f"a script for {b', '.join(keys).decode(errors='replace')}"
-    return b" ".join(parts[:2]).decode(errors="replace")

@@ -1,8 +1,6 @@
 """The loop: route each record, send in batches, settle, acknowledge."""
 
-import codecs
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -21,6 +19,7 @@ from destination_redis.messages import (
     decode_all,
     decode_state,
     decode_status,
+    why_no_message,
 )
 from destination_redis.pipeline import Lane
 from destination_redis.progress import Progress
@@ -31,8 +30,6 @@ from destination_redis.upserts import Unsettled
 _SETTLE_EVERY = 0.5
 #: Bytes of states that may wait for an acknowledgement; in CDC one can be megabytes.
 _STATES = 4 * 1024 * 1024
-#: An escape that stands for no character alone.
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Sync:
@@ -131,13 +128,9 @@ class Sync:
             self._current = route
 
     def _undecodable(self, line: bytes, error: Exception, index: int = 0) -> None:
-        start = line.lstrip()
-        if start.removeprefix(codecs.BOM_UTF8).startswith(b"{"):
-            what = "invalid UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-            if _SURROGATE.search(line):
-                what += " (a text in it may hold half of a surrogate pair)"
-            raise system_error(f"{self._place(index)} is not an Airbyte message: {what}") from None
-        self._other_lines += bool(start)
+        if (wrong := why_no_message(line, error)) is not None:
+            raise system_error(f"{self._place(index)} is not an Airbyte message: {wrong}") from None
+        self._other_lines += bool(line.strip())
 
     def _place(self, index: int) -> str:
         """Return where in the input the line is that has `index` among those just taken."""
