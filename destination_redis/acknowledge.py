@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from destination_redis.pipeline import Lane
+from destination_redis.pipeline import Pipeline
 from destination_redis.route import Route
 
 #: A stream that a state covers, its last id and its count of records then.
@@ -25,7 +25,7 @@ class _Pending:
 class Acknowledgements:
     """The states of a run that are not out yet."""
 
-    def __init__(self, lane: Lane, put: Callable[[bytes], None]) -> None:
+    def __init__(self, lane: Pipeline, put: Callable[[bytes], None]) -> None:
         """Take what puts a line out at once."""
         self._lane = lane
         self._put = put
@@ -44,6 +44,8 @@ class Acknowledgements:
         """Take note that the records before every state taken are sent."""
         for state in self._taken:
             state.after = self._lane.sent
+        if self._taken:
+            self._lane.secure()
         self._waiting.extend(self._taken)
         self._taken.clear()
 
@@ -57,6 +59,7 @@ class Acknowledgements:
             reached |= {route: (last_id, received) for route, last_id, received in state.covered}
             group.append(state)
         if reached:
+            self._lane.rely(group[-1].after)
             for route, (last_id, received) in reached.items():
                 route.confirm(last_id, received)
             self._lane.replicate()

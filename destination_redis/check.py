@@ -3,11 +3,15 @@
 import contextlib
 import uuid
 
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 from redis import exceptions as redis_errors
 
+from destination_redis.durability import Durability
 from destination_redis.errors import explain
-from destination_redis.keys import check_key
+from destination_redis.keys import check_key, staged_key
+from destination_redis.servers import Servers
+from destination_redis.slots import SLOTS
 
 _SCRIPT = """
 redis.call('TIME')
@@ -31,15 +35,32 @@ return redis.call('UNLINK', KEYS[1])
 """
 
 
-def check(client: Redis, key_prefix: str) -> tuple[str | None, list[str]]:
-    """Return (what is wrong in one sentence or None, warnings) after trying every command a sync uses."""
-    key, staged = check_key(key_prefix, uuid.uuid4().hex)
+def check(servers: Servers, key_prefix: str, durability: Durability) -> tuple[str | None, list[str]]:
+    """Return (what is wrong in one sentence or None, warnings) after trying every command a sync uses, everywhere."""
+    try:
+        slots = servers.slot_map()
+    except (redis_errors.RedisError, OSError) as error:
+        return f"{explain(error)}.", []
+    if servers.clustered and (free := SLOTS - sum(last + 1 - first for first, last, _ in slots.ranges)):
+        return f"The cluster is incomplete: no node serves {free:,} of its {SLOTS:,} slots.", []
+    warnings: dict[str, None] = {}
+    for address in slots.primaries:
+        key = slots.key_at(address, check_key(key_prefix, uuid.uuid4().hex))
+        wrong, more = _check(servers.client(address), key, staged_key(key, key_prefix), durability)
+        if wrong is not None:
+            return (f"{address[0]}:{address[1]}: {wrong}" if servers.clustered else wrong), []
+        warnings |= dict.fromkeys(more)
+    return None, list(warnings)
+
+
+def _check(client: Redis, key: bytes, staged: bytes, durability: Durability) -> tuple[str | None, list[str]]:
     try:
         client.execute_command("EXISTS", key)
     except (redis_errors.RedisError, OSError) as error:
         return f"{explain(error)}.", []
     try:
-        return _probe(client, key, staged)
+        wrong, warnings = _probe(client, key, staged)
+        return wrong or _why_not_durable(client, key, durability), warnings
     except (redis_errors.RedisError, OSError) as error:
         return f"{explain(error)}.", []
     finally:
@@ -71,6 +92,23 @@ def _probe(client: Redis, key: bytes, staged: bytes) -> tuple[str | None, list[s
     client.execute_command("UNLINK", key)
     client.execute_command("EVALSHA", client.script_load(_UPSERT), 2, staged, key)
     return None, _warnings(client)
+
+
+def _why_not_durable(client: Redis, key: bytes, durability: Durability) -> str | None:
+    if not durability:
+        return None
+    client.execute_command("SET", key, "probe")
+    try:
+        reply = client.execute_command(*durability.command)
+    except redis_errors.ResponseError as error:
+        if "unknown command" in str(error):
+            return "The server cannot wait for its disk: durability's fsync needs Redis 7.2 or Valkey."
+        raise
+    try:
+        durability.judge(reply)
+    except AirbyteTracedException as error:
+        return f"{str(error).partition(', so ')[0]}."
+    return None
 
 
 def _warnings(client: Redis) -> list[str]:

@@ -171,6 +171,25 @@ _Node = Annotated[
 ]
 
 
+class Cluster(Settings):
+    """A Redis Cluster, whose primaries share the keys."""
+
+    model_config = ConfigDict(title="Cluster")
+    deployment: Literal["cluster"] = setting(
+        "Deployment",
+        0,
+        default="cluster",
+        description="Primaries that share the keys; host and port are those of any of the nodes.",
+    )
+    nodes: tuple[_Node, ...] = setting(
+        "Further nodes",
+        1,
+        default=(),
+        description="Asked where the first node does not answer; one that answers names all others.",
+        examples=[["redis-2:6379", "redis-3:6379"]],
+    )
+
+
 class Sentinel(Settings):
     """A primary with replicas, watched by sentinels that say which one it is."""
 

@@ -11,23 +11,28 @@ from collections.abc import Callable, Sequence
 from destination_redis.errors import config_error, transient_error
 from destination_redis.keys import StreamKeys
 from destination_redis.ledger import Ledger, parse
-from destination_redis.pipeline import Lane
+from destination_redis.pipeline import Pipeline
 from destination_redis.streams import Stream
+from destination_redis.witness import Loss
 
 #: Milliseconds by the server's clock for which a writer is believed alive without a sign of life.
 LEASE = 30_000
+#: More than any ledger says: in its place, a ledger is behind whatever it holds.
+_BEHIND = 1 << 53
 
 
 class Claim:
     """One stream's ledger in the hands of this process, the only one that may move it."""
 
-    def __init__(self, lane: Lane, stream: Stream, keys: StreamKeys, token: str) -> None:
+    def __init__(self, lane: Pipeline, stream: Stream, keys: StreamKeys, token: str) -> None:
         self._lane = lane
         self._token = token
         self._number = 0
         self._answered_number = 0
         self._claimed = False
         self._signed = ""
+        #: Microseconds by the server's clock when the claim was taken.
+        self.taken_at = 0
         self.stream = stream
         self.keys = keys
         #: What the newest move says, and what the newest answered one said.
@@ -52,15 +57,16 @@ class Claim:
                     "move it away or choose another key_prefix"
                 )
             self.value = self.answered = parse(reply[2], reply[1])
+            self.taken_at = int(reply[3])
             self._claimed = True
 
-        self._signed = str(self._lane.peer)
+        self._signed = self._lane.signature
         command = self._pack(_TAKE, self._token, self._signed, LEASE, dead)
         self._lane.send([command], judge=judge)
 
     def sign(self) -> None:
         """See that the ledger names the connection in use: it may have changed while the claim was on its way."""
-        if self._signed != str(self._lane.peer):
+        if self._signed != self._lane.signature:
             self.resume()
 
     def move(self, counter: int | str | None = None, **changes: int | str | None) -> None:
@@ -75,16 +81,21 @@ class Claim:
         self._send([*self.value.fields(), "writer", "", "writer_connection", "", "released_by", self._token], None)
         self._claimed = False
 
-    def resume(self) -> None:
-        """On a new connection: see that the ledger still is what it was last answered to be, and sign it anew."""
+    def resume(self, loss: Loss = Loss.NOTHING) -> None:
+        """On a new connection: see that the ledger still is what it was last answered to be, and sign it anew.
+
+        `loss` is what is known to be missing elsewhere: the ledger counts as behind then.
+        """
         if not self._claimed:
             return
-        self._signed = str(self._lane.peer)
-        arguments: tuple[str | bytes | int, ...] = (self._token, self._signed, LEASE, self._answered_number)
-        committed = (self.answered.committed, self.answered.staged_committed)
+        self._signed = self._lane.signature
+        number = self._answered_number if loss is Loss.NOTHING else _BEHIND
+        arguments: tuple[str | bytes | int, ...] = (self._token, self._signed, LEASE, number)
+        least = self.answered.committed if loss is not Loss.ACKNOWLEDGED else _BEHIND
+        committed = (least, self.answered.staged_committed)
         fields = dataclasses.replace(self.answered, reserved=self.value.reserved).fields()
         keys = (self.keys.ledger, self.keys.counter)
-        reply = self._lane.ask("EVAL", _RESUME, 2, *keys, *arguments, *committed, *fields)
+        reply = self._lane.ask(self.keys.ledger, "EVAL", _RESUME, 2, *keys, *arguments, *committed, *fields)
         self._check(reply)
 
     def _send(self, fields: list[str], counter: int | str | None) -> None:
@@ -96,7 +107,7 @@ class Claim:
             self.answered, self._answered_number = value, number
 
         count = "" if counter is None else str(counter)
-        self._lane.send([self._pack(_MOVE, self._token, number, LEASE, count, *fields)], judge=judge)
+        self._lane.send([self._pack(_MOVE, self._token, number, LEASE, count, *fields)], judge=judge, moves=True)
 
     def _pack(self, script: str, *arguments: str | int) -> bytes:
         return self._lane.pack("EVAL", script, 2, self.keys.ledger, self.keys.counter, *arguments)
@@ -156,7 +167,7 @@ local ledger = redis.call('HGETALL', KEYS[1])
 redis.call('HDEL', KEYS[1], 'none')
 redis.call('HSET', KEYS[1], 'writer', ARGV[1], 'writer_connection', ARGV[2],
   'writer_until', string.format('%.0f', now + ARGV[3]), 'move', 0)
-return {'ok', counter, ledger}
+return {'ok', counter, ledger, string.format('%.0f', time[1] * 1000000 + time[2])}
 """
 )
 

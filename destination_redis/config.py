@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError
 
 from destination_redis.choices import (
+    Cluster,
     NoTunnel,
     Sentinel,
     Settings,
@@ -18,6 +19,7 @@ from destination_redis.choices import (
     Standalone,
     setting,
 )
+from destination_redis.durability import Durability
 from destination_redis.errors import config_error
 
 
@@ -66,7 +68,7 @@ class RedisConfig(Settings):
             group="connection",
         )
     )
-    deployment: Annotated[Standalone | Sentinel | None, Field(discriminator="deployment")] = setting(
+    deployment: Annotated[Standalone | Cluster | Sentinel | None, Field(discriminator="deployment")] = setting(
         "Deployment", 6, default=None, description="How the server is deployed.", group="connection"
     )
     tunnel_method: Annotated[
@@ -112,10 +114,23 @@ class RedisConfig(Settings):
         group="records",
     )
 
+    durability: Durability | None = setting(
+        "Durability",
+        4,
+        default=None,
+        description="What has to have the records beside the server that answered, before a state is acknowledged.",
+        group="records",
+    )
+
+    @property
+    def durable(self) -> Durability:
+        """What has to confirm what was written."""
+        return self.durability or Durability()
+
     @property
     def database(self) -> int:
         """The index of the logical database."""
-        return self.deployment.database if self.deployment else 0
+        return self.deployment.database if isinstance(self.deployment, Standalone | Sentinel) else 0
 
 
 def parse_config(config: Mapping[str, Any]) -> RedisConfig:

@@ -5,7 +5,7 @@ A new kind of deployment is built here and nowhere else.
 
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -18,14 +18,19 @@ from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - not 
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
-from destination_redis.choices import NoTunnel, Sentinel, SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
+from destination_redis.choices import Cluster, NoTunnel, Sentinel, SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
+from destination_redis.cluster import Cluster as NodesOfCluster
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
-from destination_redis.sentinel import sentinels
+from destination_redis.sentinel import addresses, sentinels
+from destination_redis.servers import Servers, Single
+from destination_redis.slots import Address
 
 #: Seconds to connect; seconds a server may be silent while it owes an answer.
 CONNECT_TIMEOUT = 10.0
 ANSWER_TIMEOUT = 60.0
+#: Seconds after which another node is asked where the slots are.
+ASK_TIMEOUT = 5.0
 #: What CLIENT LIST shows of a connection.
 NAME = "destination-redis"
 
@@ -57,15 +62,14 @@ class Replies(DefaultParser):  # type: ignore[misc, valid-type] # redis-py choos
 
 
 @contextmanager
-def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iterator[Redis]:
-    """Yield a client whose pool makes the connections `config` describes; nothing is sent before it is used.
+def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iterator[Servers]:
+    """Yield the servers that `config` describes, whose clients have a pool each; nothing is sent before one is used.
 
-    Its connections never try again by themselves: whoever sends must know what was lost.
+    Their connections never try again by themselves: whoever sends must know what was lost.
     """
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="destination-redis-"))
         arguments: dict[str, Any] = {
-            "db": config.database,
             "username": config.username or None,
             "password": config.password.get_secret_value() if config.password else None,
             "socket_connect_timeout": CONNECT_TIMEOUT,
@@ -76,13 +80,36 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
             "retry": _never(),
             "redis_connect_func": _begin,
         }
-        pool = _pool(config, arguments, _tls(config, Path(folder)) if config.ssl else {}, stack)
-        client = Redis(connection_pool=pool)
-        try:
-            yield client
-        finally:
-            client.close()
-            pool.disconnect()
+        tls = _tls(config, Path(folder)) if config.ssl else {}
+        if isinstance(config.deployment, Cluster):
+            yield _cluster(config, config.deployment, arguments | tls, stack)
+        else:
+            client = _client(_pool(config, arguments | {"db": config.database}, tls, stack), stack)
+            yield Single(client)
+
+
+def _client(pool: ConnectionPool, stack: ExitStack) -> Redis:
+    client = Redis(connection_pool=pool)
+    stack.callback(pool.disconnect)
+    stack.callback(client.close)
+    return client
+
+
+def _cluster(config: RedisConfig, deployment: Cluster, arguments: dict[str, Any], stack: ExitStack) -> Servers:
+    """Return a cluster's servers, each of whose nodes has clients of its own."""
+    _refuse_combinations(config, not isinstance(config.tunnel_method, NoTunnel | None))
+    kind = SSLConnection if config.ssl else Connection
+
+    def maker(**more: Any) -> Callable[[Address], Redis]:  # noqa: ANN401 - redis-py's arguments
+        every = {"socket_keepalive": True, **arguments, **more}
+        return lambda address: _client(
+            ConnectionPool(connection_class=kind, host=address[0], port=address[1], **every), stack
+        )
+
+    nodes = [(config.host, config.port), *addresses(deployment.nodes)]
+    short = min(ASK_TIMEOUT, arguments["socket_timeout"])
+    asking = maker(socket_timeout=short, socket_connect_timeout=short)
+    return NodesOfCluster(nodes, maker(), asking)
 
 
 def _never() -> Retry:
@@ -123,6 +150,7 @@ def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], s
 def _refuse_combinations(config: RedisConfig, tunnelled: bool) -> None:
     """Raise a config error where two settings exclude each other."""
     sentinel = isinstance(config.deployment, Sentinel)
+    cluster = isinstance(config.deployment, Cluster)
     if config.host.startswith("/"):
         if config.ssl:
             raise config_error("A Unix socket (host begins with /) has no TLS: turn ssl off")
@@ -130,6 +158,10 @@ def _refuse_combinations(config: RedisConfig, tunnelled: bool) -> None:
             raise config_error("A Unix socket (host begins with /) has no SSH tunnel: set tunnel_method to NO_TUNNEL")
         if sentinel:
             raise config_error("A sentinel is not reached by a Unix socket: set its host and port")
+        if cluster:
+            raise config_error("A cluster is not reached by a Unix socket: set a node's host and port")
+    if cluster and tunnelled:
+        raise config_error("A cluster is not reached through an SSH tunnel: set tunnel_method to NO_TUNNEL")
     if sentinel and tunnelled:
         raise config_error("Sentinels are not asked through an SSH tunnel: set tunnel_method to NO_TUNNEL")
 

@@ -30,7 +30,7 @@ from destination_redis.connection import CONNECT_TIMEOUT, connect
 from destination_redis.errors import Terminated, config_error, traced, transient_error
 from destination_redis.lines import Stop, read_lines
 from destination_redis.opening import open_routes
-from destination_redis.pipeline import Lane
+from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress
 from destination_redis.spec import specification
 from destination_redis.streams import Stream, parse_catalog
@@ -50,8 +50,8 @@ class DestinationRedis(Destination):
         """Return whether a sync would work, and in one sentence why not."""
         try:
             settings = parse_config(config)
-            with connect(settings, answer_timeout=CONNECT_TIMEOUT) as client:
-                wrong, warnings = check(client, settings.key_prefix)
+            with connect(settings, answer_timeout=CONNECT_TIMEOUT) as servers:
+                wrong, warnings = check(servers, settings.key_prefix, settings.durable)
         except AirbyteTracedException as error:
             wrong, warnings = str(error), []
         except (OSError, ValueError) as error:  # certificates and keys that are none
@@ -134,11 +134,11 @@ class DestinationRedis(Destination):
         stop: Stop,
     ) -> None:
         try:
-            with connect(config) as client:
-                lane = Lane(client, pause=stop.pause)
+            with connect(config) as servers:
+                lane = Pipeline(servers, stop.pause, durability=config.durable, prefix=config.key_prefix)
                 lane.open()
                 try:
-                    routes, promote = open_routes(config, streams, lane, client, stop.pause, logger)
+                    routes, promote = open_routes(config, streams, lane, servers, stop.pause, logger)
                     with Progress(logger, set(routes.values())) as progress:
                         Sync(routes, lane, promote, acknowledge, progress, logger).run(lines)
                 finally:

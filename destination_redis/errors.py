@@ -13,6 +13,7 @@ class Verdict(Enum):
 
     RETRY = "send it again on this connection"
     RECONNECT = "connect anew, then send it again"
+    REDIRECT = "send it to the server that the reply names"
     FAIL = "stop: trying again changes nothing"
 
 
@@ -27,6 +28,10 @@ class Terminated(Exception):  # noqa: N818 - a signal, not an error
     """The process was asked to end (SIGTERM or SIGINT)."""
 
 
+class Superseded(Exception):  # noqa: N818 - a change, not an error
+    """A server serves no slots of its cluster any more."""
+
+
 class UnreachableError(redis_errors.ConnectionError):
     """There is no way to the server for now; its text is a sentence for the user."""
 
@@ -38,6 +43,8 @@ def verdict(error: Exception) -> Verdict:
             return Verdict.FAIL
         case redis_errors.NoPermissionError():
             return Verdict.FAIL
+        case redis_errors.AskError():  # MOVED is one too
+            return Verdict.REDIRECT
         case redis_errors.NoScriptError():
             return Verdict.RECONNECT  # every connection begins with its scripts
         case redis_errors.ReadOnlyError() | redis_errors.ConnectionError() | redis_errors.TimeoutError():

@@ -4,12 +4,10 @@ A process may die between any two commands, so an id is reserved in the ledger b
 begins in the ledger before its first record is sent.
 """
 
-from collections.abc import Callable
-
 from destination_redis.claim import Claim
 from destination_redis.errors import config_error
 from destination_redis.ledger import Ledger
-from destination_redis.pipeline import Lane
+from destination_redis.pipeline import Pipeline
 from destination_redis.streams import PRIMARY_KEY
 
 #: Ids reserved at first, and at most in one go; the most is far more than a window of the pipeline holds.
@@ -19,7 +17,7 @@ FIRST_RESERVE, LARGEST_RESERVE = 256, 65_536
 class Generations:
     """One stream's generations in this run; live and staged ids are one sequence, none is used twice."""
 
-    def __init__(self, lane: Lane, claim: Claim) -> None:
+    def __init__(self, lane: Pipeline, claim: Claim) -> None:
         self._lane = lane
         self._claim = claim
         self._step = FIRST_RESERVE
@@ -41,15 +39,16 @@ class Generations:
         ledger = self._claim.value
         return ledger.staged_first if self.staging else ledger.first
 
-    def start(self, first_id: Callable[[], int]) -> bool:
+    def start(self) -> bool:
         """Begin this sync after `recover`; return whether a cancelled refresh is to be merged before a record is sent.
 
-        `first_id` gives the first id of a stream without any ledger. What it sends must be answered before a record
-        is sent. Raises a config error where what is there does not fit, and only a refresh can help.
+        What it sends must be answered before a record is sent. Raises a config error where what is there does not fit,
+        and only a refresh can help.
         """
         claim, stream = self._claim, self._claim.stream
         if claim.value.new:
-            claim.value = claim.value.begun_at(first_id())
+            # By primary key no key shows which ids were given out: a time rises even if a ledger was lost.
+            claim.value = claim.value.begun_at(claim.taken_at if stream.placement == PRIMARY_KEY else 1)
         ledger = claim.value
         self._had_live = ledger.live
         anew = stream.starts_anew

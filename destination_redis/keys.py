@@ -105,7 +105,11 @@ def record_part(key: bytes, around: tuple[bytes, bytes], parts: int | None = Non
     return part
 
 
-def check_key(prefix: str, token: str) -> tuple[bytes, bytes]:
-    """Return the probe key of a check and its staged twin; `token` makes them unique."""
-    key = f"{prefix}airbyte:check:{token}"
-    return key.encode(), f"{prefix}airbyte:tmp:{{{key}}}".encode()
+def check_key(prefix: str, token: str) -> bytes:
+    """Return what the key begins with by which a check tries things out; `token` makes it unique."""
+    return f"{prefix}airbyte:check:{token}:".encode()
+
+
+def staged_key(key: bytes, prefix: str) -> bytes:
+    """Return the key under which `key` is staged."""
+    return b"%bairbyte:tmp:{%b}" % (prefix.encode(), key)

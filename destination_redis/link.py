@@ -1,20 +1,14 @@
-"""A link: one connection to one primary, and how it is made anew when it is lost."""
+"""A link: one connection to one server, and how it is made anew when it is lost."""
 
-import hashlib
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from redis import Redis
 from redis import exceptions as redis_errors
 from redis.connection import Connection
 
-from destination_redis.errors import Verdict, explain, traced, transient_error, verdict
-
-#: Seconds without any progress after which a sync gives up.
-PATIENCE = 180.0
-#: Seconds; pauses double from the first to the last.
-FIRST_PAUSE, LAST_PAUSE = 0.05, 5.0
+from destination_redis.errors import Verdict, verdict
+from destination_redis.patience import Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +27,26 @@ class Peer:
 class Link:
     """One connection at a time; it never heals behind the back of whoever sends."""
 
-    def __init__(self, client: Redis, pause: Callable[[float], None], patience: float) -> None:
-        """Take the pool's client; `pause` waits so many seconds and may raise to end the waiting for good."""
+    def __init__(
+        self,
+        client: Redis,
+        patience: Patience,
+        scripts: Mapping[str, bytes],
+        lost: Callable[[], None],
+        connected: Callable[[], None],
+    ) -> None:
+        """Take the pool's client, and the scripts that every connection begins with.
+
+        `lost` is called before a lost connection is made anew, `connected` with every new one before anything is sent
+        on it; both may raise.
+        """
         self._client = client
-        self._pause = pause
+        self._patience = patience
+        self._scripts = scripts
+        self._lost = lost
+        self._connected = connected
         self._connection: Connection | None = None
-        self._stalled_since: float | None = None
-        self._scripts: dict[str, bytes] = {}
-        self.patience = patience
         self.peer = Peer()
-        #: Called with every connection made after the first, before anything is sent again; may raise.
-        self.on_reconnect: Callable[[], None] | None = None
 
     def live(self) -> Connection:
         """Return the connection; raises redis-py's ConnectionError where it is lost."""
@@ -63,17 +66,6 @@ class Link:
         assert self._connection is not None, "packed before it was opened"
         return b"".join(self._connection.pack_command(*arguments))
 
-    def remember(self, script: str) -> tuple[bytes, bool]:
-        """Return a script's SHA1, and whether it is new: every connection to come loads it, this one not yet has."""
-        new = script not in self._scripts
-        if new:
-            self._scripts[script] = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest().encode()
-        return self._scripts[script], new
-
-    def progressed(self) -> None:
-        """Take note that the server answered: patience begins anew."""
-        self._stalled_since = None
-
     def close(self) -> None:
         """Give the connection back to the pool, closed."""
         if self._connection is not None:
@@ -83,26 +75,22 @@ class Link:
 
     def recover(self, error: Exception | None, resend: Callable[[], None]) -> None:
         """Connect anew after `error` and call `resend`, again and again as patience allows; raises a traced error."""
-        pause = 0.0
-        self._stalled_since = self._stalled_since or time.monotonic()
+        tried = False
         while True:
-            if error is not None and verdict(error) is Verdict.FAIL:
-                raise traced(error, "connecting to the server") from error
-            if error is not None and time.monotonic() - self._stalled_since > self.patience:
-                raise transient_error(
-                    f"{explain(error)}; tried again for {self.patience:.0f} seconds", error
-                ) from error
-            if pause:
-                self._pause(pause)
-            pause = min(2 * pause, LAST_PAUSE) or FIRST_PAUSE
+            if error is not None:
+                if tried:
+                    self._patience.wait(error)
+                else:
+                    self._patience.bear(error)
             try:
+                if error is not None:
+                    self._lost()
+                tried = True
                 self._connect()
                 resend()
             except (redis_errors.RedisError, OSError) as next_error:
                 error = next_error
             else:
-                if error is None:
-                    self._stalled_since = None
                 return
 
     def _connect(self) -> None:
@@ -115,8 +103,7 @@ class Link:
             self._try_ask("CLIENT", "KILL", "ID", former.id, "ADDR", former.address)
         for script in self._scripts:
             self.ask("SCRIPT", "LOAD", script)
-        if former != Peer() and self.on_reconnect is not None:
-            self.on_reconnect()
+        self._connected()
 
     def _identify(self) -> Peer:
         info = _fields(self._try_ask("CLIENT", "INFO"), b" ", b"=")

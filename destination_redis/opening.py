@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from redis import Redis
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.caches import CACHES
 from destination_redis.claim import Claim, Lease
@@ -13,11 +13,12 @@ from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
 from destination_redis.generations import Generations
 from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
-from destination_redis.pipeline import Lane
+from destination_redis.pipeline import Pipeline
 from destination_redis.placements import placements
-from destination_redis.promotion import drop, merge, promote, recover
+from destination_redis.promotion import Promotion
 from destination_redis.route import Route
 from destination_redis.scripts import Scripts
+from destination_redis.servers import Servers
 from destination_redis.streams import PRIMARY_KEY, Stream
 from destination_redis.takeover import take_all
 from destination_redis.upserts import Upserts
@@ -30,8 +31,8 @@ Promote = Callable[[Sequence[Claim]], None]
 def open_routes(
     config: RedisConfig,
     streams: Sequence[Stream],
-    lane: Lane,
-    client: Redis,
+    lane: Pipeline,
+    servers: Servers,
     pause: Callable[[float], None],
     logger: logging.Logger,
 ) -> tuple[Routes, Promote]:
@@ -40,11 +41,18 @@ def open_routes(
     claims = [Claim(lane, stream, keys, token) for stream, keys in _keys(config, streams, lane).items()]
 
     def resume() -> None:
+        loss = lane.loss()
+        errors: list[AirbyteTracedException] = []
         for claim in claims:
-            claim.resume()
+            try:
+                claim.resume(loss)
+            except AirbyteTracedException as error:
+                errors.append(error)
+        if errors:  # each ledger says what it lost, the first one is reported
+            raise errors[0]
 
     lane.call_on_reconnect(resume)
-    take_all(claims, lane, client, pause, logger)
+    take_all(claims, lane, servers, pause, logger)
     for claim in claims:
         claim.sign()
     try:
@@ -55,16 +63,17 @@ def open_routes(
         raise
 
 
-def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Lane) -> tuple[Routes, Promote]:
+def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Pipeline) -> tuple[Routes, Promote]:
     cache_type = CACHES[config.cache_type]
     scripts = Scripts(lane, cache_type(None))
-    places = placements(lane, scripts, Lease(claims))
-    recover(lane, places, claims)
+    lease = Lease(claims)
+    promotion = Promotion(lane, placements(lane, scripts, lease), lease)
+    promotion.recover(claims)
     begun = {claim: Generations(lane, claim) for claim in claims}
-    merging = [claim for claim, generations in begun.items() if generations.start(_first_id(lane, claim))]
+    merging = [claim for claim, generations in begun.items() if generations.start()]
     lane.replicate()
-    merge(lane, places, merging)
-    drop(lane, places, claims)
+    promotion.merge(merging)
+    promotion.drop(claims)
     routes: Routes = {}
     names = [claim.stream.name for claim in claims]
     for claim, generations in begun.items():
@@ -84,24 +93,10 @@ def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Lane) -> tuple[Ro
         if names.count(stream.name) == 1:
             routes.setdefault((None, stream.name), route)
     lane.settle()
-    return routes, partial(promote, lane, places)
+    return routes, promotion.promote
 
 
-def _first_id(lane: Lane, claim: Claim) -> Callable[[], int]:
-    """Return what gives the first id of a stream without a ledger.
-
-    By primary key no key shows which ids were given out, so it is the time: ids rise even if a ledger was lost.
-    """
-
-    def microseconds() -> int:
-        reply = lane.call("TIME")
-        assert isinstance(reply, list)
-        return int(reply[0]) * 1_000_000 + int(reply[1])
-
-    return microseconds if claim.stream.placement == PRIMARY_KEY else lambda: 1
-
-
-def _keys(config: RedisConfig, streams: Sequence[Stream], lane: Lane) -> dict[Stream, StreamKeys]:
+def _keys(config: RedisConfig, streams: Sequence[Stream], lane: Pipeline) -> dict[Stream, StreamKeys]:
     """Return each stream's keys; raises where two come to the same."""
     keys: dict[Stream, StreamKeys] = {}
     owners: dict[bytes, Stream] = {}
@@ -122,7 +117,7 @@ def _keys(config: RedisConfig, streams: Sequence[Stream], lane: Lane) -> dict[St
     return keys
 
 
-def _in_empty_namespace(config: RedisConfig, streams: Sequence[Stream], lane: Lane) -> set[Stream]:
+def _in_empty_namespace(config: RedisConfig, streams: Sequence[Stream], lane: Pipeline) -> set[Stream]:
     """Return the streams that live under the Java connector's empty namespace already: they stay there."""
     found: set[Stream] = set()
     if config.default_namespace is not None:

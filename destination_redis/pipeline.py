@@ -1,248 +1,261 @@
 """Commands on their way: sent in batches, answered late, every reply checked, sent again where that is called for.
 
-Nothing sent through a lane may do harm when it is sent twice: after a lost connection whatever is unanswered is.
+Nothing sent through a pipeline may do harm when it is sent twice, or late: after a lost connection whatever is
+unanswered is sent again, and what a server redirects goes to another one, overtaken by what follows.
 """
 
 import logging
 import time
-from collections import deque
+import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from functools import partial
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from redis import Redis
 from redis import exceptions as redis_errors
 
-from destination_redis.errors import Verdict, command_name, explain, traced, transient_error, verdict
-from destination_redis.link import FIRST_PAUSE, LAST_PAUSE, PATIENCE, Link, Peer
+from destination_redis import witness
+from destination_redis.durability import Durability
+from destination_redis.errors import Superseded, UnreachableError, transient_error
+from destination_redis.lane import WINDOW, Batch, Judge, Lane, Returned
+from destination_redis.lanes import Lanes
+from destination_redis.patience import PATIENCE, Patience
+from destination_redis.resend import send_again
+from destination_redis.servers import Servers
+from destination_redis.slots import Address
+from destination_redis.witness import Witnesses
 
-#: Bytes sent but not answered; enough to keep a server busy, little enough for a small container.
-WINDOW = 2 * 1024 * 1024
-#: Batches left on their way while replies are read, so that the server never waits for us.
+#: Batches left on their way while replies are read, so that a server never waits for us.
 KEPT_BUSY = 4
-
 #: Milliseconds a replica is waited for after a ledger moved; late is worth a warning, not more.
 _REPLICA_WAIT = 500
 
 logger = logging.getLogger("airbyte")
 
-Judge = Callable[[object], None]
-#: Of these none is an error.
-_PLAIN = frozenset({int, bytes})
-_LOST = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
 
+class Pipeline:
+    """Lanes to all servers, on which batches travel; their numbers rise with the time of sending."""
 
-@dataclass(slots=True)
-class _Batch:
-    number: int
-    commands: Sequence[bytes]
-    size: int
-    judge: Judge | None
-    forgive: str | None
-    answered: int = 0
-    failed: list[tuple[bytes, Exception]] = field(default_factory=list)
-
-
-class Lane:
-    """One connection to one primary, with a window of batches that wait for their replies in order."""
-
-    def __init__(self, client: Redis, pause: Callable[[float], None] = time.sleep, patience: float = PATIENCE) -> None:
-        """Take the pool's client; `pause` waits so many seconds and may raise to end the waiting for good."""
-        self._link = Link(client, pause, patience)
+    def __init__(
+        self,
+        servers: Servers,
+        pause: Callable[[float], None] = time.sleep,
+        patience: float = PATIENCE,
+        durability: Durability | None = None,
+        prefix: str = "",
+    ) -> None:
+        """Take the servers; `pause` waits so many seconds and may raise to end the waiting for good."""
+        self._servers = servers
         self._pause = pause
-        self._flying: deque[_Batch] = deque()
-        self._in_flight = 0
+        self._patience = Patience(pause, patience)
+        self._durability = durability or Durability()
+        self._witnesses = Witnesses(prefix, uuid.uuid4().hex)
+        self._lanes = Lanes(servers, self._patience, self._witnesses, keeps=bool(durability))
+        self._moved: set[Lane] = set()
         self._refusal: AirbyteTracedException | None = None
         self._late = False
-        #: The number of the last batch sent, and of the last of which all, and all before, is answered well.
+        #: The number of the last batch sent.
         self.sent = 0
-        self.settled = 0
-        self.pack = self._link.pack
-        self.ask = self._link.ask
-        self.close = self._link.close
+        self.ask = self._lanes.ask
+        self.loss = self._lanes.loss
+
+    def open(self) -> None:
+        """Connect, trying again as patience allows; raises a traced error."""
+        if self._servers.clustered:
+            self._lanes.load(witness.SCRIPT)
+        self._lanes.open()
+
+    def close(self) -> None:
+        """End all connections."""
+        with suppress(redis_errors.RedisError, OSError):
+            self._lanes.forget_witnesses()
+        self._lanes.close()
 
     @property
-    def peer(self) -> Peer:
-        """The connection as its server sees it."""
-        return self._link.peer
+    def signature(self) -> str:
+        """All connections as their servers see them, comma-separated; empty where an ACL hides any."""
+        return self._lanes.signature
+
+    @property
+    def servers(self) -> tuple[Address, ...]:
+        """The addresses of all servers that hold keys now."""
+        return self._lanes.primaries
+
+    @property
+    def settled(self) -> int:
+        """The number of the last batch of which all, and all before, is answered well and as safe as is asked for."""
+        if self._refusal is not None:
+            return 0
+        since = [number for lane in self._lanes.all if (number := lane.open_since) is not None]
+        return min(since, default=self.sent + 1) - 1
 
     def call_on_reconnect(self, resume: Callable[[], None]) -> None:
-        """Have `resume` called with every connection made after the first, before anything is sent again."""
-        self._link.on_reconnect = resume
+        """Have `resume` called with every connection made from now on, before anything is sent on it."""
+        self._lanes.on_connect = resume
 
-    def send(self, commands: Sequence[bytes], judge: Judge | None = None, forgive: str | None = None) -> int:
-        """Send packed commands and return their batch's number; waits only where the window is full.
-
-        `judge` is given every reply and raises on a bad one; an error that contains `forgive` is a good reply.
-        """
-        self._go_on()
-        self.sent += 1
-        batch = _Batch(self.sent, commands, sum(map(len, commands)), judge, forgive)
-        self._flying.append(batch)
-        self._in_flight += batch.size
-        try:
-            self._transmit(batch)
-        except _LOST as error:
-            self._recover(error)
-        # What is answered is read soon, so that a commit's states are out before a death can come between them.
-        while len(self._flying) > KEPT_BUSY and (self._in_flight > WINDOW or self._answered()):
-            self._settle_oldest()
-        return batch.number
-
-    def settle(self) -> None:
-        """Return when every command sent has been answered, and answered well."""
-        self._go_on()
-        while self._flying:
-            self._settle_oldest()
-
-    def call(self, *arguments: str | bytes | int) -> object:
-        """Send one command, settle everything, and return its reply."""
-        replies: list[object] = []
-        self.send([self.pack(*arguments)], judge=replies.append)
-        self.settle()
-        return replies[-1]
+    def pack(self, *arguments: str | bytes | int) -> bytes:
+        """Return a command's bytes."""
+        return self._lanes.pack(*arguments)
 
     def load(self, script: str) -> bytes:
         """Return the SHA1 by which EVALSHA runs `script` here, on every connection to come as well; never waits."""
-        sha, new = self._link.remember(script)
+        sha, new = self._lanes.load(script)
         if new:
-            self.send([self.pack("SCRIPT", "LOAD", script)])
+            for lane in self._lanes.all:
+                self._post(lane, [self.pack("SCRIPT", "LOAD", script)])
         return sha
 
+    def send(
+        self, commands: Sequence[bytes], judge: Judge | None = None, forgive: str | None = None, *, moves: bool = False
+    ) -> int:
+        """Send packed commands, each to the server of its key, and return their number; waits where a window is full.
+
+        `judge` is given every reply and raises on a bad one; an error that contains `forgive` is a good reply.
+        `moves` is for what moves a ledger: `replicate` then waits for it.
+        """
+        self._go_on()
+        self.sent += 1
+        try:
+            for lane, some in self._lanes.split(commands):
+                noted = self._lanes.witnessed(lane, self.sent) if judge is None else None
+                batch = Batch(self.sent, [*some, noted[1]] if noted else some, judge, forgive)
+                batch.witness = noted[0] if noted else None
+                lane.send(batch)
+                if moves:
+                    self._moved.add(lane)
+            self._relieve()
+        except AirbyteTracedException as error:
+            raise self._over(error) from error.__cause__
+        return self.sent
+
+    def settle(self) -> None:
+        """Return when every command sent has been answered, and answered well, and is as safe as is asked for."""
+        self._go_on()
+        self._drain()
+        while any(lane.kept for lane in self._lanes.all):
+            self.secure()
+            self._drain()
+
+    def call(self, *arguments: str | bytes | int, at: Address) -> object:
+        """Send one command to a server, wait until all is answered, and return its reply.
+
+        Raises Superseded where the server serves no slots any more.
+        """
+        self._go_on()
+        replies: list[object] = []
+        self._post(self._lanes.at(at), [self.pack(*arguments)], replies.append)
+        self._drain()
+        if not replies:
+            raise Superseded
+        return replies[-1]
+
+    def secure(self) -> None:
+        """Have replicas or the disk confirm what was sent, where that is asked for; never waits here."""
+        for lane in self._lanes.all if self._durability else ():
+            if lane.open_since is not None and not lane.over:
+                judge = partial(self._judge_durability, lane, self.sent)
+                self._post(lane, [self.pack(*self._durability.command)], judge)
+
     def replicate(self) -> None:
-        """Have a replica confirm what was sent, if the server has any: after moves of a ledger; never waits here."""
-        if self.peer.replicas:
-            self.send([self.pack("WAIT", 1, _REPLICA_WAIT)], judge=self._judge_replica)
+        """Have what moved ledgers confirmed: as is asked for, else by one replica if there is any; never waits here."""
+        if self._durability:
+            self.secure()
+            return
+        for lane in self._moved:
+            if not lane.over and lane.peer.replicas:
+                self._post(lane, [self.pack("WAIT", 1, _REPLICA_WAIT)], self._judge_replica)
+        self._moved.clear()
+
+    def rely(self, number: int) -> None:
+        """Take note that a state covers the batches up to `number`."""
+        self._witnesses.rely(number)
+
+    def steadily(self, work: Callable[[], object], keep: Callable[[], None]) -> None:
+        """Do `work`, which does no harm when done twice, until all of it was done while no server and no slot changed.
+
+        `keep` is called while slots are on their way.
+        A server that was replaced meanwhile may have lost answered steps; a key that moved may not have been found.
+        """
+        self.settle()
+        while True:
+            before = self._standing(keep)
+            try:
+                work()
+                self.settle()
+            except Superseded:
+                continue
+            if self._standing(keep) == before:
+                return
+
+    def _standing(self, keep: Callable[[], None]) -> tuple[str, ...]:
+        while True:
+            error: Exception = UnreachableError("The cluster has slots that are being moved from node to node")
+            try:
+                if (standing := self._lanes.standing()) is not None:
+                    return standing
+            except (redis_errors.RedisError, OSError) as trouble:
+                error = trouble
+            self._patience.wait(error)
+            keep()
+
+    def _post(self, lane: Lane, commands: Sequence[bytes], judge: Judge | None = None) -> None:
+        self.sent += 1
+        try:
+            lane.send(Batch(self.sent, commands, judge, keyless=True))
+        except AirbyteTracedException as error:
+            raise self._over(error) from error.__cause__
 
     def _judge_replica(self, reply: object) -> None:
         if reply == 0 and not self._late:
             self._late = True
             logger.warning("No replica confirmed the ledger within %d ms", _REPLICA_WAIT)
 
-    def open(self) -> None:
-        """Connect, trying again as `patience` allows; raises a traced error."""
-        self._recover(None)
+    def _judge_durability(self, lane: Lane, number: int, reply: object) -> None:
+        self._durability.judge(reply)
+        lane.release(number)
 
     def _go_on(self) -> None:
         """Raise again what the server refused for good: nothing after it may ever count as settled."""
         if self._refusal is not None:
             raise self._refusal
 
-    def _answered(self) -> bool:
-        """Whether any reply has arrived; a lost connection counts, for reading finds it."""
-        try:
-            return self._link.live().can_read(0)
-        except _LOST:
-            return True
-
-    def _transmit(self, batch: _Batch) -> None:
-        rest = batch.commands[batch.answered :] if batch.answered else batch.commands
-        # A record of tens of megabytes is not copied once more.
-        payload = list(rest) if batch.size > WINDOW else [b"".join(rest)]
-        self._link.live().send_packed_command(payload, check_health=False)
-
-    def _settle_oldest(self) -> None:
-        batch = self._collect()
-        if batch.failed:
-            try:
-                drained = [batch, *(self._collect() for _ in range(len(self._flying)))]
-                self._insist([one for one in drained if one.failed])
-            except BaseException as error:
-                # Only here it is known what was refused: without it, nothing after it may ever count as settled.
-                self._over(transient_error(f"Commands that the server refused were not sent again: {error}", error))
-                raise
-            self.settled = self.sent
-        else:
-            self.settled = batch.number
-
-    def _collect(self) -> _Batch:
-        """Read all replies of the oldest batch, over as many connections as it takes, and take it off."""
-        batch = self._flying[0]
-        while True:
-            try:
-                self._read(batch)
-                break
-            except _LOST as error:
-                self._recover(error)
-        self._flying.popleft()
-        self._in_flight -= batch.size
-        if not batch.failed:
-            self._link.progressed()
-        return batch
-
-    def _read(self, batch: _Batch) -> None:
-        read = self._link.live().replies.read  # type: ignore[attr-defined] # connection.Replies
-        wanted = len(batch.commands)
-        while batch.answered < wanted:
-            replies = read(wanted - batch.answered)
-            if batch.judge is None and set(map(type, replies)) <= _PLAIN:
-                batch.answered += len(replies)
-                continue
-            for reply in replies:
-                if isinstance(reply, redis_errors.ConnectionError):
-                    raise reply
-                if isinstance(reply, redis_errors.RedisError):
-                    self._refused(batch, batch.commands[batch.answered], reply)
-                elif batch.judge is not None:
-                    self._judged(batch.judge, reply)
-                batch.answered += 1
-
-    def _refused(self, batch: _Batch, command: bytes, error: redis_errors.RedisError) -> None:
-        if batch.forgive and batch.forgive in str(error):
-            return
-        if verdict(error) is Verdict.FAIL:
-            raise self._over(traced(error, f"sending {command_name(command)}")) from error
-        batch.failed.append((command, error))
-
-    def _judged(self, judge: Judge, reply: object) -> None:
-        try:
-            judge(reply)
-        except AirbyteTracedException as error:
-            raise self._over(error) from error.__cause__
-
     def _over(self, error: AirbyteTracedException) -> AirbyteTracedException:
-        """Remember what ends this lane, the first error alone, and return it."""
+        """Remember what ends this pipeline, the first error alone, and return it."""
         self._refusal = self._refusal or error
         return error
 
-    def _insist(self, troubled: list[_Batch]) -> None:
-        """Send what the server refused for now again, with growing pauses, until it takes all of it."""
-        since, pause = time.monotonic(), FIRST_PAUSE
-        while troubled:
-            error = troubled[0].failed[-1][1]
-            if time.monotonic() - since > self._link.patience:
-                raise transient_error(f"{explain(error)}; tried again for {self._link.patience:.0f} seconds", error)
-            self._pause(pause)
-            pause = min(2 * pause, LAST_PAUSE)
-            again = [self._again(batch) for batch in troubled]
-            wanted = sum(len(batch.commands) for batch in again)
-            self._flying.extend(again)
-            self._in_flight += sum(batch.size for batch in again)
-            try:
-                if verdict(error) is Verdict.RECONNECT:
-                    self._recover(error)
-                else:
-                    for batch in again:
-                        self._transmit(batch)
-            except _LOST as lost:
-                self._recover(lost)
-            done = [self._collect() for _ in again]
-            troubled = [batch for batch in done if batch.failed]
-            if sum(len(batch.failed) for batch in troubled) < wanted:
-                since = time.monotonic()
+    def _relieve(self) -> None:
+        """Read what is answered soon, so that a commit's states are out before a death can come between them."""
+        for lane in self._lanes.all:
+            while len(lane.flying) > KEPT_BUSY and (lane.in_flight > WINDOW or lane.has_reply()):
+                self._collect(lane)
+        if any(lane.returned for lane in self._lanes.all):
+            self._drain()
 
-    @staticmethod
-    def _again(batch: _Batch) -> _Batch:
-        commands = [command for command, _ in batch.failed]
-        return _Batch(batch.number, commands, sum(map(len, commands)), batch.judge, batch.forgive)
+    def _collect(self, lane: Lane) -> None:
+        batch = lane.collect()
+        if batch is not None and batch.witness is not None:
+            self._witnesses.answered(batch.witness, batch.number)
 
-    def _recover(self, error: Exception | None) -> None:
-        """Connect anew and send all that is unanswered again; what ends that ends this lane."""
+    def _drain(self) -> None:
+        """Return when all is answered; what was refused or redirected is sent again, until servers take all of it."""
         try:
-            self._link.recover(error, self._transmit_all)
-        except AirbyteTracedException as final:
-            raise self._over(final) from final.__cause__
+            returned = self._answered()
+        except AirbyteTracedException as error:
+            raise self._over(error) from error.__cause__
+        in_vain = False
+        try:
+            while returned:
+                send_again(returned, self._lanes, self._patience, in_vain=in_vain)
+                before, returned = len(returned), self._answered()
+                in_vain = len(returned) >= before
+        except BaseException as error:
+            # Only here it is known what was refused: without it, nothing after it may ever count as settled.
+            self._over(transient_error(f"Commands that the server refused were not sent again: {error}", error))
+            raise
 
-    def _transmit_all(self) -> None:
-        for batch in self._flying:
-            self._transmit(batch)
+    def _answered(self) -> list[Returned]:
+        for lane in self._lanes.all:
+            while lane.flying:
+                self._collect(lane)
+        return self._lanes.take_returned()

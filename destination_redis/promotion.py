@@ -8,9 +8,9 @@ by the placements that the ledger names and not by those of its own catalog.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from destination_redis.claim import Claim
+from destination_redis.claim import Claim, Lease
 from destination_redis.ledger import Ledger
-from destination_redis.pipeline import Lane
+from destination_redis.pipeline import Pipeline
 from destination_redis.placements import Placement
 
 _NOTHING_STAGED: dict[str, int | str | None] = {
@@ -24,107 +24,96 @@ _NOTHING_STAGED: dict[str, int | str | None] = {
 }
 
 
-def recover(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim]) -> None:
-    """Finish what former runs began, and remove what they did not get acknowledged."""
-    _promote(lane, placements, [claim for claim in claims if claim.value.task == "promote"])
-    merge(lane, placements, [claim for claim in claims if claim.value.task == "merge"])
-    drop(lane, placements, claims)
-    for placement, some in _by(placements, claims, _of_newest):
-        placement.sweep(some)
+class Promotion:
+    """Promotes, merges and drops, all by the ledgers of the claims it is given."""
 
+    def __init__(self, lane: Pipeline, placements: Mapping[str, Placement], lease: Lease) -> None:
+        self._lane = lane
+        self._placements = placements
+        self._lease = lease
 
-def promote(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim]) -> None:
-    """Make what is staged, complete and committed the live data: first all of the new in, then the old out."""
-    for claim in claims:
-        claim.move(task="promote")
-    _answered(lane)
-    _promote(lane, placements, claims)
+    def recover(self, claims: Sequence[Claim]) -> None:
+        """Finish what former runs began, and remove what they did not get acknowledged."""
+        self._promote([claim for claim in claims if claim.value.task == "promote"])
+        self.merge([claim for claim in claims if claim.value.task == "merge"])
+        self.drop(claims)
+        for placement, some in self._by(claims, _of_newest):
+            placement.sweep(some)
 
+    def promote(self, claims: Sequence[Claim]) -> None:
+        """Make what is staged, complete and committed the live data: first all of the new in, then the old out."""
+        for claim in claims:
+            claim.move(task="promote")
+        self._answered()
+        self._promote(claims)
 
-def merge(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim]) -> None:
-    """Move the acknowledged staged records of cancelled refreshes to the live ones: they are not sent again."""
-    if not claims:
-        return
-
-    def all_of_it() -> None:
-        for placement, some in _by(placements, claims, _of_staged):
-            placement.move(some)
-
-    _on_one_server(lane, all_of_it)
-    for claim in claims:
-        committed = claim.value.top
-        claim.move(counter=committed, committed=committed, **_NOTHING_STAGED)
-    _answered(lane)
-
-
-def drop(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim]) -> None:
-    """Remove what is staged by syncs that are over."""
-    claims = [claim for claim in claims if claim.value.drop_last]
-    if not claims:
-        return
-
-    def all_of_it() -> None:
-        for placement, some in _by(placements, claims, lambda ledger: ledger.drop_placement):
-            placement.drop(some)
-
-    _on_one_server(lane, all_of_it)
-    for claim in claims:
-        claim.move(drop_first=0, drop_last=0, drop_placement="")
-    _answered(lane)
-
-
-def _promote(lane: Lane, placements: Mapping[str, Placement], claims: Sequence[Claim]) -> None:
-    if not claims:
-        return
-
-    def all_of_it() -> None:
-        for placement, some in _by(placements, claims, _of_staged):
-            placement.move(some)
-        for placement, some in _by(placements, claims, lambda ledger: ledger.placement):
-            placement.remove_old(some)
-
-    _on_one_server(lane, all_of_it)
-    for claim in claims:
-        ledger = claim.value
-        committed = max(ledger.staged_committed, ledger.staged_first - 1)
-        claim.move(
-            counter=committed,
-            generation=ledger.staged_generation,
-            sync_id=ledger.staged_sync_id,
-            first=ledger.staged_first,
-            committed=committed,
-            placement=ledger.staged_placement or ledger.placement,
-            key_fields=ledger.staged_key_fields,
-            **_NOTHING_STAGED,
-            lost=0,
-        )
-    _answered(lane)
-
-
-def _answered(lane: Lane) -> None:
-    """Return when moves of ledgers are answered, and a replica had its time to have them too."""
-    lane.replicate()
-    lane.settle()
-
-
-def _on_one_server(lane: Lane, work: Callable[[], object]) -> None:
-    """Do `work` until it was done on one server: one that was replaced meanwhile may have lost answered steps."""
-    lane.settle()
-    while True:
-        server = lane.peer.run_id
-        work()
-        lane.settle()
-        if lane.peer.run_id == server:
+    def merge(self, claims: Sequence[Claim]) -> None:
+        """Move the acknowledged staged records of cancelled refreshes to the live ones: they are not sent again."""
+        if not claims:
             return
 
+        def all_of_it() -> None:
+            for placement, some in self._by(claims, _of_staged):
+                placement.move(some)
 
-def _by(
-    placements: Mapping[str, Placement], claims: Sequence[Claim], name: Callable[[Ledger], str]
-) -> list[tuple[Placement, list[Claim]]]:
-    groups: dict[str, list[Claim]] = {}
-    for claim in claims:
-        groups.setdefault(name(claim.value) or claim.value.placement, []).append(claim)
-    return [(placements[each], some) for each, some in groups.items()]
+        self._lane.steadily(all_of_it, self._lease.keep)
+        for claim in claims:
+            committed = claim.value.top
+            claim.move(counter=committed, committed=committed, **_NOTHING_STAGED)
+        self._answered()
+
+    def drop(self, claims: Sequence[Claim]) -> None:
+        """Remove what is staged by syncs that are over."""
+        claims = [claim for claim in claims if claim.value.drop_last]
+        if not claims:
+            return
+
+        def all_of_it() -> None:
+            for placement, some in self._by(claims, lambda ledger: ledger.drop_placement):
+                placement.drop(some)
+
+        self._lane.steadily(all_of_it, self._lease.keep)
+        for claim in claims:
+            claim.move(drop_first=0, drop_last=0, drop_placement="")
+        self._answered()
+
+    def _promote(self, claims: Sequence[Claim]) -> None:
+        if not claims:
+            return
+
+        def all_of_it() -> None:
+            for placement, some in self._by(claims, _of_staged):
+                placement.move(some)
+            for placement, some in self._by(claims, lambda ledger: ledger.placement):
+                placement.remove_old(some)
+
+        self._lane.steadily(all_of_it, self._lease.keep)
+        for claim in claims:
+            ledger = claim.value
+            committed = max(ledger.staged_committed, ledger.staged_first - 1)
+            claim.move(
+                counter=committed,
+                generation=ledger.staged_generation,
+                sync_id=ledger.staged_sync_id,
+                first=ledger.staged_first,
+                committed=committed,
+                placement=ledger.staged_placement or ledger.placement,
+                key_fields=ledger.staged_key_fields,
+                **_NOTHING_STAGED,
+                lost=0,
+            )
+        self._answered()
+
+    def _answered(self) -> None:
+        """Return when moves of ledgers are answered, and a replica had its time to have them too."""
+        self._lane.replicate()
+        self._lane.settle()
+
+    def _by(self, claims: Sequence[Claim], name: Callable[[Ledger], str]) -> list[tuple[Placement, list[Claim]]]:
+        groups: dict[str, list[Claim]] = {}
+        for claim in claims:
+            groups.setdefault(name(claim.value) or claim.value.placement, []).append(claim)
+        return [(self._placements[each], some) for each, some in groups.items()]
 
 
 def _of_staged(ledger: Ledger) -> str:

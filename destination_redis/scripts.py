@@ -12,7 +12,7 @@ whatever has a lower one counts as absent. A staged deletion is a marker in the 
 from collections.abc import Callable, Sequence
 
 from destination_redis.caches import Lua, RedisCache
-from destination_redis.pipeline import Lane
+from destination_redis.pipeline import Pipeline
 
 #: Seconds for which a deletion is remembered, so that an older record cannot come back.
 GONE = 86_400
@@ -108,7 +108,7 @@ return redis.call('UNLINK', KEYS[1])
 class Scripts:
     """The scripts for one data type, on one lane; each is loaded when it is first used."""
 
-    def __init__(self, lane: Lane, cache: RedisCache) -> None:
+    def __init__(self, lane: Pipeline, cache: RedisCache) -> None:
         self._lane = lane
         self._lua = cache.lua
         self._heads: dict[tuple[str, int, int], bytes] = {}

@@ -58,11 +58,12 @@ def sentinels(first: tuple[str, int], deployment: Sentinel, more: Mapping[str, A
         "protocol": 2,
         **more,
     }
-    nodes = [first, *_addresses(deployment.nodes)]
+    nodes = [first, *addresses(deployment.nodes)]
     return Sentinels(nodes, sentinel_kwargs=arguments)  # type: ignore[no-untyped-call]
 
 
-def _addresses(nodes: Sequence[str]) -> list[tuple[str, int]]:
+def addresses(nodes: Sequence[str]) -> list[tuple[str, int]]:
+    """Return host and port of nodes as the settings have them, each "host:port"."""
     parts = (node.rpartition(":") for node in nodes)
     return [(host.removeprefix("[").removesuffix("]"), int(port)) for host, _, port in parts]
 

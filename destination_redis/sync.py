@@ -21,7 +21,7 @@ from destination_redis.messages import (
     decode_status,
     why_no_message,
 )
-from destination_redis.pipeline import Lane
+from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress
 from destination_redis.route import Route
 from destination_redis.upserts import Unsettled
@@ -38,7 +38,7 @@ class Sync:
     def __init__(
         self,
         routes: Mapping[tuple[str | None, str], Route],
-        lane: Lane,
+        lane: Pipeline,
         promote: Callable[[Sequence[Claim]], None],
         acknowledge: Callable[[bytes], None],
         progress: Progress,
@@ -212,6 +212,7 @@ class Sync:
         records = any(route.received for route in self._all)
         reasons = [(route, self._why_incomplete(route, ended, records)) for route in self._all]
         complete = [route for route, reason in reasons if reason is None]
+        self._lane.rely(self._lane.sent)
         for route in complete:
             route.confirm(route.generations.last_id, route.received)
         self._lane.settle()

@@ -9,7 +9,8 @@ from redis import exceptions as redis_errors
 
 from destination_redis.claim import Claim
 from destination_redis.errors import transient_error
-from destination_redis.pipeline import Lane
+from destination_redis.pipeline import Pipeline
+from destination_redis.servers import Servers
 
 #: Seconds between two looks at a writer that still seems to be there.
 _LOOK_EVERY = 0.2
@@ -18,15 +19,16 @@ _LOOK_EVERY = 0.2
 @dataclass(frozen=True, slots=True)
 class _Writer:
     token: str
-    connection: str
+    connections: frozenset[tuple[str, ...]]
+    """(id, address) on the server's side; empty where the writer's ACL hid them."""
     until: int
     now: int
 
 
 def take_all(
     claims: Sequence[Claim],
-    lane: Lane,
-    client: Redis,
+    lane: Pipeline,
+    servers: Servers,
     pause: Callable[[float], None],
     logger: logging.Logger,
 ) -> None:
@@ -45,8 +47,8 @@ def take_all(
                 raise transient_error(
                     f"Another sync is writing the stream {claim.stream}; run this one when it has ended"
                 )
-            if not _shown(client, writer.connection) or (
-                writer.now > writer.until and _cut(client, writer.connection, logger)
+            if not _shown(servers, writer.connections) or (
+                writer.now > writer.until and _cut(servers, writer.connections, logger)
             ):
                 dead[claim] = writer.token
         if not dead:
@@ -60,11 +62,12 @@ def take_all(
                 seen[claim] = writer
 
 
-def _take(claims: Sequence[Claim], lane: Lane, dead: dict[Claim, str]) -> dict[Claim, _Writer]:
+def _take(claims: Sequence[Claim], lane: Pipeline, dead: dict[Claim, str]) -> dict[Claim, _Writer]:
     busy: dict[Claim, _Writer] = {}
 
     def judge(claim: Claim, token: str, connection: str, until: int, now: int) -> None:
-        busy[claim] = _Writer(token, connection, until, now)
+        pairs = frozenset(tuple(pair.split(" ")) for pair in connection.split(",") if pair)
+        busy[claim] = _Writer(token, pairs, until, now)
 
     for claim in claims:
         claim.take(judge, dead.get(claim, ""))
@@ -72,27 +75,29 @@ def _take(claims: Sequence[Claim], lane: Lane, dead: dict[Claim, str]) -> dict[C
     return busy
 
 
-def _shown(client: Redis, connection: str) -> bool:
-    """Whether the server still shows the connection, or may: an ACL can hide them."""
-    if not connection:
+def _shown(servers: Servers, connections: frozenset[tuple[str, ...]]) -> bool:
+    """Whether any server still shows one of the connections, or may: an ACL can hide them."""
+    if not connections:
         return True
-    number, address = connection.split(" ", 1)
     try:
-        clients = client.client_list()
+        shown = [each for client in _clients(servers) for each in client.client_list()]
     except (redis_errors.RedisError, OSError):  # refused, or cut off: it is asked again
         return True
-    return any(shown["id"] == number and shown["addr"] == address for shown in clients)
+    return any((each["id"], each["addr"]) in connections for each in shown)
 
 
-def _cut(client: Redis, connection: str, logger: logging.Logger) -> bool:
-    """Cut the connection; return whether that was tried, and need not be once more."""
-    if not connection:
-        return True
-    number, address = connection.split(" ", 1)
+def _cut(servers: Servers, connections: frozenset[tuple[str, ...]], logger: logging.Logger) -> bool:
+    """Cut the connections; return whether that was tried, and need not be once more."""
     try:
-        client.client_kill_filter(_id=number, addr=address)
+        for client in _clients(servers):
+            for number, address in connections:
+                client.client_kill_filter(_id=number, addr=address)
     except redis_errors.ResponseError as error:
         logger.warning("The connection of a writer that seems dead could not be cut: %s", error)
     except (redis_errors.RedisError, OSError):
         return False
     return True
+
+
+def _clients(servers: Servers) -> list[Redis]:
+    return [servers.client(address) for address in servers.slot_map().primaries]

@@ -13,8 +13,8 @@ from destination_redis.streams import DELETED_AT
 class Unsettled(Exception):  # noqa: N818 - a wish, not an error
     """All that was taken so far has to be settled before a record is written; it is then asked for again.
 
-    It is the first deletion of a stream whose schema did not announce any. The upserts before it do not look for
-    deletions: none of them may be sent, or sent again, after it.
+    It is the first deletion of a stream. Its ledger has to say so before; and where the schema did not announce any,
+    the upserts before it do not look for deletions: none of them may be sent, or sent again, after it.
     """
 
 
@@ -35,7 +35,6 @@ class Upserts:
         self._soft = soft
         self._first = staged or ledger.first
         self._around = keys.staged if staged else keys.live
-        self._settled = False
         self._epoch = f"{ledger.cursor_epoch:04x}"
 
     def writer(self) -> Writer:
@@ -61,12 +60,11 @@ class Upserts:
             key = head + part + tail
             cursor = (epoch + encode(values[width], order)).encode() if has_cursor else no_cursor
             if bytes(values[-1]) != b"null" and not soft:
-                if not (self._settled or forgets or staged):
-                    self._settled = True
-                    raise Unsettled
-                if not self._claim.value.deletes:
+                if not self._claim.answered.deletes:
                     # Noted ahead of the first deletion: what follows has to look for it, in later syncs too.
                     self._claim.move(deletes=1)
+                    raise Unsettled
+                if not forgets:
                     upsert, forgets = self._upserter(), self._forgets
                 return self._delete(key, gone_head + part + gone_tail, number, cursor)
             keys = b"$%d\r\n%b\r\n" % (len(key), key)

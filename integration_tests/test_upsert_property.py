@@ -16,7 +16,7 @@ from destination_redis.config import parse_config
 from destination_redis.connection import connect
 from destination_redis.keys import StreamKeys
 from destination_redis.messages import decode
-from destination_redis.pipeline import Lane
+from destination_redis.pipeline import Pipeline
 from destination_redis.scripts import Scripts
 from destination_redis.streams import parse_catalog
 from destination_redis.upserts import Unsettled, Upserts
@@ -158,12 +158,12 @@ def test_syncs_of_random_changes_killed_now_and_then_end_as_the_model_does(
 @contextmanager
 def written(
     server: Server, configured: Json, changes: list[Change], *, staged: bool
-) -> Iterator[tuple[Lane, list[bytes]]]:
+) -> Iterator[tuple[Pipeline, list[bytes]]]:
     """Yield a lane, and the changes as the commands that would be sent."""
     (plan,) = parse_catalog(json.dumps({"streams": [configured]}).encode())
     cache = HashCache(None)
-    with connect(parse_config(server.config)) as client:
-        lane = Lane(client)
+    with connect(parse_config(server.config)) as servers:
+        lane = Pipeline(servers)
         lane.open()
         claim = Claim(lane, plan, StreamKeys("default", "users"), "token")
         claim.take(busy=lambda *_: None)
@@ -176,6 +176,7 @@ def written(
             try:
                 commands.append(write(number, message.record))
             except Unsettled:
+                lane.settle()
                 commands.append(write(number, message.record))
         yield lane, commands
         lane.settle()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from destination_redis.keys import StreamKeys, check_key, escape, key_part, pattern, record_part
+from destination_redis.keys import StreamKeys, check_key, escape, key_part, pattern, record_part, staged_key
 
 # Short names of the characters that matter meet each other far more often than random text does.
 NAMES = st.one_of(
@@ -177,7 +177,8 @@ def test_a_glob_character_in_a_name_is_escaped_in_a_pattern(glob: str) -> None:
 
 
 def test_the_probe_of_a_check_is_one_of_the_connectors_own_keys_and_renames_within_a_slot() -> None:
-    key, staged = check_key("p:", "token")
-    assert key == b"p:airbyte:check:token"
-    assert staged == b"p:airbyte:tmp:{p:airbyte:check:token}"
+    key = check_key("p:", "token") + b"1"
+    assert key == b"p:airbyte:check:token:1"
+    staged = staged_key(key, "p:")
+    assert staged == b"p:airbyte:tmp:{p:airbyte:check:token:1}"
     assert hash_tag(staged) == key

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from destination_redis.claim import Lease
-from destination_redis.pipeline import Lane
+from destination_redis.pipeline import Pipeline
 from destination_redis.placements.base import Placement
 from destination_redis.placements.primary_key import PrimaryKeyPlacement
 from destination_redis.placements.sequence import SequencePlacement
@@ -13,7 +13,7 @@ from destination_redis.streams import PRIMARY_KEY, SEQUENCE
 __all__ = ["Placement", "placements"]
 
 
-def placements(lane: Lane, scripts: Scripts, lease: Lease) -> Mapping[str, Placement]:
+def placements(lane: Pipeline, scripts: Scripts, lease: Lease) -> Mapping[str, Placement]:
     """Return every placement, on this lane."""
     return {
         SEQUENCE: SequencePlacement(lane, scripts, lease),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from destination_redis.claim import Claim, Lease
 from destination_redis.keys import record_part
-from destination_redis.pipeline import Lane
+from destination_redis.pipeline import Pipeline
 from destination_redis.placements.scan import scan
 from destination_redis.scripts import Scripts
 
@@ -17,7 +17,7 @@ from destination_redis.scripts import Scripts
 class PrimaryKeyPlacement:
     """Moves and removes records by what SCAN finds."""
 
-    def __init__(self, lane: Lane, scripts: Scripts, lease: Lease) -> None:
+    def __init__(self, lane: Pipeline, scripts: Scripts, lease: Lease) -> None:
         self._lane = lane
         self._scripts = scripts
         self._lease = lease

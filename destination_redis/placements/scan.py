@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from destination_redis.claim import Claim, Lease
 from destination_redis.keys import pattern, record_part
-from destination_redis.pipeline import Lane
+from destination_redis.pipeline import Pipeline
 
 #: Keys a SCAN looks at in one step: large, since each step is a round trip, and small beside a server's patience.
 _COUNT = 2000
@@ -12,7 +12,7 @@ _COUNT = 2000
 Around = tuple[bytes, bytes]
 
 
-def scan(lane: Lane, lease: Lease, places: Mapping[Around, Claim]) -> Iterator[list[tuple[Claim, bytes, bytes]]]:
+def scan(lane: Pipeline, lease: Lease, places: Mapping[Around, Claim]) -> Iterator[list[tuple[Claim, bytes, bytes]]]:
     """Yield, step by step, (claim, key, record's part) of every key in one of `places`; the part may hold colons.
 
     A key that is there from beginning to end is found, maybe more than once. Whose key it is, and whether it is a
@@ -22,11 +22,7 @@ def scan(lane: Lane, lease: Lease, places: Mapping[Around, Claim]) -> Iterator[l
     heads = {head: (tail, claim) for (head, tail), claim in places.items()}
     lengths = sorted({len(head) for head in heads})
     match = (b"MATCH", pattern(next(iter(places)))) if len(places) == 1 else ()
-    cursor: bytes = b"0"
-    while True:
-        reply = lane.call("SCAN", cursor, *match, "COUNT", _COUNT)
-        assert isinstance(reply, list)
-        cursor, keys = reply
+    for keys in _all_keys(lane, match):
         found = []
         for key in keys:
             for length in lengths:
@@ -37,5 +33,13 @@ def scan(lane: Lane, lease: Lease, places: Mapping[Around, Claim]) -> Iterator[l
         if found:
             yield found
         lease.keep()
-        if cursor == b"0":
-            return
+
+
+def _all_keys(lane: Pipeline, match: tuple[bytes, ...]) -> Iterator[list[bytes]]:
+    for server in lane.servers:
+        cursor: bytes | None = None
+        while cursor != b"0":
+            reply = lane.call("SCAN", cursor or b"0", *match, "COUNT", _COUNT, at=server)
+            assert isinstance(reply, list)
+            cursor, keys = reply
+            yield keys

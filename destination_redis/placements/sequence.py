@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from destination_redis.claim import Claim, Lease
-from destination_redis.pipeline import Lane
+from destination_redis.pipeline import Pipeline
 from destination_redis.placements.scan import scan
 from destination_redis.scripts import Scripts
 
@@ -14,7 +14,7 @@ _BATCH = 1000
 class SequencePlacement:
     """Moves and removes records by their ids alone."""
 
-    def __init__(self, lane: Lane, scripts: Scripts, lease: Lease) -> None:
+    def __init__(self, lane: Pipeline, scripts: Scripts, lease: Lease) -> None:
         self._lane = lane
         self._scripts = scripts
         self._lease = lease

@@ -1,0 +1,205 @@
+"""A lane: batches of commands on their way to one server, answered in order.
+
+After a lost connection whatever is unanswered is sent again. What the server refuses for now, and all that is open
+where the server serves no slots any more, comes back to whoever sent it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from redis import exceptions as redis_errors
+
+from destination_redis.errors import Superseded, Verdict, command_name, traced, verdict
+from destination_redis.link import Link, Peer
+from destination_redis.patience import Patience
+from destination_redis.slots import Address
+
+#: Bytes sent but not answered; enough to keep a server busy, little enough for a small container.
+WINDOW = 2 * 1024 * 1024
+#: Stands before a command that a slot's next server takes ahead of its time.
+ASKING = b"*1\r\n$6\r\nASKING\r\n"
+
+Judge = Callable[[object], None]
+#: Of these none is an error.
+_PLAIN = frozenset({int, bytes})
+_LOST = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Commands that are sent in one go; `number` rises from batch to batch of a pipeline.
+
+    `judge` is given every reply and raises on a bad one; an error that contains `forgive` is a good reply. What has no
+    key (`keyless`) is meant for this one server.
+    """
+
+    number: int
+    commands: Sequence[bytes]
+    judge: Judge | None = None
+    forgive: str | None = None
+    keyless: bool = False
+    witness: bytes | None = None
+    answered: int = 0
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        self.size = sum(map(len, self.commands))
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A command that has to be sent again, and why."""
+
+    batch: Batch
+    command: bytes
+    error: Exception
+    lane: "Lane"
+
+
+class Lane:
+    """One connection to one server, with a window of batches that wait for their replies."""
+
+    def __init__(self, address: Address, link: Link, patience: Patience, *, keeps: bool) -> None:
+        """Take the link; `keeps` holds what is answered until `release`, since the server alone is not trusted."""
+        self.address = address
+        self._link = link
+        self._patience = patience
+        self._keeps = keeps
+        self._kept: deque[Batch] = deque()
+        self.flying: deque[Batch] = deque()
+        self.in_flight = 0
+        self.returned: list[Returned] = []
+        #: Why the connection has to be made anew before anything is sent again.
+        self.suspicion: Exception | None = None
+        #: The server serves no slots any more: nothing is sent here.
+        self.over = False
+        self.pack = link.pack
+        self.ask = link.ask
+        self.close = link.close
+
+    @property
+    def peer(self) -> Peer:
+        """The connection as its server sees it."""
+        return self._link.peer
+
+    @property
+    def open_since(self) -> int | None:
+        """The number of the oldest batch that is unanswered, kept or returned, None where there is none."""
+        numbers = [batches[0].number for batches in (self._kept, self.flying) if batches]
+        return min([*numbers, *(each.batch.number for each in self.returned[:1])], default=None)
+
+    @property
+    def kept(self) -> bool:
+        """Whether anything answered waits for `release`."""
+        return bool(self._kept)
+
+    def open(self) -> None:
+        """Connect, trying again as patience allows; raises a traced error."""
+        self.recover(None)
+
+    def send(self, batch: Batch) -> None:
+        """Send a batch; never waits but for a lost connection."""
+        self.flying.append(batch)
+        self.in_flight += batch.size
+        try:
+            self._transmit(batch)
+        except _LOST as error:
+            self.recover(error)
+
+    def has_reply(self) -> bool:
+        """Whether any reply has arrived; a lost connection counts, for reading finds it."""
+        try:
+            return self._link.live().can_read(0)
+        except _LOST:
+            return True
+
+    def collect(self) -> Batch | None:
+        """Read all replies of the oldest batch, over as many connections as it takes, and take it off.
+
+        None where the lane was over before. Raises a traced error where the server refuses a command for good.
+        """
+        batch = self.flying[0]
+        before = len(self.returned)
+        while True:
+            try:
+                self._read(batch)
+                break
+            except _LOST as error:
+                self.recover(error)
+                if self.over:
+                    return None
+        self.flying.popleft()
+        self.in_flight -= batch.size
+        if self._keeps and not batch.keyless:
+            self._kept.append(Batch(batch.number, batch.commands, None, batch.forgive, witness=batch.witness))
+        if len(self.returned) == before:
+            self._patience.progressed()
+            return batch
+        batch.witness = None
+        return batch
+
+    def release(self, number: int) -> None:
+        """Let go of what was kept of all batches up to `number`."""
+        while self._kept and self._kept[0].number <= number:
+            self._kept.popleft()
+
+    def recover(self, error: Exception | None) -> None:
+        """Connect anew and send all that is open again, or give it back where the server serves no slots any more."""
+        self.suspicion = None
+        try:
+            self._link.recover(error, self._transmit_all)
+        except Superseded as gone:
+            self.over = True
+            self._link.close()
+            for batch in (*self._kept, *self.flying):
+                rest = batch.commands if self._keeps else batch.commands[batch.answered :]
+                self.returned += [Returned(batch, command, error or gone, self) for command in rest]
+            self._kept.clear()
+            self.flying.clear()
+            self.in_flight = 0
+
+    def _transmit_all(self) -> None:
+        # A batch that is kept was judged before.
+        for batch in reversed(self._kept):
+            self.flying.appendleft(batch)
+            self.in_flight += batch.size
+        self._kept.clear()
+        for batch in self.flying:
+            if self._keeps:
+                batch.answered = 0
+            self._transmit(batch)
+
+    def _transmit(self, batch: Batch) -> None:
+        rest = batch.commands[batch.answered :] if batch.answered else batch.commands
+        # A record of tens of megabytes is not copied once more.
+        payload = list(rest) if batch.size > WINDOW else [b"".join(rest)]
+        self._link.live().send_packed_command(payload, check_health=False)
+
+    def _read(self, batch: Batch) -> None:
+        read = self._link.live().replies.read  # type: ignore[attr-defined] # connection.Replies
+        wanted = len(batch.commands)
+        while batch.answered < wanted:
+            replies = read(wanted - batch.answered)
+            if batch.judge is None and set(map(type, replies)) <= _PLAIN:
+                batch.answered += len(replies)
+                continue
+            for reply in replies:
+                command = batch.commands[batch.answered]
+                if isinstance(reply, redis_errors.ConnectionError):
+                    raise reply
+                if isinstance(reply, redis_errors.RedisError):
+                    self._refused(batch, command, reply)
+                elif batch.judge is not None and command is not ASKING:
+                    batch.judge(reply)
+                batch.answered += 1
+
+    def _refused(self, batch: Batch, command: bytes, error: redis_errors.RedisError) -> None:
+        if batch.forgive and batch.forgive in str(error):
+            return
+        what = verdict(error)
+        if what is Verdict.FAIL:
+            raise traced(error, f"sending {command_name(command)}") from error
+        if what is Verdict.RECONNECT:
+            self.suspicion = error
+        self.returned.append(Returned(batch, command, error, self))

@@ -1,0 +1,192 @@
+"""The lanes to all primaries, and which of them a command belongs on."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+
+from redis import exceptions as redis_errors
+
+from destination_redis import witness
+from destination_redis.errors import Superseded
+from destination_redis.lane import Lane, Returned
+from destination_redis.link import Link
+from destination_redis.patience import Patience
+from destination_redis.servers import Servers
+from destination_redis.slots import Address, SlotMap, key_of, slot_of
+from destination_redis.witness import Loss, Witnesses
+
+
+class Lanes:
+    """One lane for each primary, opened when it is first needed, left when its server serves no slots any more."""
+
+    def __init__(self, servers: Servers, patience: Patience, witnesses: Witnesses, *, keeps: bool) -> None:
+        """Take where to connect to; `keeps` is for the lanes."""
+        self._servers = servers
+        self._patience = patience
+        self._keeps = keeps
+        self._witnesses = witnesses
+        self._witness_keys: dict[Lane, bytes] = {}
+        self._scripts: dict[str, bytes] = {}
+        self._lanes: dict[Address, Lane] = {}
+        self._left: list[Lane] = []
+        self._map = SlotMap(())
+        self._table: list[Address | None] = []
+        #: Called with every connection made from then on, before anything is sent on it.
+        self.on_connect: Callable[[], None] | None = None
+
+    @property
+    def all(self) -> tuple[Lane, ...]:
+        """All lanes, and those that are over but have something to give back."""
+        return (*self._lanes.values(), *self._left)
+
+    @property
+    def clustered(self) -> bool:
+        """Whether there may be more than one lane."""
+        return self._servers.clustered
+
+    @property
+    def primaries(self) -> tuple[Address, ...]:
+        """The addresses of all servers that serve any slot."""
+        return self._map.primaries
+
+    @property
+    def signature(self) -> str:
+        """All connections as their servers see them; empty where any of them hides it."""
+        peers = [str(lane.peer) for lane in self._lanes.values()]
+        return ",".join(peers) if all(peers) else ""
+
+    @property
+    def pack(self) -> Callable[..., bytes]:
+        """What makes a command's bytes."""
+        return self.all[0].pack
+
+    def open(self) -> None:
+        """Connect to all primaries, trying again as patience allows; raises a traced error."""
+        self.refresh_patiently()
+        for address in self.primaries:
+            self.at(address)
+
+    def close(self) -> None:
+        """End all connections."""
+        for lane in self.all:
+            lane.close()
+
+    def at(self, address: Address) -> Lane:
+        """Return the lane to a server, open; raises Superseded where it serves no slots."""
+        lane = self._lanes.get(address)
+        if lane is None:
+            link = Link(
+                self._servers.client(address),
+                self._patience,
+                self._scripts,
+                lost=lambda: self._see(address),
+                connected=lambda: self.on_connect and self.on_connect(),
+            )
+            lane = self._lanes[address] = Lane(address, link, self._patience, keeps=self._keeps)
+            lane.open()
+        if lane.over:
+            self._left.append(self._lanes.pop(address))
+            raise Superseded
+        return lane
+
+    def of(self, command: bytes) -> Lane:
+        """Return the lane that serves the slot of the command's key."""
+        if not self._servers.clustered:
+            return self.all[0]
+        while True:
+            address = self._table[slot_of(key_of(command))]
+            try:
+                if address is not None:
+                    return self.at(address)
+            except Superseded:
+                continue
+            self._patience.wait(redis_errors.ClusterDownError("Hash slot not served"))
+            self.refresh_patiently()
+
+    def split(self, commands: Sequence[bytes]) -> Iterable[tuple[Lane, Sequence[bytes]]]:
+        """Return the commands of each lane."""
+        if not self._servers.clustered:
+            return [(self.all[0], commands)]
+        table, lanes = self._table, self._lanes
+        parts: dict[Lane, list[bytes]] = {}
+        for command in commands:
+            address = table[slot_of(key_of(command))]
+            lane = lanes.get(address) if address else None
+            if lane is None or lane.over:
+                lane = self.of(command)
+            parts.setdefault(lane, []).append(command)
+        return parts.items()
+
+    def refresh(self) -> None:
+        """Ask anew which primary serves which slot; raises redis-py's errors."""
+        new = self._servers.slot_map()
+        if new != self._map:
+            self._map, self._table = new, list(new.table())
+            self._witness_keys.clear()
+
+    def refresh_patiently(self) -> None:
+        """Do as `refresh`, trying again as patience allows; raises a traced error."""
+        while True:
+            try:
+                self.refresh()
+            except (redis_errors.RedisError, OSError) as error:
+                self._patience.wait(error)
+            else:
+                return
+
+    def move(self, slot: int, address: Address) -> None:
+        """Take note of where a slot is, which its former server said."""
+        self._table[slot] = address
+
+    def take_returned(self) -> list[Returned]:
+        """Return what came back, and forget the lanes that are over."""
+        returned = [each for lane in self.all for each in lane.returned]
+        for lane in self.all:
+            lane.returned.clear()
+        self._lanes = {address: lane for address, lane in self._lanes.items() if not lane.over}
+        self._left.clear()
+        return returned
+
+    def ask(self, key: bytes, *command: str | bytes | int) -> object:
+        """Return the reply of the server that has `key`, while a connection is made anew."""
+        if self._servers.clustered:
+            return self._servers.ask(key, *command)
+        return self.all[0].ask(*command)
+
+    def load(self, script: str) -> tuple[bytes, bool]:
+        """Return the SHA1 of a script that every connection to come loads, and whether those there are lack it."""
+        new = script not in self._scripts
+        if new:
+            self._scripts[script] = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest().encode()
+        return self._scripts[script], new
+
+    def witnessed(self, lane: Lane, number: int) -> tuple[bytes, bytes] | None:
+        """Return the key and the command by which a lane's server notes that it took the batch `number`."""
+        if not self._servers.clustered:
+            return None
+        key = self._witness_keys.get(lane)
+        if key is None:
+            if lane.address not in self.primaries:
+                return None
+            key = self._witness_keys[lane] = self._witnesses.key(self._map.key_at(lane.address))
+        sha = self._scripts[witness.SCRIPT]
+        return key, lane.pack("EVALSHA", sha, *self._witnesses.arguments(key, number))
+
+    def loss(self) -> Loss:
+        """Return what is missing of what was answered."""
+        return self._witnesses.loss(lambda key: int(self._servers.ask(key, "GET", key) or 0))  # type: ignore[call-overload]
+
+    def standing(self) -> tuple[str, ...] | None:
+        """Return what changes with every server replaced and every slot moved; None while one is on its way."""
+        standing = self._servers.standing()
+        return None if standing is None else (standing, *(lane.peer.run_id for lane in self.all))
+
+    def forget_witnesses(self) -> None:
+        """Remove the witnesses."""
+        for key in self._witnesses.keys:
+            self._servers.ask(key, "UNLINK", key)
+
+    def _see(self, address: Address) -> None:
+        """Look whether a server whose connection is lost still serves any slot."""
+        self.refresh()
+        if address not in self.primaries:
+            raise Superseded

@@ -1,0 +1,42 @@
+"""Patience: how long a sync goes on trying where nothing moves."""
+
+import time
+from collections.abc import Callable
+
+from destination_redis.errors import Verdict, explain, traced, transient_error, verdict
+
+#: Seconds without any progress after which a sync gives up.
+PATIENCE = 180.0
+#: Seconds; pauses double from the first to the last.
+_FIRST_PAUSE, _LAST_PAUSE = 0.05, 5.0
+
+
+class Patience:
+    """Pauses that grow until there is progress, and an end to them."""
+
+    def __init__(self, pause: Callable[[float], None] = time.sleep, seconds: float = PATIENCE) -> None:
+        """Take what waits so many seconds and may raise to end the waiting for good."""
+        self._pause = pause
+        self._seconds = seconds
+        self._stalled_since: float | None = None
+        self._next = _FIRST_PAUSE
+
+    def wait(self, error: Exception) -> None:
+        """Pause before another try after `error`; raises it, traced, where that changes nothing or time is up."""
+        self.bear(error)
+        self._pause(self._next)
+        self._next = min(2 * self._next, _LAST_PAUSE)
+
+    def bear(self, error: Exception) -> None:
+        """Do as `wait` without a pause."""
+        if verdict(error) is Verdict.FAIL:
+            raise traced(error, "connecting to the server") from error
+        now = time.monotonic()
+        self._stalled_since = self._stalled_since or now
+        if now - self._stalled_since > self._seconds:
+            raise transient_error(f"{explain(error)}; tried again for {self._seconds:.0f} seconds", error) from error
+
+    def progressed(self) -> None:
+        """Take note that something moved: patience begins anew."""
+        self._stalled_since = None
+        self._next = _FIRST_PAUSE

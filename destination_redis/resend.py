@@ -1,0 +1,70 @@
+"""Sending again what came back: elsewhere if the reply names another server, later if it was refused for now."""
+
+from collections.abc import Sequence
+
+from redis import exceptions as redis_errors
+
+from destination_redis.errors import Verdict, config_error, explain, verdict
+from destination_redis.lane import ASKING, Batch, Lane, Returned
+from destination_redis.lanes import Lanes
+from destination_redis.patience import Patience
+from destination_redis.slots import Address
+
+
+def send_again(returned: Sequence[Returned], lanes: Lanes, patience: Patience, *, in_vain: bool) -> None:
+    """Send commands again, after a pause where they were refused, or redirected `in_vain` before."""
+    refused = [each.error for each in returned if not _redirected(each)]
+    if refused or in_vain:
+        patience.wait(refused[-1] if refused else returned[-1].error)
+    for lane in lanes.all:
+        if lane.suspicion is not None:
+            lane.recover(lane.suspicion)
+    _follow(returned, lanes)
+    batches: dict[tuple[Lane, int, bool], Batch] = {}
+    for each in returned:
+        ask = _asks(each.error)
+        if (target := _lane(each, lanes)) is None:
+            continue
+        key = (target, id(each.batch), ask)
+        batch = batches.setdefault(
+            key, Batch(each.batch.number, [], each.batch.judge, each.batch.forgive, keyless=each.batch.keyless)
+        )
+        assert isinstance(batch.commands, list)
+        batch.commands += [ASKING, each.command] if ask else [each.command]
+    for (lane, _, _), batch in batches.items():
+        lane.send(Batch(batch.number, batch.commands, batch.judge, batch.forgive, keyless=batch.keyless))
+
+
+def _follow(returned: Sequence[Returned], lanes: Lanes) -> None:
+    """Learn where slots are: from any node, then, since that one may not know yet, from those that gave them away."""
+    moved = [each for each in returned if isinstance(each.error, redis_errors.MovedError)]
+    if moved or any(isinstance(each.error, redis_errors.ClusterDownError) for each in returned):
+        if not lanes.clustered:
+            raise config_error(f"{explain(moved[0].error if moved else returned[0].error)}", returned[0].error)
+        lanes.refresh_patiently()
+    for each in moved:
+        assert isinstance(each.error, redis_errors.MovedError)
+        lanes.move(each.error.slot_id, _named(each))
+
+
+def _lane(each: Returned, lanes: Lanes) -> Lane | None:
+    """Return the lane for a command; None where it was meant for a server that serves no slots any more."""
+    if each.batch.keyless:
+        return None if each.lane.over else each.lane
+    if each.command is ASKING:
+        return None
+    return lanes.at(_named(each)) if _asks(each.error) else lanes.of(each.command)
+
+
+def _named(each: Returned) -> Address:
+    error = each.error
+    assert isinstance(error, redis_errors.AskError)
+    return error.host or each.lane.address[0], error.port
+
+
+def _asks(error: Exception) -> bool:
+    return isinstance(error, redis_errors.AskError) and not isinstance(error, redis_errors.MovedError)
+
+
+def _redirected(each: Returned) -> bool:
+    return each.lane.over or verdict(each.error) is Verdict.REDIRECT

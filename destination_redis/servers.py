@@ -1,0 +1,55 @@
+"""The servers that hold the keys: one, or the primaries of a cluster."""
+
+from typing import Protocol
+
+from redis import Redis
+
+from destination_redis.slots import SLOTS, Address, SlotMap
+
+
+class Servers(Protocol):
+    """Which servers there are, and a client for each of them."""
+
+    @property
+    def clustered(self) -> bool:
+        """Whether keys are spread over several servers, between which they may move."""
+
+    def slot_map(self) -> SlotMap:
+        """Ask which primary serves which slot; raises redis-py's errors."""
+
+    def client(self, address: Address) -> Redis:
+        """Return the client, with a pool of its own, for a server that the map or a redirection named."""
+
+    def ask(self, key: bytes, *command: str | bytes | int) -> object:
+        """Return the reply of the server that has `key` now, over another connection than those of `client`."""
+
+    def standing(self) -> str | None:
+        """Return text that changes whenever a slot changes its server; None while one is on its way.
+
+        A SCAN of all servers finds all keys if this is the same text before and after.
+        """
+
+
+class Single:
+    """One server, or one address that leads to the primary."""
+
+    clustered = False
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    def slot_map(self) -> SlotMap:
+        """Return that one server serves all slots."""
+        return SlotMap(((0, SLOTS - 1, ("", 0)),))
+
+    def client(self, address: Address) -> Redis:  # noqa: ARG002 - there is but one
+        """Return the client."""
+        return self._client
+
+    def ask(self, key: bytes, *command: str | bytes | int) -> object:  # noqa: ARG002 - there is but one
+        """Return the server's reply."""
+        return self._client.execute_command(*command)
+
+    def standing(self) -> str | None:
+        """Return that nothing ever changes."""
+        return ""

@@ -1,0 +1,57 @@
+"""Slots: which of the 16,384 a key is in, and which primary serves each of them."""
+
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SLOTS = 16_384
+
+#: Host and port.
+Address = tuple[str, int]
+
+
+def slot_of(key: bytes) -> int:
+    """Return the key's slot, as the cluster specification has it: by its hash tag where it has one."""
+    start = key.find(b"{")
+    if start >= 0:
+        end = key.find(b"}", start + 1)
+        if end > start + 1:
+            key = key[start + 1 : end]
+    # Python's CRC-CCITT is the CRC16 that Redis takes.
+    return binascii.crc_hqx(key, 0) % SLOTS
+
+
+def key_of(command: bytes) -> bytes:
+    """Return the first key of a packed command; it must have one."""
+    at = command.index(b"\n") + 1
+    # A script stands before its number of keys, and these before the first of them.
+    before = 3 if command.startswith(b"EVAL", command.index(b"\n", at) + 1) else 1
+    for _ in range(before):
+        end = command.index(b"\r", at)
+        at = end + 4 + int(command[at + 1 : end])
+    end = command.index(b"\r", at)
+    return command[end + 2 : end + 2 + int(command[at + 1 : end])]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotMap:
+    """Which primary serves which slots: (first, last, address), both inclusive; slots may be missing."""
+
+    ranges: tuple[tuple[int, int, Address], ...]
+
+    @property
+    def primaries(self) -> tuple[Address, ...]:
+        """The addresses of all primaries that serve any slot, each once."""
+        return tuple(dict.fromkeys(address for _, _, address in self.ranges))
+
+    def table(self) -> Sequence[Address | None]:
+        """Return the address for each slot, None where no primary serves it."""
+        table: list[Address | None] = [None] * SLOTS
+        for first, last, address in self.ranges:
+            table[first : last + 1] = [address] * (last + 1 - first)
+        return table
+
+    def key_at(self, address: Address, head: bytes = b"") -> bytes:
+        """Return a key that begins with `head` and whose slot the primary serves."""
+        table = self.table()
+        return next(key for number in range(SLOTS**2) if table[slot_of(key := b"%b%d" % (head, number))] == address)
