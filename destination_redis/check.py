@@ -2,6 +2,7 @@
 
 import contextlib
 import uuid
+from collections.abc import Sequence
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
@@ -34,6 +35,9 @@ redis.call('SET', KEYS[1], 1, 'EX', 60)
 return redis.call('UNLINK', KEYS[1])
 """
 
+#: Keys of different slots that a single server is asked for.
+_LOOKS = 20
+
 
 def check(servers: Servers, key_prefix: str, durability: Durability) -> tuple[str | None, list[str]]:
     """Return (what is wrong in one sentence or None, warnings) after trying every command a sync uses, everywhere."""
@@ -46,16 +50,21 @@ def check(servers: Servers, key_prefix: str, durability: Durability) -> tuple[st
     warnings: dict[str, None] = {}
     for address in slots.primaries:
         key = slots.key_at(address, check_key(key_prefix, uuid.uuid4().hex))
-        wrong, more = _check(servers.client(address), key, staged_key(key, key_prefix), durability)
+        # A node of a cluster that is taken for the only server refuses some of these.
+        looks = [key] if servers.clustered else [b"%b%d" % (key, number) for number in range(_LOOKS)]
+        wrong, more = _check(servers.client(address), key, staged_key(key, key_prefix), durability, looks)
         if wrong is not None:
             return (f"{address[0]}:{address[1]}: {wrong}" if servers.clustered else wrong), []
         warnings |= dict.fromkeys(more)
     return None, list(warnings)
 
 
-def _check(client: Redis, key: bytes, staged: bytes, durability: Durability) -> tuple[str | None, list[str]]:
+def _check(
+    client: Redis, key: bytes, staged: bytes, durability: Durability, looks: Sequence[bytes]
+) -> tuple[str | None, list[str]]:
     try:
-        client.execute_command("EXISTS", key)
+        for each in looks:
+            client.execute_command("EXISTS", each)
     except (redis_errors.RedisError, OSError) as error:
         return f"{explain(error)}.", []
     try:

@@ -6,7 +6,7 @@ from redis import Redis
 from redis import exceptions as redis_errors
 
 from destination_redis.errors import UnreachableError, Verdict, config_error, explain, verdict
-from destination_redis.slots import Address, SlotMap, slot_of
+from destination_redis.slots import SLOTS, Address, SlotMap, slot_of
 
 #: How often a question follows a key that has moved before it is asked again later.
 _REDIRECTIONS = 5
@@ -72,17 +72,44 @@ class Cluster:
         self._table = None
         raise redis_errors.TryAgainError("The key moves from node to node")
 
+    def held(self, keys: Sequence[bytes]) -> list[object]:
+        """Return what the rightful owners of keys hold, found by asking every node."""
+        owners: list[tuple[int, Address] | None] = [None] * SLOTS
+        for address, (epoch, slots) in self._own().items():
+            for first, last in map(_ends, (each for each in slots if "[" not in each)):
+                for slot in range(first, last + 1):
+                    # A primary that was replaced, and does not know it yet, has the lower epoch.
+                    owners[slot] = max(owners[slot] or (-1, address), (epoch, address))
+        values = []
+        for key in keys:
+            if (owner := owners[slot_of(key)]) is None:
+                raise redis_errors.ClusterDownError("Hash slot not served")
+            values.append(self._asked(owner[1]).execute_command("GET", key))
+        return values
+
     def standing(self) -> str | None:
-        """Ask every primary for its own slots and epoch; None while any of them gives a slot away or takes one."""
-        own = []
-        for address in self.slot_map().primaries:
-            nodes = self._asked(address).execute_command("CLUSTER", "NODES")
-            lines = nodes if isinstance(nodes, bytes) else b""
-            for line in lines.decode().splitlines():
-                name, _, flags, _, _, _, epoch, _, *slots = line.split(" ")
-                if "myself" in flags:
-                    own.append(" ".join((name, epoch, *slots)))
-        return None if any("[" in each for each in own) else "\n".join(sorted(own))
+        """Ask every node for its own slots and epoch; None while any of them gives a slot away or takes one."""
+        own = {address: each for address, each in self._own().items() if each[1]}
+        on_their_way = any("[" in slot for _, slots in own.values() for slot in slots)
+        return None if on_their_way else repr(sorted(own.items()))
+
+    def _own(self) -> dict[Address, tuple[int, list[str]]]:
+        """Return each primary's epoch and slots, by its own word; nodes that do not answer are left out."""
+        primaries = set(self.slot_map().primaries)
+        own: dict[Address, tuple[int, list[str]]] = {}
+        for address in self._nodes:
+            try:
+                reply = self._asked(address).execute_command("CLUSTER", "NODES")
+            except (redis_errors.RedisError, OSError):
+                if address in primaries:
+                    raise
+                continue
+            assert isinstance(reply, bytes)
+            for line in reply.decode().splitlines():
+                _, _, flags, _, _, _, epoch, _, *slots = line.split(" ")
+                if "myself" in flags and "master" in flags:
+                    own[address] = int(epoch), slots
+        return own
 
     def _asked(self, address: Address) -> Redis:
         if address not in self._asking:
@@ -100,3 +127,8 @@ class Cluster:
         if not ranges:
             raise UnreachableError("The cluster serves no slots")
         return SlotMap(tuple(sorted(ranges)))
+
+
+def _ends(slots: str) -> tuple[int, int]:
+    first, _, last = slots.partition("-")
+    return int(first), int(last or first)

@@ -148,6 +148,7 @@ _EXPLAINED: tuple[tuple[type[Exception], str], ...] = (
         redis_errors.AuthenticationWrongNumberOfArgsError,
         "The server is too old for user names: leave it empty",
     ),
+    (redis_errors.AskError, "The server belongs to a cluster and has not all keys: set deployment to cluster"),
     (redis_errors.BusyLoadingError, "The server is still loading its data into memory"),
     (redis_errors.ReadOnlyError, "The server is a read-only replica; name the primary instead"),
     (redis_errors.OutOfMemoryError, "The server is out of memory (maxmemory) and refuses writes"),

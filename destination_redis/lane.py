@@ -4,6 +4,7 @@ After a lost connection whatever is unanswered is sent again. What the server re
 where the server serves no slots any more, comes back to whoever sent it.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from destination_redis.slots import Address
 
 #: Bytes sent but not answered; enough to keep a server busy, little enough for a small container.
 WINDOW = 2 * 1024 * 1024
+#: Seconds of silence after which a server may have been replaced without knowing it yet: what it answers then may be
+#: lost. Seconds for which the same server is not doubted again.
+_SILENCE, _TRUST = 1.0, 60.0
 #: Stands before a command that a slot's next server takes ahead of its time.
 ASKING = b"*1\r\n$6\r\nASKING\r\n"
 
@@ -67,6 +71,7 @@ class Lane:
         self._patience = patience
         self._keeps = keeps
         self._kept: deque[Batch] = deque()
+        self._doubted_at = -_TRUST
         self.flying: deque[Batch] = deque()
         self.in_flight = 0
         self.returned: list[Returned] = []
@@ -180,7 +185,12 @@ class Lane:
         read = self._link.live().replies.read  # type: ignore[attr-defined] # connection.Replies
         wanted = len(batch.commands)
         while batch.answered < wanted:
+            since = time.monotonic()
             replies = read(wanted - batch.answered)
+            now = time.monotonic()
+            if now - since > _SILENCE and now - self._doubted_at > _TRUST and not batch.keyless:
+                self._doubted_at = now
+                raise redis_errors.ConnectionError("The server was silent for long and may have been replaced")
             if batch.judge is None and set(map(type, replies)) <= _PLAIN:
                 batch.answered += len(replies)
                 continue

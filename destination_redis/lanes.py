@@ -173,7 +173,9 @@ class Lanes:
 
     def loss(self) -> Loss:
         """Return what is missing of what was answered."""
-        return self._witnesses.loss(lambda key: int(self._servers.ask(key, "GET", key) or 0))  # type: ignore[call-overload]
+        keys = self._witnesses.keys
+        held = zip(keys, self._servers.held(keys) if keys else (), strict=True)
+        return self._witnesses.loss({key: int(value or 0) for key, value in held})  # type: ignore[call-overload]
 
     def standing(self) -> tuple[str, ...] | None:
         """Return what changes with every server replaced and every slot moved; None while one is on its way."""

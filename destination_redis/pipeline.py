@@ -23,7 +23,7 @@ from destination_redis.patience import PATIENCE, Patience
 from destination_redis.resend import send_again
 from destination_redis.servers import Servers
 from destination_redis.slots import Address
-from destination_redis.witness import Witnesses
+from destination_redis.witness import Loss, Witnesses
 
 #: Batches left on their way while replies are read, so that a server never waits for us.
 KEPT_BUSY = 4
@@ -169,6 +169,17 @@ class Pipeline:
     def rely(self, number: int) -> None:
         """Take note that a state covers the batches up to `number`."""
         self._witnesses.rely(number)
+
+    def verify(self) -> None:
+        """See that no server was replaced by one that lacks what was answered; raises what `resume` raises then."""
+        while self._servers.clustered:
+            try:
+                if self.loss() is not Loss.NOTHING and self._lanes.on_connect is not None:
+                    self._lanes.on_connect()
+            except (redis_errors.RedisError, OSError) as error:
+                self._patience.wait(error)
+            else:
+                return
 
     def steadily(self, work: Callable[[], object], keep: Callable[[], None]) -> None:
         """Do `work`, which does no harm when done twice, until all of it was done while no server and no slot changed.

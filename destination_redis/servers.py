@@ -1,5 +1,6 @@
 """The servers that hold the keys: one, or the primaries of a cluster."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from redis import Redis
@@ -22,6 +23,9 @@ class Servers(Protocol):
 
     def ask(self, key: bytes, *command: str | bytes | int) -> object:
         """Return the reply of the server that has `key` now, over another connection than those of `client`."""
+
+    def held(self, keys: Sequence[bytes]) -> list[object]:
+        """Return what the servers hold that have the keys by right, whoever else believes to have them."""
 
     def standing(self) -> str | None:
         """Return text that changes whenever a slot changes its server; None while one is on its way.
@@ -49,6 +53,10 @@ class Single:
     def ask(self, key: bytes, *command: str | bytes | int) -> object:  # noqa: ARG002 - there is but one
         """Return the server's reply."""
         return self._client.execute_command(*command)
+
+    def held(self, keys: Sequence[bytes]) -> list[object]:
+        """Return what the server holds."""
+        return [self._client.get(key) for key in keys]
 
     def standing(self) -> str | None:
         """Return that nothing ever changes."""

@@ -212,11 +212,13 @@ class Sync:
         records = any(route.received for route in self._all)
         reasons = [(route, self._why_incomplete(route, ended, records)) for route in self._all]
         complete = [route for route, reason in reasons if reason is None]
+        self._lane.verify()
         self._lane.rely(self._lane.sent)
         for route in complete:
             route.confirm(route.generations.last_id, route.received)
         self._lane.settle()
         self._promote([route.claim for route in complete if route.generations.staging])
+        self._lane.verify()
         for route, reason in reasons:
             route.claim.release(clean=reason is None)
         self._lane.replicate()

@@ -6,7 +6,7 @@ all that was answered is still there.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Mapping
 from enum import Enum
 
 #: Seconds for which a witness outlives a sync that could not remove it.
@@ -69,11 +69,11 @@ class Witnesses:
             while numbers and numbers[0] <= number:
                 self._relied[key] = numbers.popleft()
 
-    def loss(self, held: Callable[[bytes], int]) -> Loss:
-        """Return what is missing, by what the servers hold for each key."""
+    def loss(self, held: Mapping[bytes, int]) -> Loss:
+        """Return what is missing, by what the servers hold of each key."""
         found = Loss.NOTHING
         for key, number in self._answered.items():
-            there = held(key)
+            there = held[key]
             if there < self._relied.get(key, 0):
                 return Loss.ACKNOWLEDGED
             if there < number:

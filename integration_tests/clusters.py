@@ -1,0 +1,167 @@
+"""A Redis Cluster of real servers, whose primaries fail and whose slots move on demand."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import redis
+
+from destination_redis.slots import SLOTS, slot_of
+from integration_tests.connector import Json, wait_until
+from integration_tests.servers import Server, free_port, require
+
+#: Milliseconds after which a node counts as failed.
+NODE_TIMEOUT = 1000
+
+
+class ClusterServers:
+    """Nodes on loopback: primaries that share the slots evenly, and one replica for each where asked for."""
+
+    def __init__(self, primaries: list[Server], replicas: list[Server], password: str = "") -> None:
+        self.primaries = primaries
+        self.replicas = replicas
+        self._password = password
+
+    @property
+    def nodes(self) -> list[Server]:
+        return [*self.primaries, *self.replicas]
+
+    @property
+    def config(self) -> Json:
+        """The configuration for it; it names two nodes."""
+        first, *others = self.nodes
+        deployment = {"deployment": "cluster", "nodes": [f"127.0.0.1:{others[0].port}"] if others else []}
+        return {"host": "127.0.0.1", "port": first.port, "deployment": deployment}
+
+    @contextmanager
+    def client(self) -> Iterator["redis.RedisCluster"]:
+        """Yield a client that sees all keys; SCAN asks every primary."""
+        with redis.RedisCluster(host="127.0.0.1", port=self._alive().port, password=self._password or None) as client:
+            yield client
+
+    def flush(self) -> None:
+        for node in self.nodes:
+            with suppress(redis.ResponseError):  # a replica
+                node.client.flushall()
+
+    def owner(self, slot: int) -> Server:
+        """Return the primary that serves a slot."""
+        asked = self._alive().client
+        for first, last, node, *_ in asked.execute_command("CLUSTER", "SLOTS"):
+            if first <= slot <= last:
+                return next(each for each in self.nodes if each.port == node[1])
+        raise AssertionError(slot)
+
+    def move_slot(self, slot: int, source: Server, target: Server, pause: float = 0.0) -> None:
+        """Give a slot away as `redis-cli --cluster reshard` does, key by key; `pause` seconds in its middle."""
+        here, there = (node.client for node in (source, target))
+        names = [node.execute_command("CLUSTER", "MYID").decode() for node in (here, there)]
+        there.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[0])
+        here.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", names[1])
+        self._migrate(slot, here, target)
+        time.sleep(pause)
+        self._migrate(slot, here, target)
+        for node in (there, here, *(each.client for each in self.primaries if each not in (source, target))):
+            node.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[1])
+
+    @staticmethod
+    def _migrate(slot: int, here: "redis.Redis", target: Server) -> None:
+        while keys := here.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
+            here.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+
+    def wait_until_in_step(self) -> None:
+        """Return once every replica has all that its primary has."""
+        wait_until(lambda: all(self._offset(node) == self._offset(self._primary_of(node)) for node in self.replicas))
+
+    def kill(self, node: Server) -> None:
+        """Kill a primary, whose replica then takes over in a while."""
+        node._process.kill()
+        node._process.wait(20)
+
+    def takes_over(self, node: Server) -> bool:
+        return bool(node.client.role()[0] == b"master")
+
+    def _primary_of(self, replica: Server) -> Server:
+        return self.primaries[self.replicas.index(replica)]
+
+    def _alive(self) -> Server:
+        return next(node for node in self.nodes if node._process.poll() is None)
+
+    @staticmethod
+    def _offset(node: Server) -> int:
+        return int(node.client.info("replication")["master_repl_offset"])
+
+
+@contextmanager
+def cluster(
+    name: str = "redis-7.0", primaries: int = 3, *, replicas: bool = False, options: tuple[str, ...] = ()
+) -> Iterator[ClusterServers]:
+    """Start a cluster of a kind of server; with `replicas` there is one for each primary, and they are in step."""
+    binary = require(name)
+    with ExitStack() as stack:
+
+        def start() -> Server:
+            # Nodes speak to each other on another port, else their own plus 10,000, which may be too high or taken.
+            node = Server(
+                binary,
+                *("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT)),
+                *("--cluster-port", str(free_port()), "--repl-diskless-sync-delay", "0"),
+                *("--cluster-allow-replica-migration", "no", "--appendonly", "no"),
+                *options,
+            )
+            stack.callback(node.close)
+            return node
+
+        firsts = [start() for _ in range(primaries)]
+        seconds = [start() for _ in range(primaries if replicas else 0)]
+        bounds = [SLOTS * number // primaries for number in range(primaries + 1)]
+        for number, (node, first, end) in enumerate(zip(firsts, bounds, bounds[1:], strict=False), 1):
+            node.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number)
+            node.client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
+        buses = {node.port: _bus(node) for node in (*firsts, *seconds)}
+        for node in (*firsts[1:], *seconds):
+            node.client.execute_command("CLUSTER", "MEET", "127.0.0.1", firsts[0].port, buses[firsts[0].port])
+        count = len(firsts) + len(seconds)
+        everyone = (*firsts, *seconds)
+        _wait(lambda: all(len(_lines(node)) == count and _is_whole(node, count) for node in everyone))
+        for first_node, second in zip(firsts, seconds, strict=False):
+            second.client.execute_command("CLUSTER", "REPLICATE", first_node.client.execute_command("CLUSTER", "MYID"))
+        _wait(lambda: all(second.client.info("replication").get("master_link_status") == "up" for second in seconds))
+        servers = ClusterServers(firsts, seconds)
+        _wait(lambda: all(b"cluster_state:ok" in _info(node) for node in everyone))
+        if replicas:
+            # Whoever is asked has to know who would take over.
+            _wait(lambda: all(_lines_with(node, "slave") == len(seconds) for node in everyone))
+        yield servers
+
+
+def slot(key: str) -> int:
+    return slot_of(key.encode())
+
+
+def _bus(node: Server) -> int:
+    return int(node.client.config_get("cluster-port")["cluster-port"] or 0)
+
+
+def _info(node: Server) -> bytes:
+    answer = node.client.execute_command("CLUSTER", "INFO")
+    assert isinstance(answer, bytes)
+    return answer
+
+
+def _lines(node: Server) -> list[str]:
+    answer = node.client.execute_command("CLUSTER", "NODES")
+    assert isinstance(answer, bytes)
+    return answer.decode().splitlines()
+
+
+def _lines_with(node: Server, flag: str) -> int:
+    return sum(flag in line.split(" ")[2] for line in _lines(node))
+
+
+def _is_whole(node: Server, count: int) -> bool:
+    return all("handshake" not in line and "connected" in line for line in _lines(node)) and count > 0
+
+
+def _wait(there: Callable[[], bool]) -> None:
+    wait_until(there, 60)

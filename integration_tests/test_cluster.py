@@ -1,0 +1,499 @@
+"""A Redis Cluster: slots that move, primaries that die, in every sync mode."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from integration_tests.clusters import ClusterServers, cluster, slot
+from integration_tests.connector import (
+    COMPLETE,
+    Connector,
+    Json,
+    Running,
+    dedup,
+    generation,
+    ledger,
+    record,
+    rows,
+    state,
+    stream,
+    values,
+    wait_until,
+)
+from integration_tests.library import check
+from integration_tests.servers import Server, free_port
+
+LEDGER = "airbyte:{default:users}"
+MODES = ("append", "overwrite", "append_dedup", "refresh of append_dedup")
+
+
+class Work:
+    """A sync of one mode into data of an earlier one, and what it must leave."""
+
+    def __init__(self, mode: str, count: int = 2000) -> None:
+        by_key = mode.endswith("append_dedup")
+        make = dedup if by_key else stream
+        self.by_key = by_key
+        self.count = count
+        replaces = mode in ("overwrite", "refresh of append_dedup")
+        self.before = [make(**generation(1, 0, 1))]
+        second = generation(2, 2, 2) if replaces else generation(1, 0, 2)
+        self.streams = [dedup(**second) if by_key else stream(mode="overwrite" if replaces else "append", **second)]
+        self.earlier = [self._message(number) for number in range(-200, 0)]
+        self.messages: list[Json] = []
+        for number in range(1, count + 1):
+            self.messages.append(self._message(number))
+            if number % 200 == 0:
+                self.messages.append(state(number))
+        self._kept = [] if replaces else self.earlier
+
+    def _message(self, number: int) -> Json:
+        if not self.by_key:
+            return record(number)
+        data: Json = {"id": number % 300, "at": number + 1000, "value": number}
+        if number % 7 == 0:
+            data["_ab_cdc_deleted_at"] = "now"
+        return record(number, data=data)
+
+    @property
+    def expected(self) -> object:
+        data = [each["record"]["data"] for each in (*self._kept, *self.messages) if each["type"] == "RECORD"]
+        if not self.by_key:
+            return [each["id"] for each in data]
+        table: dict[str, int] = {}
+        for each in data:
+            table.pop(str(each["id"]), None)
+            if "_ab_cdc_deleted_at" not in each:
+                table[str(each["id"])] = each["value"]
+        return table
+
+    def found(self, servers: ClusterServers) -> object:
+        with servers.client() as client:
+            return rows(client) if self.by_key else values(client)  # type: ignore[arg-type]
+
+    def begin(self, connector: Connector) -> None:
+        outcome = connector.write(self.before, [*self.earlier, state(0), COMPLETE])
+        assert outcome.code == 0, outcome.text
+
+    def feed(self, run: Running, *, part: slice = slice(None), pause: float = 0.002) -> None:
+        for message in self.messages[part]:
+            run.feed([message])
+            if message["type"] == "STATE":
+                time.sleep(pause * 100)
+
+
+@pytest.fixture(scope="module")
+def _plain() -> Iterator[ClusterServers]:
+    with cluster() as servers:
+        yield servers
+
+
+@pytest.fixture
+def plain(_plain: ClusterServers) -> ClusterServers:
+    """Three primaries without replicas."""
+    _plain.flush()
+    return _plain
+
+
+@pytest.fixture
+def replicated() -> Iterator[ClusterServers]:
+    """Three primaries with a replica each."""
+    with cluster(replicas=True) as servers:
+        yield servers
+
+
+def own_keys(servers: ClusterServers) -> list[bytes]:
+    """Return the connector's own keys, other than ledgers and deletions."""
+    with servers.client() as client:
+        keys = list(client.scan_iter("airbyte:*"))
+    return [key for key in keys if not key.startswith((b"airbyte:{", b"airbyte:gone:"))]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_sync_mode_spreads_its_records_over_all_primaries(
+    plain: ClusterServers, tmp_path: Path, mode: str
+) -> None:
+    work, connector = Work(mode), Connector(plain.config, tmp_path)
+    with plain.client() as client:
+        client.hset("default:users:42:cart", "item", 1)
+        work.begin(connector)
+        outcome = connector.write(work.streams, [*work.messages, COMPLETE])
+        assert client.hgetall("default:users:42:cart") == {b"item": b"1"}
+        client.delete("default:users:42:cart")
+
+    assert outcome.code == 0, outcome.text
+    assert len(outcome.states) == 10
+    assert work.found(plain) == work.expected
+    assert own_keys(plain) == []
+    assert all(len(node.client.keys("default:users:*")) > 20 for node in plain.primaries)
+
+
+@contextmanager
+def moving_slots(servers: ClusterServers) -> Iterator[list[int]]:
+    """Move slots that are in use from primary to primary and back, each lingering half-way, until the end."""
+    moved: list[int] = []
+    over = threading.Event()
+    failed: list[BaseException] = []
+
+    def move() -> None:
+        keys = ["default:users", *(f"default:users:{number}" for number in range(1, 40))]
+        numbers = [slot(key) for key in keys]
+        try:
+            while not over.is_set():
+                number = numbers[len(moved) % len(numbers)]
+                source = servers.owner(number)
+                target = servers.primaries[(servers.primaries.index(source) + 1) % len(servers.primaries)]
+                servers.move_slot(number, source, target, pause=0.02)
+                moved.append(number)
+        except BaseException as error:  # noqa: BLE001 - the test's own thread raises it
+            failed.append(error)
+
+    thread = threading.Thread(target=move)
+    thread.start()
+    try:
+        yield moved
+    finally:
+        over.set()
+        thread.join(30)
+    assert not failed, failed
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_slots_that_move_while_a_sync_runs_lose_and_double_nothing(
+    plain: ClusterServers, tmp_path: Path, mode: str
+) -> None:
+    work, connector = Work(mode), Connector(plain.config, tmp_path)
+    work.begin(connector)
+    with moving_slots(plain) as moved:
+        run = connector.start(work.streams)
+        work.feed(run)
+        wait_until(lambda: len(moved) > 20)
+        run.feed([COMPLETE])
+        assert run.process.stdin
+        run.process.stdin.close()
+        # A promotion ends once no slot is on its way.
+        wait_until(lambda: len(moved) > 40 or run.process.poll() is not None)
+    outcome = run.ended()
+
+    assert outcome.code == 0, outcome.text
+    assert len(outcome.states) == 10
+    assert work.found(plain) == work.expected
+    assert own_keys(plain) == []
+
+
+def failover(servers: ClusterServers, node: Server) -> None:
+    """Kill a primary whose replica is in step, and return when the replica has taken over."""
+    replica = servers.replicas[servers.primaries.index(node)]
+    servers.wait_until_in_step()
+    servers.kill(node)
+    wait_until(lambda: servers.takes_over(replica), 30)
+
+
+@pytest.mark.parametrize("whose", ["ledger", "another"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_primary_that_dies_in_the_middle_of_a_sync_is_replaced_and_the_result_is_exact(
+    replicated: ClusterServers, tmp_path: Path, mode: str, whose: str
+) -> None:
+    work, connector = Work(mode), Connector(replicated.config, tmp_path)
+    work.begin(connector)
+    of_ledger = replicated.owner(slot(LEDGER))
+    others = [node for node in replicated.primaries if node is not of_ledger]
+    run = connector.start(work.streams)
+    half = len(work.messages) // 2
+    work.feed(run, part=slice(half))
+    run.wait_for_states(4)
+    failover(replicated, of_ledger if whose == "ledger" else others[-1])
+    work.feed(run, part=slice(half, None))
+    run.feed([COMPLETE])
+    outcome = run.finish()
+
+    assert outcome.code == 0, outcome.text
+    assert len(outcome.states) == 10
+    assert work.found(replicated) == work.expected
+    assert own_keys(replicated) == []
+    again = connector.write([work.streams[0] | generation(2, 0, 3)], [COMPLETE])
+    assert again.code == 0, again.text
+
+
+@pytest.mark.parametrize("mode", ["overwrite", "refresh of append_dedup"])
+def test_a_primary_that_dies_while_a_promotion_is_under_way_is_replaced_and_the_result_is_exact(
+    replicated: ClusterServers, tmp_path: Path, mode: str
+) -> None:
+    work, connector = Work(mode), Connector(replicated.config, tmp_path)
+    work.begin(connector)
+    of_ledger = replicated.owner(slot(LEDGER))
+    dying = next(node for node in replicated.primaries if node is not of_ledger)
+    run = connector.start(work.streams)
+    work.feed(run, pause=0)
+    run.wait_for_states(10)
+    replicated.wait_until_in_step()
+    # The promotion begins, and comes to an end everywhere but here.
+    dying.client.client_pause(60_000, all=False)
+    run.feed([COMPLETE])
+    assert run.process.stdin
+    run.process.stdin.close()
+    with replicated.client() as client:
+        wait_until(lambda: ledger(client).get("task") == "promote")  # type: ignore[arg-type]
+    time.sleep(0.5)
+    replicated.kill(dying)
+    outcome = run.ended()
+
+    if outcome.code:  # what was not yet replicated of the promotion is done again by the next run
+        assert outcome.error["failure_type"] == "transient_error", outcome.text
+        outcome = connector.write([work.streams[0] | generation(2, 0, 3)], [COMPLETE])
+        assert outcome.code == 0, outcome.text
+    assert work.found(replicated) == work.expected
+    assert own_keys(replicated) == []
+
+
+@contextmanager
+def parted(servers: ClusterServers, primary: Server) -> Iterator[None]:
+    """Have the primary's replica, in step before, receive nothing; it goes on afterwards."""
+    replica = servers.replicas[servers.primaries.index(primary)]
+    servers.wait_until_in_step()
+    replica._process.send_signal(signal.SIGSTOP)
+    try:
+        # What is on its way to a stopped process would be read once it goes on.
+        primary.client.client_kill_filter(_type="replica")
+        yield
+    finally:
+        replica._process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("acknowledged", [True, False])
+def test_what_a_replica_lacks_that_takes_over_from_a_server_without_the_ledger_is_found_out(
+    replicated: ClusterServers, tmp_path: Path, *, acknowledged: bool
+) -> None:
+    connector = Connector(replicated.config, tmp_path)
+    of_ledger = replicated.owner(slot(LEDGER))
+    lost = next(node for node in replicated.primaries if node is not of_ledger)
+    run = connector.start([stream()])
+    run.send(*map(record, range(1, 101)), state(100))
+    run.wait_for_states(1)
+    with parted(replicated, lost):
+        run.send(*map(record, range(101, 201)))
+        if acknowledged:
+            run.send(state(200))
+            run.wait_for_states(2)
+        else:
+            wait_until(lambda: sum(len(node.client.keys("default:users:*")) for node in replicated.primaries) == 200)
+        replicated.kill(lost)
+    run.send(*map(record, range(201, 301)), state(300), COMPLETE)
+    outcome = run.finish()
+
+    assert outcome.code != 0
+    if acknowledged:
+        assert outcome.error["failure_type"] == "config_error"
+        assert "lost acknowledged data of the stream users: refresh it" in outcome.error["message"]
+        assert len(outcome.states) == 2
+        refused = connector.write([stream()], [record(1), COMPLETE])
+        assert "refresh" in refused.error["message"]
+        again = connector.write([stream(**generation(2, 2, 2))], [*map(record, range(1, 301)), COMPLETE])
+    else:
+        assert outcome.error["failure_type"] == "transient_error", outcome.text
+        assert len(outcome.states) == 1
+        again = connector.write([stream()], [*map(record, range(101, 301)), state(300), COMPLETE])
+    assert again.code == 0, again.text
+    with replicated.client() as client:
+        assert values(client) == list(range(1, 301))  # type: ignore[arg-type]
+
+
+def test_with_durability_a_state_stays_back_as_long_as_no_replica_has_its_records(
+    replicated: ClusterServers, tmp_path: Path
+) -> None:
+    durable = {**replicated.config, "durability": {"replicas": 1, "timeout_ms": 1000}}
+    connector = Connector(durable, tmp_path)
+    of_ledger = replicated.owner(slot(LEDGER))
+    lagging = next(node for node in replicated.primaries if node is not of_ledger)
+    run = connector.start([stream()])
+    run.send(*map(record, range(1, 101)), state(100))
+    run.wait_for_states(1)
+    with parted(replicated, lagging):
+        run.send(*map(record, range(101, 201)), state(200), COMPLETE)
+        outcome = run.finish()
+
+    assert outcome.code != 0
+    assert outcome.error["failure_type"] == "transient_error"
+    assert "0 of 1 replicas confirmed what was written within 1000 ms" in outcome.error["message"]
+    assert len(outcome.states) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_durability_no_acknowledged_record_is_missing_after_a_failover_at_any_instant(
+    replicated: ClusterServers, tmp_path: Path, seed: int
+) -> None:
+    durable = {**replicated.config, "durability": {"replicas": 1}}
+    connector = Connector(durable, tmp_path)
+    run = connector.start([stream()])
+    stop = threading.Event()
+    sent = 0
+
+    def feed() -> None:
+        nonlocal sent
+        while not stop.is_set():
+            run.feed([*map(record, range(sent + 1, sent + 51)), state(sent + 50)])
+            sent += 50
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    run.wait_for_states(20)
+    time.sleep(0.037 * seed)
+    node = replicated.primaries[seed % 3]
+    replicated.kill(node)
+    replica = replicated.replicas[replicated.primaries.index(node)]
+    wait_until(lambda: replicated.takes_over(replica), 30)
+    # From here on the outcome is decided by what was acknowledged, whether the sync goes on or not.
+    run.process.kill()
+    stop.set()
+    thread.join(30)
+    outcome = run.ended()
+    acknowledged = outcome.states[-1]["stream"]["stream_state"]["cursor"]
+    with replicated.client() as client:
+        found = set(values(client))  # type: ignore[arg-type]
+    assert acknowledged >= 1000
+    assert set(range(1, acknowledged + 1)) <= found
+
+    again = connector.write([stream()], [*map(record, range(acknowledged + 1, sent + 1)), state(sent), COMPLETE])
+    if "replicas confirmed" in again.text:  # the shard that lost its primary has no replica to confirm anything
+        connector.config = replicated.config
+        again = connector.write([stream()], [*map(record, range(acknowledged + 1, sent + 1)), state(sent), COMPLETE])
+    assert again.code == 0, again.text
+    with replicated.client() as client:
+        assert sorted(set(values(client))) == list(range(1, sent + 1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_sync_that_is_killed_and_run_again_is_exact_in_a_cluster(
+    plain: ClusterServers, tmp_path: Path, mode: str
+) -> None:
+    work, connector = Work(mode), Connector(plain.config, tmp_path)
+    work.begin(connector)
+    run = connector.start(work.streams)
+    half = len(work.messages) // 2
+    work.feed(run, part=slice(half + 100), pause=0)
+    run.wait_for_states(5)
+    time.sleep(0.1)  # what no state covers is on its way, or there
+    killed = run.kill()
+    confirmed = killed.states[-1]["stream"]["stream_state"]["cursor"]
+    started = time.monotonic()
+    rest = [
+        each for each in work.messages if each["type"] == "STATE" or each["record"]["emitted_at"] > 1.7e12 + confirmed
+    ]
+    outcome = connector.write(work.streams, [*rest, COMPLETE])
+
+    assert outcome.code == 0, outcome.text
+    assert time.monotonic() - started < 20  # no lease was waited for
+    assert work.found(plain) == work.expected
+
+
+def test_a_cluster_that_is_down_for_a_while_is_waited_for(tmp_path: Path) -> None:
+    with cluster() as servers:
+        connector = Connector(servers.config, tmp_path)
+        run = connector.start([stream()])
+        run.send(*map(record, range(1, 301)), state(300))
+        run.wait_for_states(1)
+        away = servers.primaries[1]
+        away.stop()
+        wait_until(lambda: b"cluster_state:fail" in servers.primaries[0].client.execute_command("CLUSTER", "INFO"))
+        run.send(*map(record, range(301, 601)), state(600), COMPLETE)
+        time.sleep(1)
+        away.start()
+        outcome = run.finish()
+        assert outcome.code == 0, outcome.text
+        with servers.client() as client:
+            assert values(client) == list(range(1, 601))  # type: ignore[arg-type]
+
+
+def test_a_primary_that_hangs_and_is_replaced_and_comes_back_changes_nothing(
+    replicated: ClusterServers, tmp_path: Path
+) -> None:
+    connector = Connector(replicated.config, tmp_path)
+    run = connector.start([stream()])
+    run.send(*map(record, range(1, 301)), state(300))
+    run.wait_for_states(1)
+    replicated.wait_until_in_step()
+    hanging, replica = replicated.primaries[0], replicated.replicas[0]
+    os.kill(hanging._process.pid, signal.SIGSTOP)
+    try:
+        run.send(*map(record, range(301, 601)), state(600), COMPLETE)
+        wait_until(lambda: replicated.takes_over(replica), 30)
+    finally:
+        os.kill(hanging._process.pid, signal.SIGCONT)
+    outcome = run.finish()
+
+    assert outcome.code == 0, outcome.text
+    with replicated.client() as client:
+        assert values(client) == list(range(1, 601))  # type: ignore[arg-type]
+
+
+def test_check_says_in_one_sentence_what_is_wrong_with_a_cluster(
+    plain: ClusterServers, start_server: Callable[..., Server]
+) -> None:
+    assert check(plain.config) is None
+    single = start_server()
+    alone = {"deployment": "cluster"}
+    asked = {**plain.config, "deployment": alone, "port": single.port}
+    assert check(asked) == "The server belongs to no cluster: set deployment to standalone"
+    nowhere = {**plain.config, "deployment": alone, "port": free_port()}
+    refused = "No node of the cluster can be asked (The connection was refused: no server listens there)."
+    assert check(nowhere) == refused
+    further = {"deployment": "cluster", "nodes": [f"127.0.0.1:{plain.primaries[2].port}"]}
+    assert check({**nowhere, "deployment": further}) is None
+    wrong = check({**plain.config, "password": "wrong"})
+    assert wrong == "A password is set here, but the server asks for none."
+    standalone = {key: value for key, value in plain.config.items() if key != "deployment"}
+    assert check(standalone) == "The server belongs to a cluster and has not all keys: set deployment to cluster."
+    own = plain.primaries[0]
+    own.client.execute_command("CLUSTER", "DELSLOTS", 7)
+    try:
+        wait_until(lambda: "no node serves" in (check(plain.config) or ""))
+    finally:
+        own.client.execute_command("CLUSTER", "ADDSLOTS", 7)
+        wait_until(lambda: check(plain.config) is None)
+
+
+def test_check_names_the_node_that_refuses_something(plain: ClusterServers) -> None:
+    node = plain.primaries[2]
+    node.client.config_set("maxmemory", 1)
+    try:
+        message = check(plain.config)
+    finally:
+        node.client.config_set("maxmemory", 0)
+    expected = "The server is out of memory (maxmemory) and refuses writes."
+    assert message == f"127.0.0.1:{node.port}: {expected}"
+
+
+def test_a_standalone_setting_for_a_node_of_a_cluster_fails_a_write_with_what_to_change(
+    plain: ClusterServers, tmp_path: Path
+) -> None:
+    config = {key: value for key, value in plain.config.items() if key != "deployment"}
+    outcome = Connector(config, tmp_path).write([stream()], [*map(record, range(20)), COMPLETE])
+    assert outcome.error["failure_type"] == "config_error"
+    assert "set deployment to cluster" in outcome.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (
+            {
+                "tunnel_method": {
+                    "tunnel_method": "SSH_PASSWORD_AUTH",
+                    "tunnel_host": "h",
+                    "tunnel_user": "u",
+                    "tunnel_user_password": "p",
+                }
+            },
+            "A cluster is not reached through an SSH tunnel: set tunnel_method to NO_TUNNEL",
+        ),
+        ({"host": "/run/redis.sock"}, "A cluster is not reached by a Unix socket: set a node's host and port"),
+    ],
+)
+def test_ways_that_do_not_lead_to_a_cluster_are_refused(more: Json, says: str) -> None:
+    assert check({"host": "h", "deployment": {"deployment": "cluster"}, **more}) == says
