@@ -148,6 +148,8 @@ _EXPLAINED: tuple[tuple[type[Exception], str], ...] = (
         redis_errors.AuthenticationWrongNumberOfArgsError,
         "The server is too old for user names: leave it empty",
     ),
+    (redis_errors.ClusterDownError, "The cluster is down: not all of its slots are served"),
+    (redis_errors.TryAgainError, "A slot of the cluster is on its way from one node to another"),
     (redis_errors.AskError, "The server belongs to a cluster and has not all keys: set deployment to cluster"),
     (redis_errors.BusyLoadingError, "The server is still loading its data into memory"),
     (redis_errors.ReadOnlyError, "The server is a read-only replica; name the primary instead"),

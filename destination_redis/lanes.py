@@ -30,6 +30,7 @@ class Lanes:
         self._left: list[Lane] = []
         self._map = SlotMap(())
         self._table: list[Address | None] = []
+        self._patched = False
         #: Called with every connection made from then on, before anything is sent on it.
         self.on_connect: Callable[[], None] | None = None
 
@@ -61,7 +62,7 @@ class Lanes:
 
     def open(self) -> None:
         """Connect to all primaries, trying again as patience allows; raises a traced error."""
-        self.refresh_patiently()
+        self._patience.do(self.refresh)
         for address in self.primaries:
             self.at(address)
 
@@ -98,9 +99,9 @@ class Lanes:
                 if address is not None:
                     return self.at(address)
             except Superseded:
-                continue
+                pass
             self._patience.wait(redis_errors.ClusterDownError("Hash slot not served"))
-            self.refresh_patiently()
+            self._patience.do(self.refresh)
 
     def split(self, commands: Sequence[bytes]) -> Iterable[tuple[Lane, Sequence[bytes]]]:
         """Return the commands of each lane."""
@@ -119,23 +120,15 @@ class Lanes:
     def refresh(self) -> None:
         """Ask anew which primary serves which slot; raises redis-py's errors."""
         new = self._servers.slot_map()
-        if new != self._map:
+        if new != self._map or self._patched:
+            self._patched = False
             self._map, self._table = new, list(new.table())
             self._witness_keys.clear()
-
-    def refresh_patiently(self) -> None:
-        """Do as `refresh`, trying again as patience allows; raises a traced error."""
-        while True:
-            try:
-                self.refresh()
-            except (redis_errors.RedisError, OSError) as error:
-                self._patience.wait(error)
-            else:
-                return
 
     def move(self, slot: int, address: Address) -> None:
         """Take note of where a slot is, which its former server said."""
         self._table[slot] = address
+        self._patched = True
 
     def take_returned(self) -> list[Returned]:
         """Return what came back, and forget the lanes that are over."""

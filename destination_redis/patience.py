@@ -2,6 +2,9 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+from redis import exceptions as redis_errors
 
 from destination_redis.errors import Verdict, explain, traced, transient_error, verdict
 
@@ -9,6 +12,8 @@ from destination_redis.errors import Verdict, explain, traced, transient_error, 
 PATIENCE = 180.0
 #: Seconds; pauses double from the first to the last.
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 5.0
+
+Result = TypeVar("Result")
 
 
 class Patience:
@@ -35,6 +40,14 @@ class Patience:
         self._stalled_since = self._stalled_since or now
         if now - self._stalled_since > self._seconds:
             raise transient_error(f"{explain(error)}; tried again for {self._seconds:.0f} seconds", error) from error
+
+    def do(self, work: Callable[[], Result]) -> Result:
+        """Do `work` again and again until none of redis-py's errors stops it, and return what it returns."""
+        while True:
+            try:
+                return work()
+            except (redis_errors.RedisError, OSError) as error:
+                self.wait(error)
 
     def progressed(self) -> None:
         """Take note that something moved: patience begins anew."""

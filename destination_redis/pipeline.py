@@ -16,7 +16,7 @@ from redis import exceptions as redis_errors
 
 from destination_redis import witness
 from destination_redis.durability import Durability
-from destination_redis.errors import Superseded, UnreachableError, transient_error
+from destination_redis.errors import Superseded, transient_error
 from destination_redis.lane import WINDOW, Batch, Judge, Lane, Returned
 from destination_redis.lanes import Lanes
 from destination_redis.patience import PATIENCE, Patience
@@ -29,6 +29,8 @@ from destination_redis.witness import Loss, Witnesses
 KEPT_BUSY = 4
 #: Milliseconds a replica is waited for after a ledger moved; late is worth a warning, not more.
 _REPLICA_WAIT = 500
+#: Bytes after which replicas are asked whether they have them, since until then they are kept.
+_UNSECURED = 4 * 1024 * 1024
 
 logger = logging.getLogger("airbyte")
 
@@ -46,14 +48,14 @@ class Pipeline:
     ) -> None:
         """Take the servers; `pause` waits so many seconds and may raise to end the waiting for good."""
         self._servers = servers
-        self._pause = pause
-        self._patience = Patience(pause, patience)
+        self.patience = Patience(pause, patience)
         self._durability = durability or Durability()
         self._witnesses = Witnesses(prefix, uuid.uuid4().hex)
-        self._lanes = Lanes(servers, self._patience, self._witnesses, keeps=bool(durability))
+        self._lanes = Lanes(servers, self.patience, self._witnesses, keeps=bool(durability))
         self._moved: set[Lane] = set()
         self._refusal: AirbyteTracedException | None = None
         self._late = False
+        self._unsecured = 0
         #: The number of the last batch sent.
         self.sent = 0
         self.ask = self._lanes.ask
@@ -67,7 +69,7 @@ class Pipeline:
 
     def close(self) -> None:
         """End all connections."""
-        with suppress(redis_errors.RedisError, OSError):
+        with suppress(redis_errors.RedisError, OSError, AirbyteTracedException):
             self._lanes.forget_witnesses()
         self._lanes.close()
 
@@ -121,8 +123,11 @@ class Pipeline:
                 batch = Batch(self.sent, [*some, noted[1]] if noted else some, judge, forgive)
                 batch.witness = noted[0] if noted else None
                 lane.send(batch)
+                self._unsecured += batch.size if self._durability else 0
                 if moves:
                     self._moved.add(lane)
+            if self._unsecured > _UNSECURED:
+                self.secure()
             self._relieve()
         except AirbyteTracedException as error:
             raise self._over(error) from error.__cause__
@@ -151,6 +156,7 @@ class Pipeline:
 
     def secure(self) -> None:
         """Have replicas or the disk confirm what was sent, where that is asked for; never waits here."""
+        self._unsecured = 0
         for lane in self._lanes.all if self._durability else ():
             if lane.open_since is not None and not lane.over:
                 judge = partial(self._judge_durability, lane, self.sent)
@@ -172,42 +178,12 @@ class Pipeline:
 
     def verify(self) -> None:
         """See that no server was replaced by one that lacks what was answered; raises what `resume` raises then."""
-        while self._servers.clustered:
-            try:
-                if self.loss() is not Loss.NOTHING and self._lanes.on_connect is not None:
-                    self._lanes.on_connect()
-            except (redis_errors.RedisError, OSError) as error:
-                self._patience.wait(error)
-            else:
-                return
+        if self._servers.clustered and self.patience.do(self.loss) is not Loss.NOTHING and self._lanes.on_connect:
+            self.patience.do(self._lanes.on_connect)
 
-    def steadily(self, work: Callable[[], object], keep: Callable[[], None]) -> None:
-        """Do `work`, which does no harm when done twice, until all of it was done while no server and no slot changed.
-
-        `keep` is called while slots are on their way.
-        A server that was replaced meanwhile may have lost answered steps; a key that moved may not have been found.
-        """
-        self.settle()
-        while True:
-            before = self._standing(keep)
-            try:
-                work()
-                self.settle()
-            except Superseded:
-                continue
-            if self._standing(keep) == before:
-                return
-
-    def _standing(self, keep: Callable[[], None]) -> tuple[str, ...]:
-        while True:
-            error: Exception = UnreachableError("The cluster has slots that are being moved from node to node")
-            try:
-                if (standing := self._lanes.standing()) is not None:
-                    return standing
-            except (redis_errors.RedisError, OSError) as trouble:
-                error = trouble
-            self._patience.wait(error)
-            keep()
+    def standing(self) -> tuple[str, ...] | None:
+        """Return what changes with every server that is replaced and every slot that moves; None while one does."""
+        return self.patience.do(self._lanes.standing)
 
     def _post(self, lane: Lane, commands: Sequence[bytes], judge: Judge | None = None) -> None:
         self.sent += 1
@@ -257,7 +233,7 @@ class Pipeline:
         in_vain = False
         try:
             while returned:
-                send_again(returned, self._lanes, self._patience, in_vain=in_vain)
+                send_again(returned, self._lanes, self.patience, in_vain=in_vain)
                 before, returned = len(returned), self._answered()
                 in_vain = len(returned) >= before
         except BaseException as error:

@@ -9,6 +9,7 @@ by the placements that the ledger names and not by those of its own catalog.
 from collections.abc import Callable, Mapping, Sequence
 
 from destination_redis.claim import Claim, Lease
+from destination_redis.errors import Superseded, UnreachableError
 from destination_redis.ledger import Ledger
 from destination_redis.pipeline import Pipeline
 from destination_redis.placements import Placement
@@ -56,7 +57,7 @@ class Promotion:
             for placement, some in self._by(claims, _of_staged):
                 placement.move(some)
 
-        self._lane.steadily(all_of_it, self._lease.keep)
+        self._steadily(all_of_it)
         for claim in claims:
             committed = claim.value.top
             claim.move(counter=committed, committed=committed, **_NOTHING_STAGED)
@@ -72,7 +73,7 @@ class Promotion:
             for placement, some in self._by(claims, lambda ledger: ledger.drop_placement):
                 placement.drop(some)
 
-        self._lane.steadily(all_of_it, self._lease.keep)
+        self._steadily(all_of_it)
         for claim in claims:
             claim.move(drop_first=0, drop_last=0, drop_placement="")
         self._answered()
@@ -87,7 +88,7 @@ class Promotion:
             for placement, some in self._by(claims, lambda ledger: ledger.placement):
                 placement.remove_old(some)
 
-        self._lane.steadily(all_of_it, self._lease.keep)
+        self._steadily(all_of_it)
         for claim in claims:
             ledger = claim.value
             committed = max(ledger.staged_committed, ledger.staged_first - 1)
@@ -103,6 +104,28 @@ class Promotion:
                 lost=0,
             )
         self._answered()
+
+    def _steadily(self, work: Callable[[], object]) -> None:
+        """Do `work`, which does no harm when done twice, until all of it was done while no server and no slot changed.
+
+        A server that was replaced meanwhile may have lost answered steps; a key that moved may not have been found.
+        """
+        self._lane.settle()
+        while True:
+            before = self._standing()
+            try:
+                work()
+                self._lane.settle()
+            except Superseded:
+                continue
+            if self._standing() == before:
+                return
+
+    def _standing(self) -> tuple[str, ...]:
+        while (standing := self._lane.standing()) is None:
+            self._lane.patience.wait(UnreachableError("Slots of the cluster are being moved from node to node"))
+            self._lease.keep()
+        return standing
 
     def _answered(self) -> None:
         """Return when moves of ledgers are answered, and a replica had its time to have them too."""

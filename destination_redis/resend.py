@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from redis import exceptions as redis_errors
 
-from destination_redis.errors import Verdict, config_error, explain, verdict
+from destination_redis.errors import Superseded, Verdict, config_error, explain, verdict
 from destination_redis.lane import ASKING, Batch, Lane, Returned
 from destination_redis.lanes import Lanes
 from destination_redis.patience import Patience
@@ -19,29 +19,33 @@ def send_again(returned: Sequence[Returned], lanes: Lanes, patience: Patience, *
     for lane in lanes.all:
         if lane.suspicion is not None:
             lane.recover(lane.suspicion)
-    _follow(returned, lanes)
+    _follow(returned, lanes, patience)
     batches: dict[tuple[Lane, int, bool], Batch] = {}
     for each in returned:
-        ask = _asks(each.error)
-        if (target := _lane(each, lanes)) is None:
+        ahead = _importing(each, lanes)
+        target = ahead or _lane(each, lanes)
+        if target is None:
             continue
-        key = (target, id(each.batch), ask)
+        key = (target, id(each.batch), ahead is not None)
         batch = batches.setdefault(
             key, Batch(each.batch.number, [], each.batch.judge, each.batch.forgive, keyless=each.batch.keyless)
         )
         assert isinstance(batch.commands, list)
-        batch.commands += [ASKING, each.command] if ask else [each.command]
+        batch.commands += [ASKING, each.command] if ahead else [each.command]
     for (lane, _, _), batch in batches.items():
         lane.send(Batch(batch.number, batch.commands, batch.judge, batch.forgive, keyless=batch.keyless))
 
 
-def _follow(returned: Sequence[Returned], lanes: Lanes) -> None:
+def _follow(returned: Sequence[Returned], lanes: Lanes, patience: Patience) -> None:
     """Learn where slots are: from any node, then, since that one may not know yet, from those that gave them away."""
+    if not lanes.clustered:
+        for each in returned:
+            if verdict(each.error) is Verdict.REDIRECT:
+                raise config_error(explain(each.error), each.error)
+        return
     moved = [each for each in returned if isinstance(each.error, redis_errors.MovedError)]
     if moved or any(isinstance(each.error, redis_errors.ClusterDownError) for each in returned):
-        if not lanes.clustered:
-            raise config_error(f"{explain(moved[0].error if moved else returned[0].error)}", returned[0].error)
-        lanes.refresh_patiently()
+        patience.do(lanes.refresh)
     for each in moved:
         assert isinstance(each.error, redis_errors.MovedError)
         lanes.move(each.error.slot_id, _named(each))
@@ -53,7 +57,7 @@ def _lane(each: Returned, lanes: Lanes) -> Lane | None:
         return None if each.lane.over else each.lane
     if each.command is ASKING:
         return None
-    return lanes.at(_named(each)) if _asks(each.error) else lanes.of(each.command)
+    return lanes.of(each.command)
 
 
 def _named(each: Returned) -> Address:
@@ -62,8 +66,14 @@ def _named(each: Returned) -> Address:
     return error.host or each.lane.address[0], error.port
 
 
-def _asks(error: Exception) -> bool:
-    return isinstance(error, redis_errors.AskError) and not isinstance(error, redis_errors.MovedError)
+def _importing(each: Returned, lanes: Lanes) -> Lane | None:
+    """Return the lane to the server that takes a slot over and has the key already, if that is what was said."""
+    if not isinstance(each.error, redis_errors.AskError) or isinstance(each.error, redis_errors.MovedError):
+        return None
+    try:
+        return lanes.at(_named(each))
+    except Superseded:
+        return None
 
 
 def _redirected(each: Returned) -> bool:
