@@ -3,25 +3,23 @@
 A new kind of deployment is built here and nowhere else.
 """
 
-import ssl
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-from redis import Redis, SSLConnection
+from redis import Redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, DefaultParser, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - not the built-in one
 from redis.retry import Retry
-from redis.sentinel import SentinelConnectionPool
+from redis.sentinel import SentinelConnectionPool, SentinelManagedConnection
 
-from destination_redis.choices import NoTunnel, Sentinel, SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
+from destination_redis.choices import NoTunnel, Sentinel
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
-from destination_redis.sentinel import sentinels
+from destination_redis.sentinel import SentinelTlsConnection, sentinels
+from destination_redis.tls import TlsConnection, tls_context
 
 #: Seconds to connect; seconds a server may be silent while it owes an answer.
 CONNECT_TIMEOUT = 10.0
@@ -63,7 +61,6 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
     Its connections never try again by themselves: whoever sends must know what was lost.
     """
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="destination-redis-"))
         arguments: dict[str, Any] = {
             "db": config.database,
             "username": config.username or None,
@@ -76,7 +73,7 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
             "retry": _never(),
             "redis_connect_func": _begin,
         }
-        pool = _pool(config, arguments, _tls(config, Path(folder)) if config.ssl else {}, stack)
+        pool = _pool(config, arguments, {"tls": tls_context(config.ssl_mode)} if config.ssl else {}, stack)
         client = Redis(connection_pool=pool)
         try:
             yield client
@@ -106,17 +103,18 @@ def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], s
     address: dict[str, Any] = {"host": config.host, "port": config.port}
     arguments |= {"socket_keepalive": True, **tls}
     if isinstance(config.deployment, Sentinel):
-        kind = {"ssl": config.ssl, "retry": _never(), "redis_connect_func": _begin, **tls}
+        kind = {"retry": _never(), "redis_connect_func": _begin, **tls}
         asked = sentinels((config.host, config.port), config.deployment, kind)
         stack.callback(asked.close)
-        return SentinelConnectionPool(config.deployment.service_name, asked, ssl=config.ssl, **arguments)
+        named = SentinelTlsConnection if config.ssl else SentinelManagedConnection
+        return SentinelConnectionPool(config.deployment.service_name, asked, connection_class=named, **arguments)
     if method is None:
-        return ConnectionPool(connection_class=SSLConnection if config.ssl else Connection, **address, **arguments)
+        return ConnectionPool(connection_class=TlsConnection if config.ssl else Connection, **address, **arguments)
     # What it takes to load the SSH library is left to those who have a tunnel.
-    from destination_redis.tunnel import TunnelConnection, TunnelSSLConnection, tunnelled  # noqa: PLC0415
+    from destination_redis.tunnel import TunnelConnection, TunnelTlsConnection, tunnelled  # noqa: PLC0415
 
     tunnel = stack.enter_context(tunnelled(method, CONNECT_TIMEOUT))
-    through = TunnelSSLConnection if config.ssl else TunnelConnection
+    through = TunnelTlsConnection if config.ssl else TunnelConnection
     return ConnectionPool(connection_class=through, tunnel=tunnel, **address, **arguments)
 
 
@@ -132,29 +130,3 @@ def _refuse_combinations(config: RedisConfig, tunnelled: bool) -> None:
             raise config_error("A sentinel is not reached by a Unix socket: set its host and port")
     if sentinel and tunnelled:
         raise config_error("Sentinels are not asked through an SSH tunnel: set tunnel_method to NO_TUNNEL")
-
-
-def _tls(config: RedisConfig, folder: Path) -> dict[str, Any]:
-    """Return redis-py's TLS arguments; keys go to files of this process alone, which is all that OpenSSL reads."""
-    mode = config.ssl_mode or SslVerifyFull(mode="verify-full")
-    if isinstance(mode, SslRequire):
-        return {"ssl_cert_reqs": ssl.CERT_NONE}
-    if isinstance(mode, SslDisable):
-        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": False}
-    arguments: dict[str, Any] = {
-        "ssl_cert_reqs": ssl.CERT_REQUIRED,
-        "ssl_check_hostname": not isinstance(mode, SslVerifyCa),
-        "ssl_ca_data": mode.ca_certificate or None,
-    }
-    if bool(mode.client_certificate) != bool(mode.client_key):
-        raise config_error("client_certificate and client_key belong together: set both or neither")
-    if mode.client_certificate and mode.client_key:
-        certificate, key = folder / "client.crt", folder / "client.key"
-        certificate.write_text(mode.client_certificate)
-        key.touch(mode=0o600)
-        key.write_text(mode.client_key.get_secret_value())
-        arguments |= {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
-        # Without one, OpenSSL would ask whoever sits at the terminal.
-        password = mode.client_key_password
-        arguments["ssl_password"] = password.get_secret_value() if password else ""
-    return arguments

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from integration_tests.certificates import AUTHORITY, CLIENT, SERVER, listening
 from integration_tests.connector import (
     COMPLETE,
     Connector,
@@ -21,7 +22,6 @@ from integration_tests.connector import (
 from integration_tests.library import check
 from integration_tests.sentinels import SERVICE, Sentinel, watched
 from integration_tests.servers import Server, free_port
-from integration_tests.test_tls import AUTHORITY, SERVER, listening
 
 PASSWORD = "S3cret-of-the-sentinels"
 
@@ -111,13 +111,14 @@ def test_sentinels_have_credentials_of_their_own(
 
 
 def test_tls_holds_for_the_sentinels_and_the_primary(tmp_path: Path, sentinel: Callable[..., Sentinel]) -> None:
-    with listening(tmp_path, SERVER, "no") as (config, server):
+    with listening(tmp_path, SERVER, "yes") as (config, server):
         files = {"cert": "tls-cert-file", "key": "tls-key-file", "ca": "tls-ca-cert-file"}
         port = free_port()
         lines = [f"{option} {tmp_path / name}" for name, option in files.items()]
-        lines += ["port 0", f"tls-port {port}", "tls-auth-clients no", "tls-replication yes"]
+        lines += ["port 0", f"tls-port {port}", "tls-auth-clients yes", "tls-replication yes"]
         sentinel(server, *lines, primary=config["port"], port=port)
-        full = {"mode": "verify-full", "ca_certificate": AUTHORITY.pem}
+        shown = {"client_certificate": CLIENT.pem, "client_key": CLIENT.key_pem()}
+        full = {"mode": "verify-full", "ca_certificate": AUTHORITY.pem, **shown}
         deployment = {"deployment": "sentinel", "service_name": SERVICE}
         config |= {"port": port, "ssl_mode": full, "deployment": deployment}
         settle(config)

@@ -1,80 +1,38 @@
-"""TLS as servers ask for it, with certificates of an authority made for the occasion."""
+"""TLS as servers ask for it."""
 
-import datetime as dt
-import ipaddress
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import os
+import ssl
+import stat
+import tempfile
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from destination_redis.destination import DestinationRedis
-from integration_tests.connector import COMPLETE, Connector, Json, record, stream, values
-from integration_tests.servers import Server, free_port, running
+from integration_tests.certificates import (
+    AUTHORITY,
+    CLIENT,
+    ELSEWHERE,
+    KEY_PASSWORD,
+    OTHER_AUTHORITY,
+    SERVER,
+    identity,
+    listening,
+)
+from integration_tests.connector import COMPLETE, Connector, Json, record, state, stream, values
+from integration_tests.jump import PKCS8, private
 
-KEY_PASSWORD = "S3cret-of-the-key"
-
-
-@dataclass(frozen=True)
-class Identity:
-    """A certificate and its key."""
-
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
-
-    @property
-    def pem(self) -> str:
-        return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-    def key_pem(self, password: str = "") -> str:
-        how = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
-        form = serialization.PrivateFormat.PKCS8
-        return self.key.private_bytes(serialization.Encoding.PEM, form, how).decode()
-
-
-def identity(name: str, authority: Identity | None = None, *hosts: x509.GeneralName) -> Identity:
-    """Return a new identity: an authority, or what `authority` has signed."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(authority.certificate.subject if authority else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
-    )
-    if hosts:
-        builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
-    return Identity(builder.sign(authority.key if authority else key, hashes.SHA256()), key)
-
-
-AUTHORITY, OTHER_AUTHORITY = identity("authority"), identity("other authority")
-SERVER = identity("server", AUTHORITY, x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
-ELSEWHERE = identity("elsewhere", AUTHORITY, x509.DNSName("redis.example.com"))
-CLIENT = identity("client", AUTHORITY)
-
-
-@contextmanager
-def listening(folder: Path, shown: Identity, clients: str) -> Iterator[tuple[Json, Server]]:
-    """Yield the config of a server that shows a certificate and asks its clients for one, or not."""
-    files = {"cert": shown.pem, "key": shown.key_pem(), "ca": AUTHORITY.pem}
-    for name, content in files.items():
-        (folder / name).write_text(content)
-    port = free_port()
-    options = ["--tls-port", str(port), "--tls-auth-clients", clients]
-    options += ["--tls-cert-file", str(folder / "cert"), "--tls-key-file", str(folder / "key")]
-    with running("redis-7.0", *options, "--tls-ca-cert-file", str(folder / "ca")) as server:
-        yield {"host": "127.0.0.1", "port": port, "ssl": True}, server
+#: What the Java connector's verify-full takes.
+ENCRYPTED = {
+    "ca_certificate": AUTHORITY.pem,
+    "client_certificate": CLIENT.pem,
+    "client_key": CLIENT.key_pem(KEY_PASSWORD),
+    "client_key_password": KEY_PASSWORD,
+}
+RSA_KEY = private(rsa.generate_private_key(65537, 2048), PKCS8)
 
 
 def check(config: Json, **ssl_mode: str) -> tuple[str, str]:
@@ -125,24 +83,90 @@ def test_a_client_certificate_is_shown_where_one_is_set_and_missed_where_none_is
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"client_key_password": "wrong"}, "not valid PEM, or the key's password is wrong."),
-        ({"client_key_password": ""}, "not valid PEM, or the key's password is wrong."),
-        ({"client_key": "no key"}, "not valid PEM, or the key's password is wrong."),
-        ({"ca_certificate": "no certificate"}, "The CA certificate in the settings is not valid PEM."),
-        ({"client_key": OTHER_AUTHORITY.key_pem()}, "The client key does not belong to the client certificate."),
+        ({"client_key_password": "wrong"}, "The client key cannot be read: client_key_password is wrong"),
+        ({"client_key_password": "x" * 1025}, "The client key cannot be read: client_key_password is wrong"),
+        ({"client_key_password": ""}, "The client key is encrypted: set client_key_password"),
+        ({"client_key": "no key"}, "The client key in the settings is not valid PEM"),
+        ({"client_key": ""}, "client_certificate and client_key belong together: set both or neither"),
+        ({"client_certificate": "no certificate"}, "The client certificate in the settings is not valid PEM"),
+        ({"client_certificate": "não"}, "The client certificate in the settings is not valid PEM"),
+        ({"ca_certificate": "no certificate"}, "The CA certificate in the settings is not valid PEM"),
+        ({"ca_certificate": "não"}, "The CA certificate in the settings is not valid PEM"),
+        ({"client_key": OTHER_AUTHORITY.key_pem()}, "The client key does not belong to the client certificate"),
+        ({"client_key": RSA_KEY}, "The client key does not belong to the client certificate"),
     ],
 )
-def test_settings_that_do_not_fit_are_said_to_be_so(tmp_path: Path, wrong: dict[str, str], says: str) -> None:
+def test_settings_that_do_not_fit_are_said_to_be_so(wrong: dict[str, str], says: str) -> None:
+    assert check({"host": "h", "ssl": True}, mode="verify-full", **{**ENCRYPTED, **wrong}) == ("FAILED", says)
+
+
+def test_the_systems_authorities_are_trusted_only_where_none_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening(tmp_path, SERVER, "no") as (config, _):
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca"))
+        assert check(config, mode="verify-full")[0] == "SUCCEEDED"
+        assert check(config, mode="disable")[0] == "SUCCEEDED"
+        assert check(config, mode="verify-full", ca_certificate=OTHER_AUTHORITY.pem)[0] == "FAILED"
+
+
+def test_an_intermediate_authority_can_be_the_one_that_is_trusted(tmp_path: Path) -> None:
+    between = identity("between", AUTHORITY, authority_itself=True)
+    shown = identity("server", between, x509.DNSName("localhost"))
+    with listening(tmp_path, shown, "no") as (config, _):
+        assert check({**config, "host": "localhost"}, mode="verify-full", ca_certificate=between.pem)[0] == "SUCCEEDED"
+
+
+def test_the_client_key_is_never_in_a_file_though_connections_come_and_go_and_the_sync_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    untouched = temporary.stat().st_mtime_ns  # what is made or removed in a folder changes it
+    with listening(tmp_path, SERVER, "yes") as (config, server):
+        connector = Connector({**config, "ssl_mode": {"mode": "verify-full", **ENCRYPTED}}, tmp_path)
+        running = connector.start([stream()])
+        for number in range(1, 4):
+            running.send(record(number), state(number))
+            running.wait_for_states(number)
+            assert opened_in_memory(running.process.pid) == []
+            server.client.client_kill_filter(_type="normal", skipme=True)
+        running.kill()
+        outcome = connector.write([stream()], [record(4), COMPLETE])
+
+        assert outcome.code == 0, outcome.text
+        assert values(server.client) == [1, 2, 3, 4]
+    assert list(temporary.iterdir()) == []
+    assert temporary.stat().st_mtime_ns == untouched
+
+
+def opened_in_memory(process: int) -> list[str]:
+    """Return the files of a process that lie in memory alone."""
+    opened = [str(file.readlink()) for file in Path(f"/proc/{process}/fd").iterdir()]
+    assert opened
+    return [file for file in opened if "memfd" in file]
+
+
+def test_where_the_system_has_no_files_in_memory_the_key_is_in_one_of_ones_own_only_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    modes: list[int] = []
+    load = ssl.SSLContext.load_cert_chain
+
+    def look_and_load(context: ssl.SSLContext, *given: str) -> None:
+        modes.extend(stat.S_IMODE(file.stat().st_mode) for file in temporary.iterdir())
+        load(context, *given)
+
     with listening(tmp_path, SERVER, "yes") as (config, _):
-        good = {
-            "ca_certificate": AUTHORITY.pem,
-            "client_certificate": CLIENT.pem,
-            "client_key": CLIENT.key_pem(KEY_PASSWORD),
-            "client_key_password": KEY_PASSWORD,
-        }
-        status, message = check(config, mode="verify-full", **{**good, **wrong})
-        assert status == "FAILED"
-        assert message.endswith(says)
+        monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", look_and_load)
+        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        monkeypatch.delattr(os, "memfd_create")
+        assert check(config, mode="verify-full", **ENCRYPTED)[0] == "SUCCEEDED"
+    assert modes == [0o600, 0o600]
+    assert list(temporary.iterdir()) == []
 
 
 def test_no_tls_where_the_server_asks_for_it_is_a_plain_sentence(tmp_path: Path) -> None:
@@ -153,13 +177,7 @@ def test_no_tls_where_the_server_asks_for_it_is_a_plain_sentence(tmp_path: Path)
 
 def test_the_java_connectors_settings_write_over_tls(tmp_path: Path) -> None:
     with listening(tmp_path, SERVER, "yes") as (config, server):
-        ssl_mode = {
-            "mode": "verify-full",
-            "ca_certificate": AUTHORITY.pem,
-            "client_certificate": CLIENT.pem,
-            "client_key": CLIENT.key_pem(KEY_PASSWORD),
-            "client_key_password": KEY_PASSWORD,
-        }
+        ssl_mode = {"mode": "verify-full", **ENCRYPTED}
         java: Json = {"cache_type": "hash", "tunnel_method": {"tunnel_method": "NO_TUNNEL"}}
         connector = Connector({**config, **java, "host": "localhost", "ssl_mode": ssl_mode}, tmp_path)
         outcome = connector.write([stream()], [record(1), record(2), COMPLETE])

@@ -11,11 +11,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
+from integration_tests.certificates import AUTHORITY, identity, listening
 from integration_tests.connector import COMPLETE, Connector, Json, record, state, stream, values, wait_until
 from integration_tests.jump import OPENSSH, PEM, PKCS8, Jump, Key, jumping, private, public, user
 from integration_tests.library import check
 from integration_tests.servers import Server, free_port, running
-from integration_tests.test_tls import AUTHORITY, identity, listening
 
 ED25519, RSA = ed25519.Ed25519PrivateKey.generate(), rsa.generate_private_key(65537, 2048)
 STRANGER = ed25519.Ed25519PrivateKey.generate()
