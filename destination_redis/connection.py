@@ -11,15 +11,20 @@ from typing import Any
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, DefaultParser, UnixDomainSocketConnection
-from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - not the built-in one
+from redis.exceptions import (
+    ConnectionError,  # noqa: A004 - not the built-in one
+    InvalidResponse,
+    ResponseError,
+)
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool, SentinelManagedConnection
 
 from destination_redis.choices import NoTunnel, Sentinel
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
+from destination_redis.handshake import TlsConnection, second_look
 from destination_redis.sentinel import SentinelTlsConnection, sentinels
-from destination_redis.tls import TlsConnection, tls_context
+from destination_redis.tls import tls_context
 
 #: Seconds to connect; seconds a server may be silent while it owes an answer.
 CONNECT_TIMEOUT = 10.0
@@ -88,10 +93,16 @@ def _never() -> Retry:
 
 def _begin(connection: Connection) -> None:
     """Begin a connection as redis-py does, and name it: redis-py alone would give up where an ACL refuses the name."""
-    connection.on_connect()
-    connection.send_command("CLIENT", "SETNAME", NAME, check_health=False)
-    with suppress(ResponseError):
-        connection.read_response()
+    try:
+        connection.on_connect()
+        connection.send_command("CLIENT", "SETNAME", NAME, check_health=False)
+        with suppress(ResponseError):
+            connection.read_response()
+    except (ConnectionError, InvalidResponse) as error:
+        hung_up = type(error) in (ConnectionError, InvalidResponse)  # those derived from them are good replies
+        if hung_up and (reason := second_look(connection)):
+            raise reason from error
+        raise
 
 
 def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], stack: ExitStack) -> ConnectionPool:

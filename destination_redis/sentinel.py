@@ -11,7 +11,7 @@ from redis.sentinel import Sentinel as RedisSentinel
 
 from destination_redis.choices import Sentinel
 from destination_redis.errors import UnreachableError, Verdict, config_error, explain, verdict
-from destination_redis.tls import TlsConnection
+from destination_redis.handshake import TlsConnection
 
 #: Seconds after which the next sentinel is asked.
 _ANSWER_TIMEOUT = 3.0

@@ -1,41 +1,21 @@
-"""TLS: the settings -> one context, and connections that are made in it."""
+"""TLS: the settings -> the context that every connection is made in.
+
+redis-py would make one for each connection: it would need the key's file as long as the sync lasts, and beside the
+authority that is set it would trust all of the system's.
+"""
 
 import os
-import socket
 import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from redis.connection import Connection
 
 from destination_redis.choices import SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
 from destination_redis.errors import config_error
 
 #: What OpenSSL and Python make of a text that is no certificate, or not even ASCII.
 _NO_PEM = (ssl.SSLError, ValueError, TypeError)
-
-
-class TlsConnection(Connection):
-    """A connection in a context that is made once.
-
-    redis-py's own makes one for each connection: it would need the key's file as long as the sync lasts, and beside
-    the authority that is set it trusts all of the system's.
-    """
-
-    def __init__(self, *, tls: ssl.SSLContext, **arguments: Any) -> None:  # noqa: ANN401 - redis-py's signature
-        self._tls = tls
-        super().__init__(**arguments)  # type: ignore[no-untyped-call]
-
-    def _connect(self) -> socket.socket:
-        plain: socket.socket = super()._connect()  # type: ignore[no-untyped-call]
-        try:
-            return self._tls.wrap_socket(plain, server_hostname=self.host)
-        except BaseException:
-            plain.close()
-            raise
 
 
 def tls_context(mode: SslDisable | SslRequire | SslVerifyCa | SslVerifyFull | None) -> ssl.SSLContext:

@@ -19,7 +19,7 @@ from redis.connection import Connection
 
 from destination_redis.choices import SshKeyTunnel, SshPasswordTunnel
 from destination_redis.errors import UnreachableError, config_error
-from destination_redis.tls import TlsConnection
+from destination_redis.handshake import TlsConnection
 
 #: Bytes passed on at once.
 _CHUNK = 256 * 1024

@@ -68,7 +68,7 @@ CLIENT = identity("client", AUTHORITY)
 
 
 @contextmanager
-def listening(folder: Path, shown: Identity, clients: str) -> Iterator[tuple[Json, Server]]:
+def listening(folder: Path, shown: Identity, clients: str, *more: str) -> Iterator[tuple[Json, Server]]:
     """Yield the config of a server that shows a certificate and asks its clients for one, or not."""
     files = {"cert": shown.pem, "key": shown.key_pem(), "ca": AUTHORITY.pem}
     for name, content in files.items():
@@ -76,5 +76,5 @@ def listening(folder: Path, shown: Identity, clients: str) -> Iterator[tuple[Jso
     port = free_port()
     options = ["--tls-port", str(port), "--tls-auth-clients", clients]
     options += ["--tls-cert-file", str(folder / "cert"), "--tls-key-file", str(folder / "key")]
-    with running("redis-7.0", *options, "--tls-ca-cert-file", str(folder / "ca")) as server:
+    with running("redis-7.0", *options, "--tls-ca-cert-file", str(folder / "ca"), *more) as server:
         yield {"host": "127.0.0.1", "port": port, "ssl": True}, server

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.certificates import AUTHORITY, CLIENT, SERVER, listening
+from integration_tests.certificates import AUTHORITY, CLIENT, OTHER_AUTHORITY, SERVER, listening
 from integration_tests.connector import (
     COMPLETE,
     Connector,
@@ -123,7 +123,11 @@ def test_tls_holds_for_the_sentinels_and_the_primary(tmp_path: Path, sentinel: C
         config |= {"port": port, "ssl_mode": full, "deployment": deployment}
         settle(config)
         plain = check({**config, "ssl": False})
-        assert plain == "No sentinel can be asked for the primary (The server closed the connection)."
+        closed = "The server closed the connection; it speaks TLS on this port: turn ssl on"
+        assert plain == f"No sentinel can be asked for the primary ({closed})."
+        stranger = {**config, "ssl_mode": {**full, "ca_certificate": OTHER_AUTHORITY.pem}}
+        unknown = "No sentinel can be asked for the primary: The server's certificate is not signed by a trusted"
+        assert (check(stranger) or "").startswith(unknown)
 
 
 def test_check_says_in_one_sentence_what_is_wrong_with_sentinels(
@@ -139,6 +143,8 @@ def test_check_says_in_one_sentence_what_is_wrong_with_sentinels(
     assert check(dead) == f"No sentinel can be asked for the primary ({refused})."
     nodes = [f"127.0.0.1:{one.port}"]
     assert check({**dead, "deployment": {**dead["deployment"], "nodes": nodes}}) is None
+    no_tls = "No sentinel can be asked for the primary: The server does not speak TLS on this port"
+    assert (check({**by(one), "ssl": True}) or "").startswith(no_tls)
     assert check({**by(one), "port": server.port}) == "The host and port are those of a server that is no sentinel"
 
 

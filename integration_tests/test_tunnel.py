@@ -130,7 +130,7 @@ def test_tls_in_a_tunnel_identifies_the_redis_host(jump: Jump, tmp_path: Path) -
         full = {"mode": "verify-full", "ca_certificate": AUTHORITY.pem}
         config |= {"ssl_mode": full, "tunnel_method": jump.tunnel(KEY)}
         assert check({**config, "host": "localhost"}) is None
-        assert check({**config, "host": "127.0.0.1"}) == "The server's certificate could not be verified."
+        assert check({**config, "host": "127.0.0.1"}) == ("The server's certificate is not for the host 127.0.0.1.")
 
 
 def test_nothing_of_a_tunnel_outlives_its_use(jump: Jump, server: Server) -> None:
