@@ -1,5 +1,6 @@
 """A primary found by asking sentinels, and a failover in the middle of a sync."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from integration_tests.sentinels import SERVICE, Sentinel, watched
 from integration_tests.servers import Server, free_port
 
 PASSWORD = "S3cret-of-the-sentinels"
+README = (Path(__file__).parent.parent / "README.md").read_text()
+(SENTINELS_RIGHTS,) = re.findall(r"the sentinels' user needs `(.+?)`", README)
 
 
 @pytest.fixture
@@ -108,6 +111,31 @@ def test_sentinels_have_credentials_of_their_own(
     missing = check({**by(one), **own})
     assert missing == "No sentinel can be asked for the primary: The server asks for a password"
     assert check(by(one, sentinel_password=PASSWORD)) == "The server asks for a password."
+
+
+def test_the_sentinels_user_is_not_the_servers_and_needs_one_permission_alone(
+    start_server: Callable[..., Server], sentinel: Callable[..., Sentinel], tmp_path: Path
+) -> None:
+    server = start_server()
+    server.client.execute_command("ACL", "SETUSER", "writer", "on", ">of-the-server", "~*", "+@all")
+    lines = [f"user scout on >{PASSWORD} {SENTINELS_RIGHTS}", f"user other on >{PASSWORD}", "user default off"]
+    one = sentinel(server, *lines)
+    own = {"username": "writer", "password": "of-the-server"}
+    right = {**by(one, sentinel_username="scout", sentinel_password=PASSWORD), **own}
+    settle(right)
+    outcome = Connector(right, tmp_path).write([stream()], [record(1), COMPLETE])
+    assert outcome.code == 0, outcome.text
+    assert values(server.client) == [1]
+
+    asked = "No sentinel can be asked for the primary: "
+    wrong = f"{asked}The user name or the password is wrong"
+    assert check({**by(one, sentinel_username="writer", sentinel_password="of-the-server"), **own}) == wrong
+    assert check({**by(one, sentinel_username="scout", sentinel_password="another"), **own}) == wrong
+    assert check({**by(one), **own}) == f"{asked}The server asks for a password"
+    lacks = f"{asked}The user has no permission for the command SENTINEL MASTERS"
+    assert check({**by(one, sentinel_username="other", sentinel_password=PASSWORD), **own}) == lacks
+    scout = {"username": "scout", "password": PASSWORD}
+    assert check({**right, **scout}) == "The user name or the password is wrong."
 
 
 def test_tls_holds_for_the_sentinels_and_the_primary(tmp_path: Path, sentinel: Callable[..., Sentinel]) -> None:
