@@ -3,12 +3,14 @@
 A new kind of deployment is built here and nowhere else.
 """
 
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from typing import Any
 
-from redis import Redis
+from redis import DriverInfo, Redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, DefaultParser, UnixDomainSocketConnection
 from redis.exceptions import (
@@ -29,6 +31,10 @@ from destination_redis.tls import tls_context
 #: Seconds to connect; seconds a server may be silent while it owes an answer.
 CONNECT_TIMEOUT = 10.0
 ANSWER_TIMEOUT = 60.0
+#: An idle connection shows a sign of life after so many seconds, sooner than load balancers drop it (some do after a
+#: minute, most after four to ten), and again and again after so many; it is lost once so many had no answer. The second
+#: option is macOS's name of the first.
+KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPALIVE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
 #: What CLIENT LIST shows of a connection.
 NAME = "destination-redis"
 
@@ -77,6 +83,7 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
             "parser_class": Replies,
             "retry": _never(),
             "redis_connect_func": _begin,
+            "driver_info": DriverInfo(NAME, _version()),
         }
         pool = _pool(config, arguments, {"tls": tls_context(config.ssl_mode)} if config.ssl else {}, stack)
         client = Redis(connection_pool=pool)
@@ -89,6 +96,13 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
 
 def _never() -> Retry:
     return Retry(NoBackoff(), 0)
+
+
+def _version() -> str | None:
+    try:
+        return version("airbyte-destination-redis")
+    except PackageNotFoundError:  # the files alone are there
+        return None
 
 
 def _begin(connection: Connection) -> None:
@@ -112,10 +126,10 @@ def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], s
     if config.host.startswith("/"):
         return ConnectionPool(connection_class=UnixDomainSocketConnection, path=config.host, **arguments)
     address: dict[str, Any] = {"host": config.host, "port": config.port}
-    arguments |= {"socket_keepalive": True, **tls}
+    options = {getattr(socket, name): value for name, value in KEEPALIVE if hasattr(socket, name)}
+    arguments |= {"socket_keepalive": True, "socket_keepalive_options": options, **tls}
     if isinstance(config.deployment, Sentinel):
-        kind = {"retry": _never(), "redis_connect_func": _begin, **tls}
-        asked = sentinels((config.host, config.port), config.deployment, kind)
+        asked = sentinels((config.host, config.port), config.deployment, arguments)
         stack.callback(asked.close)
         named = SentinelTlsConnection if config.ssl else SentinelManagedConnection
         return SentinelConnectionPool(config.deployment.service_name, asked, connection_class=named, **arguments)

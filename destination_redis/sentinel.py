@@ -61,16 +61,16 @@ class SentinelTlsConnection(SentinelManagedConnection, TlsConnection):
     """A connection in TLS to the primary that the sentinels name."""
 
 
-def sentinels(first: tuple[str, int], deployment: Sentinel, more: Mapping[str, Any]) -> Sentinels:
-    """Return the sentinels that are to be asked; `more` are redis-py's arguments for connections to them."""
+def sentinels(first: tuple[str, int], deployment: Sentinel, server: Mapping[str, Any]) -> Sentinels:
+    """Return the sentinels that are to be asked, in connections like those to the server, made with `server`."""
     password = deployment.sentinel_password
     arguments: dict[str, Any] = {
+        **server,
+        "db": 0,
         "username": deployment.sentinel_username or None,
         "password": password.get_secret_value() if password else None,
         "socket_connect_timeout": _ANSWER_TIMEOUT,
         "socket_timeout": _ANSWER_TIMEOUT,
-        "protocol": 2,
-        **more,
     }
     return Sentinels([first, *_addresses(deployment.nodes)], arguments)
 
