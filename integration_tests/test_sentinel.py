@@ -1,6 +1,5 @@
 """A primary found by asking sentinels, and a failover in the middle of a sync."""
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,12 +20,11 @@ from integration_tests.connector import (
     wait_until,
 )
 from integration_tests.library import check
+from integration_tests.readme import SENTINELS_RIGHTS
 from integration_tests.sentinels import SERVICE, Sentinel, watched
 from integration_tests.servers import Server, free_port
 
 PASSWORD = "S3cret-of-the-sentinels"
-README = (Path(__file__).parent.parent / "README.md").read_text()
-(SENTINELS_RIGHTS,) = re.findall(r"the sentinels' user needs `(.+?)`", README)
 
 
 @pytest.fixture
