@@ -15,7 +15,7 @@ _REDIRECTIONS = 5
 class Cluster:
     """The nodes that are known, one of which is enough to learn of the others."""
 
-    clustered = True
+    clustered = replaceable = True
 
     def __init__(
         self, nodes: Sequence[Address], client: Callable[[Address], Redis], asking: Callable[[Address], Redis]

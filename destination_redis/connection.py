@@ -3,34 +3,43 @@
 A new kind of deployment is built here and nowhere else.
 """
 
-import ssl
-import tempfile
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-from redis import Redis, SSLConnection
+from redis import DriverInfo, Redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, DefaultParser, UnixDomainSocketConnection
-from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - not the built-in one
+from redis.exceptions import (
+    ConnectionError,  # noqa: A004 - not the built-in one
+    InvalidResponse,
+    ResponseError,
+)
 from redis.retry import Retry
-from redis.sentinel import SentinelConnectionPool
+from redis.sentinel import SentinelConnectionPool, SentinelManagedConnection
 
-from destination_redis.choices import Cluster, NoTunnel, Sentinel, SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
+from destination_redis.choices import Cluster, NoTunnel, Sentinel
 from destination_redis.cluster import Cluster as NodesOfCluster
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
-from destination_redis.sentinel import addresses, sentinels
+from destination_redis.handshake import TlsConnection, second_look
+from destination_redis.sentinel import SentinelTlsConnection, addresses, sentinels
 from destination_redis.servers import Servers, Single
 from destination_redis.slots import Address
+from destination_redis.tls import tls_context
 
 #: Seconds to connect; seconds a server may be silent while it owes an answer.
 CONNECT_TIMEOUT = 10.0
 ANSWER_TIMEOUT = 60.0
 #: Seconds after which another node is asked where the slots are.
 ASK_TIMEOUT = 5.0
+#: An idle connection shows a sign of life after so many seconds, sooner than load balancers drop it (some do after a
+#: minute, most after four to ten), and again and again after so many; it is lost once so many had no answer. The second
+#: option is macOS's name of the first.
+KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPALIVE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
 #: What CLIENT LIST shows of a connection.
 NAME = "destination-redis"
 
@@ -68,7 +77,6 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
     Their connections never try again by themselves: whoever sends must know what was lost.
     """
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="destination-redis-"))
         arguments: dict[str, Any] = {
             "username": config.username or None,
             "password": config.password.get_secret_value() if config.password else None,
@@ -79,13 +87,14 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
             "parser_class": Replies,
             "retry": _never(),
             "redis_connect_func": _begin,
+            "driver_info": DriverInfo(NAME, _version()),
         }
-        tls = _tls(config, Path(folder)) if config.ssl else {}
+        tls = {"tls": tls_context(config.ssl_mode)} if config.ssl else {}
         if isinstance(config.deployment, Cluster):
             yield _cluster(config, config.deployment, arguments | tls, stack)
         else:
             client = _client(_pool(config, arguments | {"db": config.database}, tls, stack), stack)
-            yield Single(client)
+            yield Single(client, replaceable=isinstance(config.deployment, Sentinel))
 
 
 def _client(pool: ConnectionPool, stack: ExitStack) -> Redis:
@@ -98,10 +107,10 @@ def _client(pool: ConnectionPool, stack: ExitStack) -> Redis:
 def _cluster(config: RedisConfig, deployment: Cluster, arguments: dict[str, Any], stack: ExitStack) -> Servers:
     """Return a cluster's servers, each of whose nodes has clients of its own."""
     _refuse_combinations(config, not isinstance(config.tunnel_method, NoTunnel | None))
-    kind = SSLConnection if config.ssl else Connection
+    kind = TlsConnection if config.ssl else Connection
 
     def maker(**more: Any) -> Callable[[Address], Redis]:  # noqa: ANN401 - redis-py's arguments
-        every = {"socket_keepalive": True, **arguments, **more}
+        every = {**_keepalive(), **arguments, **more}
         return lambda address: _client(
             ConnectionPool(connection_class=kind, host=address[0], port=address[1], **every), stack
         )
@@ -112,16 +121,34 @@ def _cluster(config: RedisConfig, deployment: Cluster, arguments: dict[str, Any]
     return NodesOfCluster(nodes, maker(), asking)
 
 
+def _keepalive() -> dict[str, Any]:
+    options = {getattr(socket, name): value for name, value in KEEPALIVE if hasattr(socket, name)}
+    return {"socket_keepalive": True, "socket_keepalive_options": options}
+
+
 def _never() -> Retry:
     return Retry(NoBackoff(), 0)
 
 
+def _version() -> str | None:
+    try:
+        return version("airbyte-destination-redis")
+    except PackageNotFoundError:  # the files alone are there
+        return None
+
+
 def _begin(connection: Connection) -> None:
     """Begin a connection as redis-py does, and name it: redis-py alone would give up where an ACL refuses the name."""
-    connection.on_connect()
-    connection.send_command("CLIENT", "SETNAME", NAME, check_health=False)
-    with suppress(ResponseError):
-        connection.read_response()
+    try:
+        connection.on_connect()
+        connection.send_command("CLIENT", "SETNAME", NAME, check_health=False)
+        with suppress(ResponseError):
+            connection.read_response()
+    except (ConnectionError, InvalidResponse) as error:
+        hung_up = type(error) in (ConnectionError, InvalidResponse)  # those derived from them are good replies
+        if hung_up and (reason := second_look(connection)):
+            raise reason from error
+        raise
 
 
 def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], stack: ExitStack) -> ConnectionPool:
@@ -131,19 +158,19 @@ def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], s
     if config.host.startswith("/"):
         return ConnectionPool(connection_class=UnixDomainSocketConnection, path=config.host, **arguments)
     address: dict[str, Any] = {"host": config.host, "port": config.port}
-    arguments |= {"socket_keepalive": True, **tls}
+    arguments |= {**_keepalive(), **tls}
     if isinstance(config.deployment, Sentinel):
-        kind = {"ssl": config.ssl, "retry": _never(), "redis_connect_func": _begin, **tls}
-        asked = sentinels((config.host, config.port), config.deployment, kind)
+        asked = sentinels((config.host, config.port), config.deployment, arguments)
         stack.callback(asked.close)
-        return SentinelConnectionPool(config.deployment.service_name, asked, ssl=config.ssl, **arguments)
+        named = SentinelTlsConnection if config.ssl else SentinelManagedConnection
+        return SentinelConnectionPool(config.deployment.service_name, asked, connection_class=named, **arguments)
     if method is None:
-        return ConnectionPool(connection_class=SSLConnection if config.ssl else Connection, **address, **arguments)
+        return ConnectionPool(connection_class=TlsConnection if config.ssl else Connection, **address, **arguments)
     # What it takes to load the SSH library is left to those who have a tunnel.
-    from destination_redis.tunnel import TunnelConnection, TunnelSSLConnection, tunnelled  # noqa: PLC0415
+    from destination_redis.tunnel import TunnelConnection, TunnelTlsConnection, tunnelled  # noqa: PLC0415
 
     tunnel = stack.enter_context(tunnelled(method, CONNECT_TIMEOUT))
-    through = TunnelSSLConnection if config.ssl else TunnelConnection
+    through = TunnelTlsConnection if config.ssl else TunnelConnection
     return ConnectionPool(connection_class=through, tunnel=tunnel, **address, **arguments)
 
 
@@ -164,29 +191,3 @@ def _refuse_combinations(config: RedisConfig, tunnelled: bool) -> None:
         raise config_error("A cluster is not reached through an SSH tunnel: set tunnel_method to NO_TUNNEL")
     if sentinel and tunnelled:
         raise config_error("Sentinels are not asked through an SSH tunnel: set tunnel_method to NO_TUNNEL")
-
-
-def _tls(config: RedisConfig, folder: Path) -> dict[str, Any]:
-    """Return redis-py's TLS arguments; keys go to files of this process alone, which is all that OpenSSL reads."""
-    mode = config.ssl_mode or SslVerifyFull(mode="verify-full")
-    if isinstance(mode, SslRequire):
-        return {"ssl_cert_reqs": ssl.CERT_NONE}
-    if isinstance(mode, SslDisable):
-        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": False}
-    arguments: dict[str, Any] = {
-        "ssl_cert_reqs": ssl.CERT_REQUIRED,
-        "ssl_check_hostname": not isinstance(mode, SslVerifyCa),
-        "ssl_ca_data": mode.ca_certificate or None,
-    }
-    if bool(mode.client_certificate) != bool(mode.client_key):
-        raise config_error("client_certificate and client_key belong together: set both or neither")
-    if mode.client_certificate and mode.client_key:
-        certificate, key = folder / "client.crt", folder / "client.key"
-        certificate.write_text(mode.client_certificate)
-        key.touch(mode=0o600)
-        key.write_text(mode.client_key.get_secret_value())
-        arguments |= {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
-        # Without one, OpenSSL would ask whoever sits at the terminal.
-        password = mode.client_key_password
-        arguments["ssl_password"] = password.get_secret_value() if password else ""
-    return arguments

@@ -36,12 +36,16 @@ class UnreachableError(redis_errors.ConnectionError):
     """There is no way to the server for now; its text is a sentence for the user."""
 
 
+class TlsError(redis_errors.ConnectionError):
+    """There is no way to the server with TLS as it is set here or there; its text is a sentence for the user."""
+
+
 def verdict(error: Exception) -> Verdict:
     """Return what `error` calls for; the most specific class wins."""
     match error:
         case redis_errors.AuthenticationError() | redis_errors.AuthorizationError():
             return Verdict.FAIL
-        case redis_errors.NoPermissionError():
+        case redis_errors.NoPermissionError() | TlsError():
             return Verdict.FAIL
         case redis_errors.AskError():  # MOVED is one too
             return Verdict.REDIRECT
@@ -83,7 +87,7 @@ def traced(error: Exception, doing: str) -> AirbyteTracedException:
     if verdict(error) is not Verdict.FAIL:
         return transient_error(sentence, error)
     if isinstance(error, redis_errors.RedisError):
-        known = isinstance(error, redis_errors.AuthenticationError | redis_errors.NoPermissionError)
+        known = isinstance(error, redis_errors.AuthenticationError | redis_errors.NoPermissionError | TlsError)
         known = known or _code(error) in ("WRONGTYPE", "NOPERM")
         known = known or any(mark in str(error) for mark in ("DB index", _NOT_IN_SCRIPT))
         return config_error(sentence, error) if known else system_error(sentence, error)
@@ -93,7 +97,7 @@ def traced(error: Exception, doing: str) -> AirbyteTracedException:
 def explain(error: Exception) -> str:
     """Return one plain sentence, without a closing period, for what `error` means to the person at the settings."""
     text = str(error)
-    if isinstance(error, UnreachableError):
+    if isinstance(error, UnreachableError | TlsError):
         return text
     for found, sentence in _EXPLAINED:
         if isinstance(error, found):
@@ -173,14 +177,7 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("Connection refused", "The connection was refused: no server listens there"),
     ("No such file or directory", "There is no Unix socket of that path"),
     ("Permission denied", "The Unix socket must not be used by the user who runs the connector"),
-    ("CERTIFICATE_VERIFY_FAILED", "The server's certificate could not be verified"),
-    ("PEM", "A certificate or key in the settings is not valid PEM, or the key's password is wrong"),
-    ("cadata", "The CA certificate in the settings is not valid PEM"),
-    ("certificate required", "The server asks for a client certificate"),
-    ("alert unknown ca", "The server does not accept the client certificate"),
-    ("violation of protocol", "The server ended the TLS connection; it may ask for a client certificate"),
-    ("KEY_VALUES_MISMATCH", "The client key does not belong to the client certificate"),
-    ("WRONG_VERSION_NUMBER", "The server does not speak TLS on this port"),
+    ("[SSL", "The server ended the TLS connection; it may ask for a client certificate"),
     ("imeout", "The connection timed out"),
     ("timed out", "The connection timed out"),
     ("unreachable", "The host cannot be reached"),
@@ -194,6 +191,7 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
         "Operation against a key holding the wrong kind",
         "The key holds another data type than the connector's",
     ),
+    ("Protocol error, got", "What listens on this port is no Redis: it speaks another protocol"),
     ("Connection closed by server", "The server closed the connection"),
     ("Connection reset", "The server closed the connection"),
     ("Broken pipe", "The server closed the connection"),

@@ -4,6 +4,7 @@ After a lost connection whatever is unanswered is sent again. What the server re
 where the server serves no slots any more, comes back to whoever sent it.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -64,14 +65,18 @@ class Returned:
 class Lane:
     """One connection to one server, with a window of batches that wait for their replies."""
 
-    def __init__(self, address: Address, link: Link, patience: Patience, *, keeps: bool) -> None:
-        """Take the link; `keeps` holds what is answered until `release`, since the server alone is not trusted."""
+    def __init__(self, address: Address, link: Link, patience: Patience, *, doubts: bool, keeps: bool) -> None:
+        """Take the link.
+
+        `doubts` asks anew which server it is when that was silent for long; `keeps` holds what is answered until
+        `release`, since it is not safe yet.
+        """
         self.address = address
         self._link = link
         self._patience = patience
         self._keeps = keeps
         self._kept: deque[Batch] = deque()
-        self._doubted_at = -_TRUST
+        self._doubted_at = -_TRUST if doubts else math.inf
         self.flying: deque[Batch] = deque()
         self.in_flight = 0
         self.returned: list[Returned] = []

@@ -82,7 +82,9 @@ class Lanes:
                 lost=lambda: self._see(address),
                 connected=lambda: self.on_connect and self.on_connect(),
             )
-            lane = self._lanes[address] = Lane(address, link, self._patience, keeps=self._keeps)
+            lane = self._lanes[address] = Lane(
+                address, link, self._patience, doubts=self._servers.replaceable, keeps=self._keeps
+            )
             lane.open()
         if lane.over:
             self._left.append(self._lanes.pop(address))

@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from redis import ConnectionPool, Redis
 from redis import exceptions as redis_errors
-from redis.sentinel import MasterNotFoundError
+from redis.connection import Connection
+from redis.sentinel import MasterNotFoundError, SentinelManagedConnection
 from redis.sentinel import Sentinel as RedisSentinel
 
 from destination_redis.choices import Sentinel
 from destination_redis.errors import UnreachableError, Verdict, config_error, explain, verdict
+from destination_redis.handshake import TlsConnection
 
 #: Seconds after which the next sentinel is asked.
 _ANSWER_TIMEOUT = 3.0
@@ -16,6 +19,13 @@ _ANSWER_TIMEOUT = 3.0
 
 class Sentinels(RedisSentinel):
     """redis-py's sentinels, which also say why there is no primary."""
+
+    def __init__(self, nodes: Sequence[tuple[str, int]], arguments: Mapping[str, Any]) -> None:
+        """Take the hosts and ports, and redis-py's arguments for connections to them."""
+        super().__init__([])  # type: ignore[no-untyped-call]
+        kind = TlsConnection if "tls" in arguments else Connection
+        pools = (ConnectionPool(connection_class=kind, host=host, port=port, **arguments) for host, port in nodes)
+        self.sentinels = [Redis.from_pool(pool) for pool in pools]
 
     def discover_master(self, service_name: str) -> tuple[str, int]:
         """Return the primary's host and port.
@@ -47,19 +57,22 @@ class Sentinels(RedisSentinel):
         raise UnreachableError(f"No sentinel can be asked for the primary ({explain(silent[0])})") from cause
 
 
-def sentinels(first: tuple[str, int], deployment: Sentinel, more: Mapping[str, Any]) -> Sentinels:
-    """Return the sentinels that are to be asked; `more` are redis-py's arguments for connections to them."""
+class SentinelTlsConnection(SentinelManagedConnection, TlsConnection):
+    """A connection in TLS to the primary that the sentinels name."""
+
+
+def sentinels(first: tuple[str, int], deployment: Sentinel, server: Mapping[str, Any]) -> Sentinels:
+    """Return the sentinels that are to be asked, in connections like those to the server, made with `server`."""
     password = deployment.sentinel_password
     arguments: dict[str, Any] = {
+        **server,
+        "db": 0,
         "username": deployment.sentinel_username or None,
         "password": password.get_secret_value() if password else None,
         "socket_connect_timeout": _ANSWER_TIMEOUT,
         "socket_timeout": _ANSWER_TIMEOUT,
-        "protocol": 2,
-        **more,
     }
-    nodes = [first, *addresses(deployment.nodes)]
-    return Sentinels(nodes, sentinel_kwargs=arguments)  # type: ignore[no-untyped-call]
+    return Sentinels([first, *addresses(deployment.nodes)], arguments)
 
 
 def addresses(nodes: Sequence[str]) -> list[tuple[str, int]]:

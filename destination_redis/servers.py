@@ -15,6 +15,10 @@ class Servers(Protocol):
     def clustered(self) -> bool:
         """Whether keys are spread over several servers, between which they may move."""
 
+    @property
+    def replaceable(self) -> bool:
+        """Whether a server may be replaced by another while it still answers."""
+
     def slot_map(self) -> SlotMap:
         """Ask which primary serves which slot; raises redis-py's errors."""
 
@@ -39,8 +43,9 @@ class Single:
 
     clustered = False
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, *, replaceable: bool) -> None:
         self._client = client
+        self.replaceable = replaceable
 
     def slot_map(self) -> SlotMap:
         """Return that one server serves all slots."""

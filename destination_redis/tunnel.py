@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import asyncssh
-from redis.connection import Connection, SSLConnection
+from redis.connection import Connection
 
 from destination_redis.choices import SshKeyTunnel, SshPasswordTunnel
 from destination_redis.errors import UnreachableError, config_error
+from destination_redis.handshake import TlsConnection
 
 #: Bytes passed on at once.
 _CHUNK = 256 * 1024
@@ -166,7 +167,7 @@ class TunnelConnection(Connection):
         return connected
 
 
-class TunnelSSLConnection(SSLConnection, TunnelConnection):
+class TunnelTlsConnection(TlsConnection, TunnelConnection):
     """The same with TLS, which identifies the server and not the jump server."""
 
 

@@ -1,7 +1,7 @@
 """A Redis Cluster of real servers, whose primaries fail and whose slots move on demand."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 import redis
@@ -17,10 +17,10 @@ NODE_TIMEOUT = 1000
 class ClusterServers:
     """Nodes on loopback: primaries that share the slots evenly, and one replica for each where asked for."""
 
-    def __init__(self, primaries: list[Server], replicas: list[Server], password: str = "") -> None:
+    def __init__(self, primaries: list[Server], replicas: list[Server], tls_port: int) -> None:
         self.primaries = primaries
         self.replicas = replicas
-        self._password = password
+        self.tls_port = tls_port
 
     @property
     def nodes(self) -> list[Server]:
@@ -36,7 +36,7 @@ class ClusterServers:
     @contextmanager
     def client(self) -> Iterator["redis.RedisCluster"]:
         """Yield a client that sees all keys; SCAN asks every primary."""
-        with redis.RedisCluster(host="127.0.0.1", port=self._alive().port, password=self._password or None) as client:
+        with redis.RedisCluster(host="127.0.0.1", port=self._alive().port) as client:
             yield client
 
     def flush(self) -> None:
@@ -94,20 +94,25 @@ class ClusterServers:
 
 @contextmanager
 def cluster(
-    name: str = "redis-7.0", primaries: int = 3, *, replicas: bool = False, options: tuple[str, ...] = ()
+    name: str = "redis-7.0", primaries: int = 3, *, replicas: bool = False, tls: Sequence[str] = ()
 ) -> Iterator[ClusterServers]:
-    """Start a cluster of a kind of server; with `replicas` there is one for each primary, and they are in step."""
+    """Start a cluster of a kind of server; with `replicas` there is one for each primary, and they are in step.
+
+    With `tls`, its options, every node listens on a port for that too, and they use it among themselves.
+    """
     binary = require(name)
     with ExitStack() as stack:
+        tls_ports: list[int] = []
 
         def start() -> Server:
+            tls_ports.append(free_port())
             # Nodes speak to each other on another port, else their own plus 10,000, which may be too high or taken.
             node = Server(
                 binary,
                 *("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT)),
                 *("--cluster-port", str(free_port()), "--repl-diskless-sync-delay", "0"),
                 *("--cluster-allow-replica-migration", "no", "--appendonly", "no"),
-                *options,
+                *(("--tls-port", str(tls_ports[-1]), *tls) if tls else ()),
             )
             stack.callback(node.close)
             return node
@@ -127,7 +132,7 @@ def cluster(
         for first_node, second in zip(firsts, seconds, strict=False):
             second.client.execute_command("CLUSTER", "REPLICATE", first_node.client.execute_command("CLUSTER", "MYID"))
         _wait(lambda: all(second.client.info("replication").get("master_link_status") == "up" for second in seconds))
-        servers = ClusterServers(firsts, seconds)
+        servers = ClusterServers(firsts, seconds, tls_ports[0])
         _wait(lambda: all(b"cluster_state:ok" in _info(node) for node in everyone))
         if replicas:
             # Whoever is asked has to know who would take over.

@@ -1,8 +1,6 @@
 """The users of README.md: with the least permissions everything works, and check misses each one of them."""
 
-import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,10 +17,9 @@ from integration_tests.connector import (
     wait_until,
 )
 from integration_tests.library import check, full, write
+from integration_tests.readme import LEAST, MORE
 from integration_tests.servers import Server
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-LEAST, MORE = re.findall(r"```acl\n(.+?)\n```", README)
 COMMANDS = [rule for rule in LEAST.split() if rule.startswith("+")]
 
 SCHEMA = {"properties": {"at": {"type": "integer"}, "_ab_cdc_deleted_at": {"type": "string"}}}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from integration_tests.certificates import AUTHORITY, CLIENT, OTHER_AUTHORITY, SERVER, listening
 from integration_tests.connector import (
     COMPLETE,
     Connector,
@@ -19,9 +20,9 @@ from integration_tests.connector import (
     wait_until,
 )
 from integration_tests.library import check
+from integration_tests.readme import SENTINELS_RIGHTS
 from integration_tests.sentinels import SERVICE, Sentinel, watched
 from integration_tests.servers import Server, free_port
-from integration_tests.test_tls import AUTHORITY, SERVER, listening
 
 PASSWORD = "S3cret-of-the-sentinels"
 
@@ -110,19 +111,49 @@ def test_sentinels_have_credentials_of_their_own(
     assert check(by(one, sentinel_password=PASSWORD)) == "The server asks for a password."
 
 
+def test_the_sentinels_user_is_not_the_servers_and_needs_one_permission_alone(
+    start_server: Callable[..., Server], sentinel: Callable[..., Sentinel], tmp_path: Path
+) -> None:
+    server = start_server()
+    server.client.execute_command("ACL", "SETUSER", "writer", "on", ">of-the-server", "~*", "+@all")
+    lines = [f"user scout on >{PASSWORD} {SENTINELS_RIGHTS}", f"user other on >{PASSWORD}", "user default off"]
+    one = sentinel(server, *lines)
+    own = {"username": "writer", "password": "of-the-server"}
+    right = {**by(one, sentinel_username="scout", sentinel_password=PASSWORD), **own}
+    settle(right)
+    outcome = Connector(right, tmp_path).write([stream()], [record(1), COMPLETE])
+    assert outcome.code == 0, outcome.text
+    assert values(server.client) == [1]
+
+    asked = "No sentinel can be asked for the primary: "
+    wrong = f"{asked}The user name or the password is wrong"
+    assert check({**by(one, sentinel_username="writer", sentinel_password="of-the-server"), **own}) == wrong
+    assert check({**by(one, sentinel_username="scout", sentinel_password="another"), **own}) == wrong
+    assert check({**by(one), **own}) == f"{asked}The server asks for a password"
+    lacks = f"{asked}The user has no permission for the command SENTINEL MASTERS"
+    assert check({**by(one, sentinel_username="other", sentinel_password=PASSWORD), **own}) == lacks
+    scout = {"username": "scout", "password": PASSWORD}
+    assert check({**right, **scout}) == "The user name or the password is wrong."
+
+
 def test_tls_holds_for_the_sentinels_and_the_primary(tmp_path: Path, sentinel: Callable[..., Sentinel]) -> None:
-    with listening(tmp_path, SERVER, "no") as (config, server):
+    with listening(tmp_path, SERVER, "yes") as (config, server):
         files = {"cert": "tls-cert-file", "key": "tls-key-file", "ca": "tls-ca-cert-file"}
         port = free_port()
         lines = [f"{option} {tmp_path / name}" for name, option in files.items()]
-        lines += ["port 0", f"tls-port {port}", "tls-auth-clients no", "tls-replication yes"]
+        lines += ["port 0", f"tls-port {port}", "tls-auth-clients yes", "tls-replication yes"]
         sentinel(server, *lines, primary=config["port"], port=port)
-        full = {"mode": "verify-full", "ca_certificate": AUTHORITY.pem}
+        shown = {"client_certificate": CLIENT.pem, "client_key": CLIENT.key_pem()}
+        full = {"mode": "verify-full", "ca_certificate": AUTHORITY.pem, **shown}
         deployment = {"deployment": "sentinel", "service_name": SERVICE}
         config |= {"port": port, "ssl_mode": full, "deployment": deployment}
         settle(config)
         plain = check({**config, "ssl": False})
-        assert plain == "No sentinel can be asked for the primary (The server closed the connection)."
+        closed = "The server closed the connection; it speaks TLS on this port: turn ssl on"
+        assert plain == f"No sentinel can be asked for the primary ({closed})."
+        stranger = {**config, "ssl_mode": {**full, "ca_certificate": OTHER_AUTHORITY.pem}}
+        unknown = "No sentinel can be asked for the primary: The server's certificate is not signed by a trusted"
+        assert (check(stranger) or "").startswith(unknown)
 
 
 def test_check_says_in_one_sentence_what_is_wrong_with_sentinels(
@@ -138,6 +169,8 @@ def test_check_says_in_one_sentence_what_is_wrong_with_sentinels(
     assert check(dead) == f"No sentinel can be asked for the primary ({refused})."
     nodes = [f"127.0.0.1:{one.port}"]
     assert check({**dead, "deployment": {**dead["deployment"], "nodes": nodes}}) is None
+    no_tls = "No sentinel can be asked for the primary: The server does not speak TLS on this port"
+    assert (check({**by(one), "ssl": True}) or "").startswith(no_tls)
     assert check({**by(one), "port": server.port}) == "The host and port are those of a server that is no sentinel"
 
 

@@ -1,5 +1,6 @@
 """SSH tunnels through a real sshd: by key and by password, with TLS inside, dropped and built again."""
 
+import ipaddress
 import json
 import socket
 import subprocess
@@ -11,11 +12,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
+from integration_tests.certificates import AUTHORITY, SERVER, identity, listening
 from integration_tests.connector import COMPLETE, Connector, Json, record, state, stream, values, wait_until
 from integration_tests.jump import OPENSSH, PEM, PKCS8, Jump, Key, jumping, private, public, user
 from integration_tests.library import check
 from integration_tests.servers import Server, free_port, running
-from integration_tests.test_tls import AUTHORITY, identity, listening
 
 ED25519, RSA = ed25519.Ed25519PrivateKey.generate(), rsa.generate_private_key(65537, 2048)
 STRANGER = ed25519.Ed25519PrivateKey.generate()
@@ -124,13 +125,26 @@ def test_a_server_that_hangs_up_is_said_to_be_no_jump_server_maybe(jump: Jump, s
     assert answer == "The SSH jump server ended the connection before the login; it may not be an SSH server."
 
 
-def test_tls_in_a_tunnel_identifies_the_redis_host(jump: Jump, tmp_path: Path) -> None:
-    named = identity("server", AUTHORITY, x509.DNSName("localhost"))
-    with listening(tmp_path, named, "no") as (config, _):
-        full = {"mode": "verify-full", "ca_certificate": AUTHORITY.pem}
-        config |= {"ssl_mode": full, "tunnel_method": jump.tunnel(KEY)}
-        assert check({**config, "host": "localhost"}) is None
-        assert check({**config, "host": "127.0.0.1"}) == "The server's certificate could not be verified."
+def test_tls_in_a_tunnel_identifies_the_redis_host_and_not_this_end_or_the_jump_server(
+    jump: Jump, tmp_path: Path
+) -> None:
+    redis_host = "127.0.0.5"
+    full = {"mode": "verify-full", "ca_certificate": AUTHORITY.pem}
+    tunnel = {"host": redis_host, "tunnel_method": jump.tunnel(KEY), "ssl_mode": full}
+    named = identity("server", AUTHORITY, x509.IPAddress(ipaddress.ip_address(redis_host)))
+    with listening(tmp_path, named, "no", "--bind", "127.0.0.1", redis_host) as (config, _):
+        assert check({**config, **tunnel}) is None
+    with listening(tmp_path, SERVER, "no", "--bind", "127.0.0.1", redis_host) as (config, _):
+        assert check({**config, **tunnel}) == f"The server's certificate is not for the host {redis_host}."
+
+
+def test_tls_and_none_are_told_apart_through_a_tunnel_too(jump: Jump, server: Server, tmp_path: Path) -> None:
+    tunnel = {"tunnel_method": jump.tunnel(KEY), "ssl_mode": {"mode": "require"}}
+    plain = "The server does not speak TLS on this port: turn ssl off, or set the port on which it does."
+    assert check({**server.config, **tunnel, "ssl": True}) == plain
+    with listening(tmp_path, SERVER, "no") as (config, _):
+        closed = "The server closed the connection; it speaks TLS on this port: turn ssl on."
+        assert check({**config, **tunnel, "ssl": False}) == closed
 
 
 def test_nothing_of_a_tunnel_outlives_its_use(jump: Jump, server: Server) -> None:

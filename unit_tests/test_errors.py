@@ -5,6 +5,7 @@ from airbyte_cdk.models import FailureType
 from redis import exceptions as redis_errors
 
 from destination_redis.errors import (
+    TlsError,
     Verdict,
     config_error,
     explain,
@@ -152,7 +153,8 @@ def test_a_missing_permission_for_a_key_says_so() -> None:
         (redis_errors.ReadOnlyError("You can't write against a read only replica."), "read-only replica"),
         (redis_errors.OutOfMemoryError("command not allowed"), "out of memory"),
         (redis_errors.BusyLoadingError("loading"), "still loading"),
-        (redis_errors.ConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate"), "could not be verified"),
+        (redis_errors.ConnectionError("[SSL: UNEXPECTED_EOF_WHILE_READING] EOF"), "ended the TLS connection"),
+        (TlsError("The server's certificate, or its authority's, has expired"), "has expired"),
         (REPLY("WRONGTYPE Operation against a key"), "another data type"),
     ],
 )

@@ -1,0 +1,153 @@
+"""The handshake: connections in TLS, and in a sentence why there is none.
+
+OpenSSL names what it dislikes; two things it cannot see. A plain server takes the handshake for the beginning of a
+command and waits for the rest of it, and a server that hangs up after the handshake, or without one, may be lost or may
+want another TLS. Both are found out on a second connection.
+"""
+
+import socket
+import ssl
+from typing import Any
+
+from redis.connection import AbstractConnection, Connection
+from redis.exceptions import RedisError
+
+from destination_redis.choices import SslRequire
+from destination_redis.errors import TlsError, UnreachableError
+from destination_redis.tls import tls_context
+
+#: Seconds a server may be silent before another connection is asked for the reason, and the seconds that one gets.
+_SILENCE = 2.0
+
+
+class TlsConnection(Connection):
+    """A connection in TLS, all of them in one context."""
+
+    def __init__(self, *, tls: ssl.SSLContext, **arguments: Any) -> None:  # noqa: ANN401 - redis-py's signature
+        self._tls = tls
+        super().__init__(**arguments)  # type: ignore[no-untyped-call]
+
+    def _connect(self) -> socket.socket:
+        secured = self._tls.wrap_socket(self._plain(), server_hostname=self.host, do_handshake_on_connect=False)
+        try:
+            self._shake_hands(secured)
+        except BaseException as error:
+            secured.close()
+            if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+                raise _explained(error, self.host) from error
+            raise
+        secured.settimeout(self.socket_timeout)
+        return secured
+
+    def _plain(self) -> socket.socket:
+        plain: socket.socket = super()._connect()  # type: ignore[no-untyped-call]
+        return plain
+
+    def _shake_hands(self, secured: ssl.SSLSocket) -> None:
+        secured.settimeout(_SILENCE)
+        try:
+            secured.do_handshake()
+        except TimeoutError:
+            if self._answers_plainly():
+                raise TlsError(_NOT_TLS) from None
+            secured.settimeout(self.socket_connect_timeout)
+            secured.do_handshake()
+
+    def _answers_plainly(self) -> bool:
+        try:
+            with self._plain() as second:
+                second.settimeout(_SILENCE)
+                second.sendall(b"*1\r\n$4\r\nPING\r\n")
+                return second.recv(1) in (b"+", b"-")
+        except (OSError, RedisError):
+            return False
+
+
+def second_look(connection: AbstractConnection) -> RedisError | None:
+    """Return why a server may have hung up on this new connection, None where TLS is not the reason."""
+    if isinstance(connection, TlsConnection):
+        return _refused(connection)
+    if isinstance(connection, Connection) and _speaks_tls(connection):
+        # A service mesh takes both on one port: there it may just be lost, so this is no reason to give up.
+        return UnreachableError("The server closed the connection; it speaks TLS on this port: turn ssl on")
+    return None
+
+
+def _refused(connection: TlsConnection) -> RedisError | None:
+    """Return what the server says of the client's certificate; to whoever writes at once that may never come."""
+    try:
+        with connection._connect() as second:  # noqa: SLF001 - redis-py's own way to a socket
+            second.settimeout(_SILENCE)
+            second.recv(1)
+    except ssl.SSLEOFError:
+        return None
+    except ssl.SSLError as error:
+        return _explained(error, connection.host)
+    except (OSError, RedisError):
+        return None
+    return None
+
+
+def _speaks_tls(connection: Connection) -> bool:
+    try:
+        with connection._connect() as second:  # noqa: SLF001 - redis-py's own way to a socket
+            second.settimeout(_SILENCE)
+            with tls_context(SslRequire(mode="require")).wrap_socket(second, server_hostname=connection.host):
+                return True
+    except ssl.SSLError as error:
+        return _alert(error) != ""
+    except (OSError, RedisError):
+        return False
+
+
+def _explained(error: ssl.SSLError, host: str) -> RedisError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in _OTHER_HOST:
+            return TlsError(f"The server's certificate is not for the host {host}")
+        other = f"The server's certificate could not be verified: {error.verify_message}"
+        return TlsError(_UNVERIFIED.get(error.verify_code, other))
+    if sentence := _REASONS.get(_alert(error) or error.reason):
+        return TlsError(sentence)
+    return UnreachableError(f"There is no TLS connection to the server ({error.reason})")
+
+
+def _alert(error: ssl.SSLError) -> str:
+    """Return the name of the alert that the server sent, as RFC 8446 has it; empty where it sent none."""
+    return (error.reason or "").partition("_ALERT_")[2]
+
+
+_NOT_TLS = "The server does not speak TLS on this port: turn ssl off, or set the port on which it does"
+_NO_VERSION = "The server speaks no version of TLS that this connector speaks, which are 1.2 and 1.3"
+_NO_AUTHORITY = (
+    "The server's certificate is not signed by a trusted authority: "
+    "that is ca_certificate, or the system's where it is empty"
+)
+
+# X509_V_ERR_... of OpenSSL's x509_vfy.h: of the host's name, and of its address.
+_OTHER_HOST = (62, 64)
+_UNVERIFIED = {
+    2: _NO_AUTHORITY,
+    7: _NO_AUTHORITY,  # another one of the same name
+    9: "The server's certificate, or its authority's, is not valid yet; a clock may be wrong",
+    10: "The server's certificate, or its authority's, has expired",
+    18: "The server's certificate is self-signed; it is trusted only where it is the ca_certificate",
+    19: _NO_AUTHORITY,
+    20: _NO_AUTHORITY,
+    21: _NO_AUTHORITY,
+}
+
+_REFUSED = "The server does not accept the client certificate"
+_REASONS = {
+    "WRONG_VERSION_NUMBER": _NOT_TLS,
+    "UNSUPPORTED_PROTOCOL": _NO_VERSION,
+    "PROTOCOL_VERSION": _NO_VERSION,
+    "CERTIFICATE_REQUIRED": "The server asks for a client certificate",
+    "UNKNOWN_CA": f"{_REFUSED}: it does not trust its authority",
+    "CERTIFICATE_EXPIRED": f"{_REFUSED}: it has expired",
+    "BAD_CERTIFICATE": _REFUSED,
+    "CERTIFICATE_REVOKED": f"{_REFUSED}: it is revoked",
+    "CERTIFICATE_UNKNOWN": _REFUSED,
+    "UNSUPPORTED_CERTIFICATE": _REFUSED,
+    # What there is to say before TLS 1.3.
+    "HANDSHAKE_FAILURE": "The server refuses the TLS connection; it may ask for a client certificate",
+}

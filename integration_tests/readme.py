@@ -1,0 +1,11 @@
+"""What README.md tells users to set, for tests to set the same."""
+
+import re
+from pathlib import Path
+
+_README = (Path(__file__).parent.parent / "README.md").read_text()
+
+#: The user that the connector needs, and what else it may be allowed, and what a cluster needs.
+LEAST, MORE, OF_CLUSTER = re.findall(r"```acl\n(.+?)\n```", _README)
+#: What a user of the sentinels' own may do.
+(SENTINELS_RIGHTS,) = re.findall(r"the sentinels' user needs `(.+?)`", _README)
