@@ -6,6 +6,8 @@ import uuid
 from redis import Redis
 from redis import exceptions as redis_errors
 
+from destination_redis.caches import CACHES, Layout, RedisCache
+from destination_redis.config import RedisConfig
 from destination_redis.errors import explain
 from destination_redis.keys import check_key
 
@@ -22,7 +24,6 @@ return redis.call('GET', KEYS[2])
 # What upserts and their promotion use beside that.
 _UPSERT = """
 redis.call('TYPE', KEYS[1])
-redis.call('HLEN', KEYS[1])
 redis.call('HSET', KEYS[1], 'probe', 1)
 redis.call('RENAME', KEYS[1], KEYS[2])
 redis.call('UNLINK', KEYS[2])
@@ -31,15 +32,16 @@ return redis.call('UNLINK', KEYS[1])
 """
 
 
-def check(client: Redis, key_prefix: str) -> tuple[str | None, list[str]]:
+def check(client: Redis, config: RedisConfig) -> tuple[str | None, list[str]]:
     """Return (what is wrong in one sentence or None, warnings) after trying every command a sync uses."""
-    key, staged = check_key(key_prefix, uuid.uuid4().hex)
+    cache = CACHES[config.cache_type](Layout(config.record_format))
+    key, staged = check_key(config.key_prefix, uuid.uuid4().hex)
     try:
         client.execute_command("EXISTS", key)
     except (redis_errors.RedisError, OSError) as error:
         return f"{explain(error)}.", []
     try:
-        return _probe(client, key, staged)
+        return _probe(client, cache, key, staged)
     except (redis_errors.RedisError, OSError) as error:
         return f"{explain(error)}.", []
     finally:
@@ -49,7 +51,7 @@ def check(client: Redis, key_prefix: str) -> tuple[str | None, list[str]]:
             client.unlink(staged)
 
 
-def _probe(client: Redis, key: bytes, staged: bytes) -> tuple[str | None, list[str]]:
+def _probe(client: Redis, cache: RedisCache, key: bytes, staged: bytes) -> tuple[str | None, list[str]]:
     probe = b"probe"
     client.execute_command("UNLINK", key, staged)  # first: what cannot be removed must not be written
     client.execute_command("HSET", staged, "_airbyte_data", probe)
@@ -57,10 +59,13 @@ def _probe(client: Redis, key: bytes, staged: bytes) -> tuple[str | None, list[s
     if client.execute_command("HMGET", key, "_airbyte_data") != [probe]:
         return "The server did not give back the record written to it.", []
     # What scripts use comes first outside of them: there every server names the command that it refuses.
-    for command in ("TYPE", "HGETALL", "HLEN"):
+    for command in ("TYPE", "HGETALL"):
         client.execute_command(command, key)
     client.execute_command("HDEL", key, "none")
     client.execute_command("TIME")
+    client.execute_command("UNLINK", key)
+    for arguments in cache.probes(key):
+        client.execute_command(*arguments)
     client.execute_command("UNLINK", key)
     client.execute_command("SET", key, probe)
     client.execute_command("GET", key)

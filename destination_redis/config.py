@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
 
+from destination_redis.caches import CACHES, RecordFormat
 from destination_redis.choices import (
     NoTunnel,
     Sentinel,
@@ -19,6 +21,13 @@ from destination_redis.choices import (
     setting,
 )
 from destination_redis.errors import config_error
+
+
+def _known_type(name: str) -> str:
+    if name not in CACHES:
+        # Not the name itself: a mistyped secret must not be printed.
+        raise PydanticCustomError("cache_type", "Input should be {names}", {"names": " or ".join(CACHES)})
+    return name
 
 
 class RedisConfig(Settings):
@@ -78,23 +87,32 @@ class RedisConfig(Settings):
         description="Whether to connect through an SSH jump server.",
         group="connection",
     )
-    cache_type: Literal["hash"] = setting(
+    cache_type: Annotated[str, AfterValidator(_known_type)] = setting(
         "Cache type",
         0,
         default="hash",
-        description="The Redis data type of a record: hash has one field each for id, time and data.",
+        description="The Redis data type of a record.",
+        enum=list(CACHES),
+        group="records",
+    )
+    record_format: RecordFormat = setting(
+        "Record format",
+        1,
+        default="envelope",
+        description="What of a record is stored: envelope keeps its id, its time and its data as received, columns "
+        "puts each top-level field of the data into a place of its own.",
         group="records",
     )
     default_namespace: str | None = setting(
         "Default namespace",
-        1,
+        2,
         default=None,
         description="Stands in keys for streams without a namespace; 'default' unless set.",
         group="records",
     )
     key_prefix: str = setting(
         "Key prefix",
-        2,
+        3,
         default="",
         description="Stands in front of every key, as it is. No braces.",
         pattern=r"^[^{}]*$",
@@ -102,10 +120,9 @@ class RedisConfig(Settings):
         examples=["staging:"],
         group="records",
     )
-
     deletion_mode: Literal["hard", "soft"] = setting(
         "Deletion mode",
-        3,
+        4,
         default="hard",
         description="In append_dedup: hard removes the key of a row that the source deleted, soft keeps it as a record "
         "that says when it was deleted.",

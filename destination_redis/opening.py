@@ -7,7 +7,6 @@ from functools import partial
 
 from redis import Redis
 
-from destination_redis.caches import CACHES
 from destination_redis.claim import Claim, Lease
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
@@ -16,6 +15,7 @@ from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
 from destination_redis.pipeline import Lane
 from destination_redis.placements import placements
 from destination_redis.promotion import drop, merge, promote, recover
+from destination_redis.records import cache_of, written
 from destination_redis.route import Route
 from destination_redis.scripts import Scripts
 from destination_redis.streams import PRIMARY_KEY, Stream
@@ -56,11 +56,11 @@ def open_routes(
 
 
 def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Lane) -> tuple[Routes, Promote]:
-    cache_type = CACHES[config.cache_type]
-    scripts = Scripts(lane, cache_type(None))
+    caches = {claim: cache_of(config, claim.stream) for claim in claims}
+    scripts = Scripts(lane)
     places = placements(lane, scripts, Lease(claims))
     recover(lane, places, claims)
-    begun = {claim: Generations(lane, claim) for claim in claims}
+    begun = {claim: Generations(lane, claim, written(config)) for claim in claims}
     merging = [claim for claim, generations in begun.items() if generations.start(_first_id(lane, claim))]
     lane.replicate()
     merge(lane, places, merging)
@@ -68,7 +68,7 @@ def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Lane) -> tuple[Ro
     routes: Routes = {}
     names = [claim.stream.name for claim in claims]
     for claim, generations in begun.items():
-        stream, cache = claim.stream, cache_type(claim.stream.sync_id)
+        stream, cache = claim.stream, caches[claim]
         if stream.placement == PRIMARY_KEY:
             write = Upserts(
                 claim,

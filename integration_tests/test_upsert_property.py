@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from destination_redis.caches import HashCache
+from destination_redis.caches import HashCache, Layout
 from destination_redis.claim import Claim
 from destination_redis.config import parse_config
 from destination_redis.connection import connect
@@ -161,14 +161,14 @@ def written(
 ) -> Iterator[tuple[Lane, list[bytes]]]:
     """Yield a lane, and the changes as the commands that would be sent."""
     (plan,) = parse_catalog(json.dumps({"streams": [configured]}).encode())
-    cache = HashCache(None)
+    cache = HashCache(Layout())
     with connect(parse_config(server.config)) as client:
         lane = Lane(client)
         lane.open()
         claim = Claim(lane, plan, StreamKeys("default", "users"), "token")
         claim.take(busy=lambda *_: None)
         lane.settle()
-        write = Upserts(claim, cache, Scripts(lane, cache), staged=int(staged), soft=False).writer()
+        write = Upserts(claim, cache, Scripts(lane), staged=int(staged), soft=False).writer()
         commands = []
         for number, change in enumerate(changes, 1):
             message = decode(json.dumps(change.message).encode())

@@ -3,9 +3,20 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from destination_redis.caches.base import Lua, RedisCache, RedisRecord, Upserter, Writer
+from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisCache, RedisRecord, Upserter, Writer, Written
 from destination_redis.caches.hash import HashCache
 
 CACHES: Mapping[str, type[RedisCache]] = MappingProxyType({"hash": HashCache})
 
-__all__ = ["CACHES", "HashCache", "Lua", "RedisCache", "RedisRecord", "Upserter", "Writer"]
+__all__ = [
+    "CACHES",
+    "HashCache",
+    "Layout",
+    "Lua",
+    "RecordFormat",
+    "RedisCache",
+    "RedisRecord",
+    "Upserter",
+    "Writer",
+    "Written",
+]

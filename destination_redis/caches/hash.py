@@ -1,11 +1,12 @@
 """A record as a hash, with the field names of the Java connector."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar
 
 import msgspec
 from redis import Redis
 
-from destination_redis.caches.base import Lua, RedisRecord, Upserter, Writer
+from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisRecord, Upserter, Writer
 from destination_redis.messages import Record
 
 # Packed by hand: at 300,000 records a second the general packer alone takes longer than everything else together.
@@ -20,12 +21,10 @@ _META_FIELD = b"\r\n$13\r\n_airbyte_meta\r\n$%d\r\n%b\r\n"
 # An upsert's id, cursor, first id, time and data.
 _UPSERT = b"%%b$%%d\r\n%%d\r\n$%%d\r\n%%b\r\n$%d\r\n%d\r\n$%%d\r\n%%b\r\n$%%d\r\n"
 _LUA = Lua(
-    ours="local function ours(key) return redis.call('TYPE', key).ok == 'hash' end",
+    kind="hash",
     read="""
-local function read(key)
-  local held = redis.call('HMGET', key, '_airbyte_ab_id', '_airbyte_cursor', '_airbyte_gone')
-  return tonumber(held[1]), held[2] or '', held[3]
-end
+local held = redis.call('HMGET', key, '_airbyte_ab_id', '_airbyte_cursor', '_airbyte_gone')
+return tonumber(held[1]), held[2] or '', held[3]
 """,
     write="""
 local count = 4
@@ -61,8 +60,10 @@ class HashCache:
 
     __slots__ = ("_sync_id",)
 
-    def __init__(self, sync_id: int | None) -> None:
-        self._sync_id = sync_id
+    formats: ClassVar[Sequence[RecordFormat]] = ("envelope",)
+
+    def __init__(self, layout: Layout) -> None:
+        self._sync_id = layout.sync_id
 
     def writer(self, around: tuple[bytes, bytes]) -> Writer:
         """Return what makes HSETs; all that was received stays the bytes it came as."""
@@ -110,21 +111,23 @@ class HashCache:
 
         return upsert
 
-    def get_all(self, client: Redis, keys: Iterable[bytes]) -> list[RedisRecord]:
-        """Return the records under `keys`, in their order; a missing key is left out."""
+    def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
+        """Yield the records under `keys`, in their order; a missing key is left out."""
         pipeline = client.pipeline(transaction=False)
         for key in keys:
             pipeline.hgetall(key.decode())
-        return [
-            RedisRecord(
-                id=int(fields[b"_airbyte_ab_id"]),
-                emitted_at=fields[b"_airbyte_emitted_at"],
-                data=fields[b"_airbyte_data"],
-                meta=fields.get(b"_airbyte_meta"),
-            )
-            for fields in pipeline.execute()
-            if fields
-        ]
+        for fields in pipeline.execute():
+            if fields:
+                yield RedisRecord(
+                    id=int(fields[b"_airbyte_ab_id"]),
+                    emitted_at=fields[b"_airbyte_emitted_at"],
+                    data=fields[b"_airbyte_data"],
+                    meta=fields.get(b"_airbyte_meta"),
+                )
+
+    def probes(self, key: bytes) -> Sequence[Sequence[str | bytes]]:
+        """Return the commands for hashes."""
+        return [("HSET", key, "probe", "1"), ("HMGET", key, "probe"), ("HLEN", key), ("HDEL", key, "probe")]
 
     def _meta(self, meta: msgspec.Raw) -> bytes:
         decoded = _META.decode(meta)

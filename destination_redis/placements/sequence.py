@@ -38,7 +38,7 @@ class SequencePlacement:
         """UNLINK the ids below the staged generation's; after a loss, all that SCAN finds outside of it."""
         for claim in claims:
             ledger, live = claim.value, claim.keys.live
-            if ledger.staged_placement != ledger.placement:
+            if ledger.staged_home.placement != ledger.placement:
                 # A key named like an old id may hold a record of the new generation.
                 self._remove_older(claim, ledger.first, ledger.staged_first - 1)
             else:
@@ -73,17 +73,18 @@ class SequencePlacement:
         head, _ = claim.keys.live
         below = claim.value.staged_first
         for ids in _digits(first, last):
-            self._lane.send([self._scripts.remove(head + b"%d" % i, 0, below - 1) for i in ids])
+            written = claim.value.home.written
+            self._lane.send([self._scripts.remove(written, head + b"%d" % i, 0, below - 1) for i in ids])
             self._mark(claim)
 
     def _unlink_found(self, claim: Claim, around: tuple[bytes, bytes], first: int, last: int) -> None:
         """Remove records, found by SCAN, whose ids are outside `first` to `last`; keys of others are left alone."""
-        remove = self._scripts.remove
+        remove, written = self._scripts.remove, claim.value.home.written
         for found in scan(self._lane, self._lease, {around: claim}):
             commands = []
             for _, key, part in found:
                 if part.isdigit() and not first <= int(part) <= last:
-                    commands.append(remove(key, int(part), int(part)))
+                    commands.append(remove(written, key, int(part), int(part)))
             if commands:
                 self._lane.send(commands)
         self._lane.settle()
