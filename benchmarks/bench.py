@@ -28,7 +28,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from destination_redis.caches import HashCache, Layout
+from destination_redis.caches import HashCache, Layout, plain
 from destination_redis.messages import decode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,7 +70,7 @@ def prepare(folder: Path, records: int) -> None:
     with gzip.open(ROOT / "examples" / "faker.jsonl.gz") as faker:
         start = b'{"type":"RECORD","record":{"stream":"users","data":{"id":'
         users = [line.partition(b',"created_at')[2] for line in faker if line.startswith(start)]
-    command_of = HashCache(Layout()).writer((b"default:users:", b""))
+    command_of = HashCache(Layout()).writer((b"default:users:", b""), plain)
     descriptor = {"stream_descriptor": {"name": "users"}}
     with (folder / MESSAGES).open("wb") as messages, (folder / COMMANDS).open("wb") as commands:
         for number, user in enumerate(islice(cycle(users), records), 1):

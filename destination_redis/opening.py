@@ -7,6 +7,7 @@ from functools import partial
 
 from redis import Redis
 
+from destination_redis.caches import plain
 from destination_redis.claim import Claim, Lease
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
@@ -78,7 +79,7 @@ def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Lane) -> tuple[Ro
                 soft=config.deletion_mode == "soft",
             ).writer()
         else:
-            write = cache.writer(claim.keys.staged if generations.staging else claim.keys.live)
+            write = cache.writer(claim.keys.staged if generations.staging else claim.keys.live, plain)
         route = Route(claim, generations, write)
         routes[stream.namespace, stream.name] = route
         if names.count(stream.name) == 1:

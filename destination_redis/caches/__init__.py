@@ -3,7 +3,18 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisCache, RedisRecord, Upserter, Writer, Written
+from destination_redis.caches.base import (
+    Layout,
+    Lua,
+    RecordFormat,
+    RedisCache,
+    RedisRecord,
+    Start,
+    Upserter,
+    Writer,
+    Written,
+    plain,
+)
 from destination_redis.caches.hash import HashCache
 
 CACHES: Mapping[str, type[RedisCache]] = MappingProxyType({"hash": HashCache})
@@ -16,7 +27,9 @@ __all__ = [
     "RecordFormat",
     "RedisCache",
     "RedisRecord",
+    "Start",
     "Upserter",
     "Writer",
     "Written",
+    "plain",
 ]

@@ -2,12 +2,20 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+
+from redis import exceptions as redis_errors
 
 from destination_redis.messages import Record
 
 if TYPE_CHECKING:
     from redis import Redis
+
+#: Keys read in one go.
+_READ = 500
+#: What a server says of a key that holds another type, RedisJSON too.
+WRONG_TYPE = ("WRONGTYPE", "wrong Redis type")
 
 #: By the names that `record_format` and ledgers use.
 RecordFormat = Literal["envelope", "columns"]
@@ -37,8 +45,13 @@ class Layout:
     record_format: RecordFormat = "envelope"
     #: The sync's, which `_airbyte_meta` names.
     sync_id: int | None = None
+    generation_id: int | None = None
+    #: Whether every record has all of Airbyte's metadata, not only what is needed.
+    full: bool = False
 
 
+#: (command, number of arguments after its key) -> what stands before and after the packed key.
+Start = Callable[[bytes, int], tuple[bytes, bytes]]
 #: (id, record) -> a packed command.
 Writer = Callable[[int, Record], bytes]
 #: (packed key or keys, id, cursor, record) -> what follows an upsert's head.
@@ -71,15 +84,19 @@ class RedisCache(Protocol):
     def __init__(self, layout: Layout) -> None:
         """Take what records are written with."""
 
-    def writer(self, around: tuple[bytes, bytes]) -> Writer:
+    @property
+    def lua(self) -> Lua:
+        """How scripts read and write a record of this type."""
+
+    @property
+    def holds_more(self) -> bool:
+        """Whether a record has room for more than its data."""
+
+    def writer(self, around: tuple[bytes, bytes], start: Start) -> Writer:
         """Return what makes a record with an id the one packed command that stores it under that id.
 
         `around` is what stands before and after the id in the key.
         """
-
-    @property
-    def lua(self) -> Lua:
-        """How scripts read and write a record of this type."""
 
     def upserter(self, head: Callable[[int], bytes], first_id: int) -> Upserter:
         """Return what makes a record an upsert in the generation that begins with `first_id`.
@@ -92,3 +109,29 @@ class RedisCache(Protocol):
 
     def probes(self, key: bytes) -> Sequence[Sequence[str | bytes]]:
         """Return the commands that a sync sends or its scripts use, to be tried on a key that is not there."""
+
+
+def plain(command: bytes, arguments: int) -> tuple[bytes, bytes]:
+    """Start a command that is sent as it is."""
+    return b"*%d\r\n$%d\r\n%b\r\n" % (2 + arguments, len(command), command), b""
+
+
+def read_all(
+    client: "Redis",
+    keys: Iterable[bytes],
+    command: Callable[[bytes], Sequence[str | bytes]],
+    record: Callable[[bytes, Any], RedisRecord | None],
+) -> Iterator[RedisRecord]:
+    """Yield the records of `keys`, from (key, reply to the command for it), in pipelines of some hundred keys."""
+    keys = iter(keys)
+    while batch := list(islice(keys, _READ)):
+        pipeline = client.pipeline(transaction=False)
+        for key in batch:
+            pipeline.execute_command(*command(key))
+        for key, reply in zip(batch, pipeline.execute(raise_on_error=False), strict=True):
+            if isinstance(reply, redis_errors.ResponseError) and any(wrong in str(reply) for wrong in WRONG_TYPE):
+                continue
+            if isinstance(reply, Exception):
+                raise reply
+            if (found := record(key, reply)) is not None:
+                yield found
