@@ -28,7 +28,7 @@ logger = logging.getLogger("airbyte")
 
 Judge = Callable[[object], None]
 #: Of these none is an error.
-_PLAIN = frozenset({int, bytes})
+_PLAIN = frozenset({int, bytes, type(None)})
 _LOST = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
 
 

@@ -16,8 +16,9 @@ from destination_redis.caches.base import (
     plain,
 )
 from destination_redis.caches.hash import HashCache
+from destination_redis.caches.string import StringCache
 
-CACHES: Mapping[str, type[RedisCache]] = MappingProxyType({"hash": HashCache})
+CACHES: Mapping[str, type[RedisCache]] = MappingProxyType({"hash": HashCache, "string": StringCache})
 
 __all__ = [
     "CACHES",
@@ -28,6 +29,7 @@ __all__ = [
     "RedisCache",
     "RedisRecord",
     "Start",
+    "StringCache",
     "Upserter",
     "Writer",
     "Written",
