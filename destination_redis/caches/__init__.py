@@ -16,13 +16,15 @@ from destination_redis.caches.base import (
     plain,
 )
 from destination_redis.caches.hash import HashCache
+from destination_redis.caches.json import JsonCache
 from destination_redis.caches.string import StringCache
 
-CACHES: Mapping[str, type[RedisCache]] = MappingProxyType({"hash": HashCache, "string": StringCache})
+CACHES: Mapping[str, type[RedisCache]] = MappingProxyType({"hash": HashCache, "json": JsonCache, "string": StringCache})
 
 __all__ = [
     "CACHES",
     "HashCache",
+    "JsonCache",
     "Layout",
     "Lua",
     "RecordFormat",
