@@ -6,7 +6,7 @@ import uuid
 from redis import Redis
 from redis import exceptions as redis_errors
 
-from destination_redis.caches import CACHES, Layout, RedisCache
+from destination_redis.caches import CACHES, Layout
 from destination_redis.config import RedisConfig
 from destination_redis.errors import explain
 from destination_redis.keys import check_key
@@ -34,14 +34,13 @@ return redis.call('UNLINK', KEYS[1])
 
 def check(client: Redis, config: RedisConfig) -> tuple[str | None, list[str]]:
     """Return (what is wrong in one sentence or None, warnings) after trying every command a sync uses."""
-    cache = CACHES[config.cache_type](Layout(config.record_format))
     key, staged = check_key(config.key_prefix, uuid.uuid4().hex)
     try:
         client.execute_command("EXISTS", key)
     except (redis_errors.RedisError, OSError) as error:
         return f"{explain(error)}.", []
     try:
-        return _probe(client, cache, key, staged)
+        return _probe(client, config, key, staged)
     except (redis_errors.RedisError, OSError) as error:
         return f"{explain(error)}.", []
     finally:
@@ -51,7 +50,8 @@ def check(client: Redis, config: RedisConfig) -> tuple[str | None, list[str]]:
             client.unlink(staged)
 
 
-def _probe(client: Redis, cache: RedisCache, key: bytes, staged: bytes) -> tuple[str | None, list[str]]:
+def _probe(client: Redis, config: RedisConfig, key: bytes, staged: bytes) -> tuple[str | None, list[str]]:
+    cache = CACHES[config.cache_type](Layout(config.record_format))
     probe = b"probe"
     client.execute_command("UNLINK", key, staged)  # first: what cannot be removed must not be written
     client.execute_command("HSET", staged, "_airbyte_data", probe)
@@ -64,7 +64,8 @@ def _probe(client: Redis, cache: RedisCache, key: bytes, staged: bytes) -> tuple
     client.execute_command("HDEL", key, "none")
     client.execute_command("TIME")
     client.execute_command("UNLINK", key)
-    for arguments in cache.probes(key):
+    expiries = [("PERSIST", key)] if config.ttl_seconds is None else [("EXPIRE", key, "60")]
+    for arguments in (*cache.probes(key), *expiries):
         client.execute_command(*arguments)
     client.execute_command("UNLINK", key)
     client.execute_command("SET", key, probe)

@@ -120,9 +120,27 @@ class RedisConfig(Settings):
         examples=["staging:"],
         group="records",
     )
+    record_metadata: Literal["minimal", "full"] = setting(
+        "Record metadata",
+        4,
+        default="minimal",
+        description="full adds to every record Airbyte's _airbyte_raw_id, _airbyte_extracted_at, "
+        "_airbyte_generation_id and _airbyte_meta.",
+        group="records",
+    )
+    ttl_seconds: int | None = setting(
+        "Time to live",
+        5,
+        default=None,
+        description="Seconds after which a record expires, counted from when it was last written; never unless set.",
+        ge=1,
+        # What Redis takes, in milliseconds, with the time of today added.
+        le=10**11,
+        group="records",
+    )
     deletion_mode: Literal["hard", "soft"] = setting(
         "Deletion mode",
-        4,
+        6,
         default="hard",
         description="In append_dedup: hard removes the key of a row that the source deleted, soft keeps it as a record "
         "that says when it was deleted.",

@@ -58,7 +58,7 @@ def open_routes(
 
 def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Lane) -> tuple[Routes, Promote]:
     caches = {claim: cache_of(config, claim.stream) for claim in claims}
-    scripts = Scripts(lane)
+    scripts = Scripts(lane, config.ttl_seconds or 0)
     places = placements(lane, scripts, Lease(claims))
     recover(lane, places, claims)
     begun = {claim: Generations(lane, claim, written(config)) for claim in claims}
@@ -69,7 +69,7 @@ def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Lane) -> tuple[Ro
     routes: Routes = {}
     names = [claim.stream.name for claim in claims]
     for claim, generations in begun.items():
-        stream, cache = claim.stream, caches[claim]
+        stream, keys, cache = claim.stream, claim.keys, caches[claim]
         if stream.placement == PRIMARY_KEY:
             write = Upserts(
                 claim,
@@ -79,7 +79,8 @@ def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Lane) -> tuple[Ro
                 soft=config.deletion_mode == "soft",
             ).writer()
         else:
-            write = cache.writer(claim.keys.staged if generations.staging else claim.keys.live, plain)
+            around, start = (keys.staged, plain) if generations.staging else (keys.live, scripts.start)
+            write = cache.writer(around, start)
         route = Route(claim, generations, write)
         routes[stream.namespace, stream.name] = route
         if names.count(stream.name) == 1:

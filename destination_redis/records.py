@@ -12,13 +12,19 @@ def written(config: RedisConfig) -> Written:
     formats = CACHES[cache_type].formats
     if record_format not in formats:
         raise config_error(f"cache_type {cache_type} has no record_format {record_format}, only {' or '.join(formats)}")
+    if config.record_metadata == "full" and not CACHES[cache_type](Layout(record_format)).holds_more:
+        raise config_error(
+            f"record_metadata full has no room in cache_type {cache_type} with record_format {record_format}, which "
+            "holds a record's data alone"
+        )
     return chosen
 
 
 def cache_of(config: RedisConfig, stream: Stream) -> RedisCache:
     """Return what writes the stream's records."""
     cache_type, record_format = written(config)
-    cache = CACHES[cache_type](Layout(record_format, sync_id=stream.sync_id))
+    full = config.record_metadata == "full"
+    cache = CACHES[cache_type](Layout(record_format, stream.sync_id, stream.generation_id, full))
     if stream.placement == PRIMARY_KEY and not cache.lua.write:
         raise config_error(
             f"The stream {stream} has the sync mode append_dedup, for which cache_type {cache_type} with record_format "

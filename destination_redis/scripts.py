@@ -14,7 +14,7 @@ read a record of every type, and go by the id inside: a refresh may have changed
 
 from collections.abc import Callable, Sequence
 
-from destination_redis.caches import CACHES, Layout, Lua, Written
+from destination_redis.caches import CACHES, Layout, Lua, Written, plain
 from destination_redis.pipeline import Lane
 
 #: Seconds for which a deletion is remembered, so that an older record cannot come back.
@@ -70,13 +70,18 @@ def _read_any(written: Written) -> str:
     return f"local function read(key)\nlocal kind = redis.call('TYPE', key).ok\n{cases}end\n"
 
 
-def _upsert(lua: Lua, keys: int) -> str:
+def _expire(key: str, seconds: int) -> str:
+    """Return the Lua statement for a live record, now written: it lives so long, 0 for ever."""
+    return f"redis.call('EXPIRE', {key}, {seconds})\n" if seconds else f"redis.call('PERSIST', {key})\n"
+
+
+def _upsert(lua: Lua, keys: int, expire: str) -> str:
     """KEYS: record [, its deletion]; ARGV: id, cursor, the generation's first id, then what the data type needs."""
     refuse = _REFUSE_FOREIGN.format(held="held", key="KEYS[1]")
     if keys == 1:
-        return f"{_read(lua)}{_ORDER}{refuse}{lua.write}return 1"
+        return f"{_read(lua)}{_ORDER}{refuse}{lua.write}{expire}return 1"
     forget = "if gone then redis.call('UNLINK', KEYS[2]) end"
-    return f"{_read(lua)}{_READ_GONE}{_ORDER_WITH_GONE}{refuse}{lua.write}{forget} return 1"
+    return f"{_read(lua)}{_READ_GONE}{_ORDER_WITH_GONE}{refuse}{lua.write}{expire}{forget} return 1"
 
 
 def _delete(lua: Lua) -> str:
@@ -98,7 +103,7 @@ def _mark(lua: Lua) -> str:
     return f"{_read(lua)}{_ORDER}{lua.mark}return 1"
 
 
-def _settle(read: str) -> str:
+def _settle(read: str, seconds: int) -> str:
     """KEYS: staged record, live record [, its deletion]; ARGV: first ids of the staged and of the live, seconds."""
     return f"""{read}{_READ_GONE}
 local id, cursor, deleted = read(KEYS[1])
@@ -117,6 +122,7 @@ if deleted then
   return 1
 end
 redis.call('RENAME', KEYS[1], KEYS[2])
+{_expire("KEYS[2]", seconds) if seconds else ""}
 if gone then redis.call('UNLINK', KEYS[3]) end
 return 1
 """
@@ -131,16 +137,45 @@ return redis.call('UNLINK', KEYS[1])
 """
 
 
+def _move(seconds: int) -> str:
+    """KEYS: staged record, live record."""
+    return f"""
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('RENAME', KEYS[1], KEYS[2])
+return {_expire("KEYS[2]", seconds)}
+"""
+
+
+def _write(seconds: int) -> str:
+    """KEYS: record; ARGV: a command's name and its arguments. Lua's stack holds some 8,000, and only HSET has more."""
+    return f"""
+for i = 2, #ARGV, 7000 do redis.call(ARGV[1], KEYS[1], unpack(ARGV, i, math.min(#ARGV, i + 6999))) end
+return {_expire("KEYS[1]", seconds)}
+"""
+
+
 class Scripts:
     """The scripts, on one lane; each is loaded when it is first used."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, expiry: int = 0) -> None:
+        """Take the seconds that live records live, 0 for ever; staged ones have no expiry."""
         self._lane = lane
+        self._expiry = expiry
         self._heads: dict[tuple[object, ...], bytes] = {}
 
-    def upsert_head(self, lua: Lua, keys: int, arguments: int) -> bytes:
+    def start(self, command: bytes, arguments: int) -> tuple[bytes, bytes]:
+        """Return what stands before and after the packed key of a command that writes a live record."""
+        if not self._expiry:
+            return plain(command, arguments)
+        return self._head(lambda: _write(self._expiry), 1, 1 + arguments, "write"), pack(command)
+
+    def upsert_head(self, lua: Lua, keys: int, arguments: int, *, staged: bool) -> bytes:
         """Return the first bytes of an upsert with so many keys and further arguments: up to its first key."""
-        return self._head(lambda: _upsert(lua, keys), keys, 3 + arguments, "upsert", lua)
+        # A record written anew has no expiry, one that is replaced may.
+        expire = "" if staged else _expire("KEYS[1]", self._expiry)
+        if expire and not self._expiry:
+            expire = f"if held then {expire}end\n"
+        return self._head(lambda: _upsert(lua, keys, expire), keys, 3 + arguments, "upsert", lua, staged)
 
     def delete_head(self, lua: Lua) -> bytes:
         """Return the first bytes of a deletion; its keys, id, cursor, first id and `GONE` follow."""
@@ -155,8 +190,17 @@ class Scripts:
 
         `keys`: staged, live, and the deletion's where the stream has any; `written` is what the live ones are.
         """
-        head = self._head(lambda: _settle(_read_any(written)), len(keys), 3, "settle", written)
+        head = self._head(lambda: _settle(_read_any(written), self._expiry), len(keys), 3, "settle", written)
         return head + pack(*keys, b"%d" % staged_first, b"%d" % live_first, b"%d" % GONE)
+
+    @property
+    def expires(self) -> bool:
+        """Whether live records have an expiry."""
+        return bool(self._expiry)
+
+    def move(self, staged: bytes, live: bytes) -> bytes:
+        """Return the command that gives a staged record its live key and its expiry."""
+        return self._head(lambda: _move(self._expiry), 2, 0, "move") + pack(staged, live)
 
     def remove(self, written: Written, key: bytes, lowest: int, highest: int) -> bytes:
         """Return the command that removes a record, `written` so, whose id is between the two, both inclusive."""

@@ -83,8 +83,8 @@ class Upserts:
 
     def _upserter(self) -> Upserter:
         keys = 2 if self._forgets and not self._staged else 1
-        lua, head = self._cache.lua, self._scripts.upsert_head
-        return self._cache.upserter(lambda arguments: head(lua, keys, arguments), self._first)
+        lua, head, staged = self._cache.lua, self._scripts.upsert_head, self._staged
+        return self._cache.upserter(lambda arguments: head(lua, keys, arguments, staged=staged), self._first)
 
     def _delete(self, key: bytes, gone: bytes, number: int, cursor: bytes) -> bytes:
         order = (b"%d" % number, cursor, b"%d" % self._first)

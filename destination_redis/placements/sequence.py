@@ -28,7 +28,11 @@ class SequencePlacement:
             for ids in _digits(ledger.staged_first, ledger.staged_committed):
                 digits = len(str(ids[0]))
                 source, target = len(head) + digits + len(tail), len(live) + digits
-                commands = [template % (source, head, i, tail, target, live, i) for i in ids]
+                if self._scripts.expires:
+                    move = self._scripts.move
+                    commands = [move(b"%b%d%b" % (head, i, tail), b"%b%d" % (live, i)) for i in ids]
+                else:
+                    commands = [template % (source, head, i, tail, target, live, i) for i in ids]
                 # Moved already, or an id of a sync that died: both are as they should be.
                 self._lane.send(commands, forgive="no such key")
                 self._mark(claim)
