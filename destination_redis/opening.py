@@ -2,12 +2,12 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from redis import Redis
 
-from destination_redis.caches import plain
+from destination_redis.caches import RedisCache, plain
 from destination_redis.claim import Claim, Lease
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
@@ -37,6 +37,7 @@ def open_routes(
     logger: logging.Logger,
 ) -> tuple[Routes, Promote]:
     """Return a route for each stream, ready for its records, and what promotes those that are complete in the end."""
+    caches = {stream: cache_of(config, stream) for stream in streams}
     token = uuid.uuid4().hex
     claims = [Claim(lane, stream, keys, token) for stream, keys in _keys(config, streams, lane).items()]
 
@@ -49,15 +50,16 @@ def open_routes(
     for claim in claims:
         claim.sign()
     try:
-        return _begin(config, claims, lane)
+        return _begin(config, claims, caches, lane)
     except Exception:
         for claim in claims:
             claim.release(clean=False)
         raise
 
 
-def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Lane) -> tuple[Routes, Promote]:
-    caches = {claim: cache_of(config, claim.stream) for claim in claims}
+def _begin(
+    config: RedisConfig, claims: Sequence[Claim], caches: Mapping[Stream, RedisCache], lane: Lane
+) -> tuple[Routes, Promote]:
     scripts = Scripts(lane, config.ttl_seconds or 0)
     places = placements(lane, scripts, Lease(claims))
     recover(lane, places, claims)
@@ -69,7 +71,7 @@ def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Lane) -> tuple[Ro
     routes: Routes = {}
     names = [claim.stream.name for claim in claims]
     for claim, generations in begun.items():
-        stream, keys, cache = claim.stream, claim.keys, caches[claim]
+        stream, keys, cache = claim.stream, claim.keys, caches[claim.stream]
         if stream.placement == PRIMARY_KEY:
             write = Upserts(
                 claim,

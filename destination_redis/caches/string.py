@@ -92,7 +92,8 @@ class StringCache:
             if self.holds_more:
                 return parsed(self._layout, text)
             number = key.rpartition(b":")[2]
-            return RedisRecord(int(number), b"", text) if number.isdigit() else None
+            ours = number.isdigit() and text[:1] == b"{" and text[-1:] == b"}"
+            return RedisRecord(int(number), b"", text) if ours else None
 
         return read_all(client, keys, lambda key: ("GET", key), record)
 
