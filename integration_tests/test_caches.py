@@ -1,6 +1,7 @@
 """Every data type and format, in every sync mode it can have: what is there, byte for byte, and what is refused."""
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
@@ -411,3 +412,40 @@ def test_a_stream_is_read_lazily_and_keys_of_others_are_left_out(server: Server,
     assert len(asked) < 1000
     assert len(list(found)) == 1999
     assert list(cache.get_all(server.client, [b"default:users:none"])) == []
+
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+LEAST = re.findall(r"```acl\n(.+?)\n```", README)[0]
+MORE = dict(re.findall(r"^\| `(\w+)` \| `(\+.+?)` \|$", README, re.MULTILINE))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("ttl", [None, 100])
+def test_the_permissions_that_the_readme_names_for_a_type_suffice_and_check_misses_each(
+    server: Server, shape: tuple[str, str], ttl: int | None
+) -> None:
+    def allow(rules: str) -> None:
+        server.client.execute_command("ACL", "SETUSER", "airbyte", "reset")
+        server.client.execute_command(*rules.split())
+
+    more = MORE.get(shape[0], "+hlen +hkeys")
+    expiry = MORE["ttl_seconds"] if ttl else "+persist"
+    rules = LEAST.replace("+hlen +hkeys", more).replace("+persist", expiry)
+    config = config_of(server, shape, username="airbyte", password="password", **({"ttl_seconds": ttl} if ttl else {}))
+    allow(rules)
+    try:
+        assert check(config) is None
+        first, second, third = [row(1, 1), row(2, 1)], [row(1, 2), row(2, 1, extra=1), gone(1, 3)], [row(3, 1)]
+        for stream in [full, keyed] if shape in UPSERTING else [full]:
+            for number, messages in enumerate((first, second, third), 1):
+                streams = [stream(**generation(number, number if number == 3 else 0, number))]
+                assert list(write(config, streams, [*messages, COMPLETE])) == []
+            assert len(read(server.client, shape)) == 1
+            server.client.flushall()
+        for command in f"{more} {expiry}".split():
+            allow(rules.replace(f" {command}", "", 1))
+            answer = check(config)
+            assert answer is not None
+            assert command[1:].upper() in answer
+    finally:
+        server.client.execute_command("ACL", "DELUSER", "airbyte")
