@@ -67,6 +67,12 @@ def json_module(folder: Path) -> tuple[str, ...]:
     return ("--loadmodule", str(module))
 
 
+def needs_json(server: "Server", shape: tuple[str, str]) -> None:
+    """Skip a test of documents where the server takes no JSON module."""
+    if shape[0] == "json" and not server.client.execute_command("COMMAND", "INFO", "JSON.SET"):
+        pytest.skip("This server takes no JSON module")
+
+
 def require(name: str) -> str:
     """Return the binary; a missing one is a skip on a laptop and a failure in CI."""
     if (binary := find(name)) is not None:

@@ -14,13 +14,24 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 
 from destination_redis.caches import CACHES, Layout, RedisRecord
-from integration_tests.connector import COMPLETE, Connector, Json, dedup, generation, ledger, record, state
+from integration_tests.connector import (
+    COMPLETE,
+    SHAPES,
+    UPSERTING,
+    Connector,
+    Json,
+    Shape,
+    cache,
+    dedup,
+    generation,
+    ledger,
+    record,
+    state,
+)
 from integration_tests.library import check, full, write
 from integration_tests.servers import SERVERS, WITH_JSON, Server, json_module, running
 
-SHAPES = [(cache_type, form) for cache_type, cache in CACHES.items() for form in cache.formats]
-UPSERTING = [shape for shape in SHAPES if CACHES[shape[0]](Layout(shape[1])).lua.write]
-HOLDING_MORE = [shape for shape in SHAPES if CACHES[shape[0]](Layout(shape[1])).holds_more]
+HOLDING_MORE = [shape for shape in SHAPES if cache(shape).holds_more]
 #: What most types keep as it is, as a source may write it.
 DATA = (
     '{"id": 1, "at":5,"n": 123456789012345678901234567890 ,"d":0.1000000000000000055511151231257827,"e":1.10,'
@@ -35,7 +46,7 @@ def _server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield server
 
 
-def config_of(server: Server, shape: tuple[str, str], **more: Any) -> Json:
+def config_of(server: Server, shape: Shape, **more: Any) -> Json:
     return {**server.config, "cache_type": shape[0], "record_format": shape[1], **more}
 
 
@@ -51,10 +62,9 @@ def keys(client: Redis, pattern: str = "default:users:*") -> list[bytes]:
     return sorted(client.scan_iter(pattern))
 
 
-def read(client: Redis, shape: tuple[str, str]) -> list[RedisRecord]:
+def read(client: Redis, shape: Shape) -> list[RedisRecord]:
     """Return the live records in the order of their ids."""
-    cache = CACHES[shape[0]](Layout(shape[1]))  # type: ignore[arg-type]
-    return sorted(cache.get_all(client, keys(client)), key=lambda each: each.id)
+    return sorted(cache(shape).get_all(client, keys(client)), key=lambda each: each.id)
 
 
 def field(found: RedisRecord, name: str) -> Any:
@@ -62,12 +72,12 @@ def field(found: RedisRecord, name: str) -> Any:
     return str(json.loads(found.data)[name])
 
 
-def written(server: Server, shape: tuple[str, str], streams: list[Json], *messages: Json, **more: Any) -> int:
+def written(server: Server, shape: Shape, streams: list[Json], *messages: Json, **more: Any) -> int:
     """Return the number of states that come back."""
     return len(list(write(config_of(server, shape, **more), streams, messages)))
 
 
-def refused(server: Server, shape: tuple[str, str], streams: list[Json], *messages: Json, **more: Any) -> str:
+def refused(server: Server, shape: Shape, streams: list[Json], *messages: Json, **more: Any) -> str:
     with pytest.raises(AirbyteTracedException) as caught:
         written(server, shape, streams, *messages, **more)
     assert caught.value.failure_type is FailureType.config_error, caught.value
@@ -86,7 +96,7 @@ CASES = [(shape, mode) for shape in SHAPES for mode in MODES if mode != "append_
 
 
 @pytest.mark.parametrize(("shape", "mode"), CASES)
-def test_a_record_holds_what_the_source_sent(server: Server, tmp_path: Path, shape: tuple[str, str], mode: str) -> None:
+def test_a_record_holds_what_the_source_sent(server: Server, tmp_path: Path, shape: Shape, mode: str) -> None:
     line = f'{{"type":"RECORD","record":{{"stream":"users","emitted_at":1700000000001,"data":{DATA}}}}}'
     outcome = Connector(config_of(server, shape), tmp_path).write([MODES[mode]], [line, COMPLETE])
     assert outcome.code == 0, outcome.text
@@ -130,7 +140,7 @@ def test_a_record_holds_what_the_source_sent(server: Server, tmp_path: Path, sha
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_an_empty_record_and_a_wide_one_are_kept(server: Server, shape: tuple[str, str]) -> None:
+def test_an_empty_record_and_a_wide_one_are_kept(server: Server, shape: Shape) -> None:
     wide = {f"column {number}": number for number in range(9000)}
     for ttl in (None, 60):
         modes = [full(), *([keyed(primary_key=[["column 1"]])] if shape in UPSERTING else [])]
@@ -144,7 +154,7 @@ def test_an_empty_record_and_a_wide_one_are_kept(server: Server, shape: tuple[st
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_appends_overwrites_and_refreshes_go_by_ids(server: Server, shape: tuple[str, str]) -> None:
+def test_appends_overwrites_and_refreshes_go_by_ids(server: Server, shape: Shape) -> None:
     def ids() -> list[str]:
         return [field(found, "id") for found in read(server.client, shape)]
 
@@ -163,7 +173,7 @@ def test_appends_overwrites_and_refreshes_go_by_ids(server: Server, shape: tuple
 
 
 @pytest.mark.parametrize("shape", UPSERTING)
-def test_upserts_go_forward_replace_whole_and_delete(server: Server, shape: tuple[str, str]) -> None:
+def test_upserts_go_forward_replace_whole_and_delete(server: Server, shape: Shape) -> None:
     def rows() -> dict[str, str]:
         found = read(server.client, shape)
         return {field(each, "id"): field(each, "value") for each in found}
@@ -188,7 +198,7 @@ def test_upserts_go_forward_replace_whole_and_delete(server: Server, shape: tupl
 
 
 @pytest.mark.parametrize("shape", UPSERTING)
-def test_cursors_of_any_length_are_compared(server: Server, shape: tuple[str, str]) -> None:
+def test_cursors_of_any_length_are_compared(server: Server, shape: Shape) -> None:
     configured = keyed()
     del configured["stream"]["json_schema"]["properties"]["at"]
     long = "x" * 1000
@@ -198,7 +208,7 @@ def test_cursors_of_any_length_are_compared(server: Server, shape: tuple[str, st
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_key_that_is_an_applications_is_refused_and_stays(server: Server, shape: tuple[str, str]) -> None:
+def test_a_key_that_is_an_applications_is_refused_and_stays(server: Server, shape: Shape) -> None:
     modes = [full(), *([keyed(**generation(1, 0, 1))] if shape in UPSERTING else [])]
     for configured in modes:
         for kind in ("list", "string", "hash"):
@@ -218,7 +228,7 @@ def test_a_key_that_is_an_applications_is_refused_and_stays(server: Server, shap
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_only_a_refresh_changes_the_type_or_the_format(server: Server, shape: tuple[str, str]) -> None:
+def test_only_a_refresh_changes_the_type_or_the_format(server: Server, shape: Shape) -> None:
     others = [other for other in SHAPES if other != shape]
     for other in others:
         server.client.flushall()
@@ -243,7 +253,7 @@ def test_only_a_refresh_changes_the_type_or_the_format(server: Server, shape: tu
 @pytest.mark.parametrize("old_mode", ["append", "append_dedup"])
 @pytest.mark.parametrize("new_mode", ["append", "append_dedup"])
 def test_a_refresh_into_another_type_leaves_the_new_records_alone(
-    server: Server, shape: tuple[str, str], old_mode: str, new_mode: str
+    server: Server, shape: Shape, old_mode: str, new_mode: str
 ) -> None:
     """A key may be in both generations: it changes its type at once, and is not taken for an old one afterwards."""
     if old_mode == "append_dedup" and shape not in UPSERTING:
@@ -271,9 +281,7 @@ def test_a_refresh_into_another_type_leaves_the_new_records_alone(
 
 
 @pytest.mark.parametrize("shape", UPSERTING)
-def test_without_its_ledger_a_stream_of_any_type_is_mended_by_a_refresh_into_any(
-    server: Server, shape: tuple[str, str]
-) -> None:
+def test_without_its_ledger_a_stream_of_any_type_is_mended_by_a_refresh_into_any(server: Server, shape: Shape) -> None:
     for other in UPSERTING:
         server.client.flushall()
         written(server, shape, [keyed(sync_id=1)], row(1, 1), row(2, 1), COMPLETE)
@@ -285,7 +293,7 @@ def test_without_its_ledger_a_stream_of_any_type_is_mended_by_a_refresh_into_any
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_after_a_server_came_back_empty_a_refresh_removes_stray_records(server: Server, shape: tuple[str, str]) -> None:
+def test_after_a_server_came_back_empty_a_refresh_removes_stray_records(server: Server, shape: Shape) -> None:
     def messages() -> Iterator[Json]:
         yield from (record(1), state(1))
         server.client.flushall()
@@ -302,9 +310,7 @@ def test_after_a_server_came_back_empty_a_refresh_removes_stray_records(server: 
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_live_records_expire_and_staged_ones_do_when_they_are_promoted_or_merged(
-    server: Server, shape: tuple[str, str]
-) -> None:
+def test_live_records_expire_and_staged_ones_do_when_they_are_promoted_or_merged(server: Server, shape: Shape) -> None:
     for stream in (full, keyed):
         if stream is keyed and shape not in UPSERTING:
             continue
@@ -332,7 +338,7 @@ def test_live_records_expire_and_staged_ones_do_when_they_are_promoted_or_merged
 
 
 @pytest.mark.parametrize("shape", HOLDING_MORE)
-def test_all_metadata_is_kept_where_that_is_asked_for(server: Server, shape: tuple[str, str]) -> None:
+def test_all_metadata_is_kept_where_that_is_asked_for(server: Server, shape: Shape) -> None:
     change = {"field": "x", "change": "NULLED", "reason": "SOURCE_RETRIEVAL_ERROR"}
     messages = [record(1), record(2, meta={"changes": [change]}), COMPLETE]
     names = ("_airbyte_raw_id", "_airbyte_extracted_at", "_airbyte_generation_id", "_airbyte_meta")
@@ -362,15 +368,12 @@ def test_all_metadata_is_kept_where_that_is_asked_for(server: Server, shape: tup
         assert {generation_id for _, _, generation_id, _ in held} == {"7"}
         metas = [json.loads(meta) for *_, meta in held]
         assert metas == [{"sync_id": 9, "changes": []}, {"sync_id": 9, "changes": [change]}]
-        cache = CACHES[shape[0]](Layout(shape[1], full=True))  # type: ignore[arg-type]
-        found = cache.get_all(server.client, keys(server.client))
+        found = CACHES[shape[0]](Layout(shape[1], full=True)).get_all(server.client, keys(server.client))
         assert [json.loads(each.data).keys() for each in found] == [{"id"}, {"id"}]
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape not in HOLDING_MORE])
-def test_data_alone_has_no_room_for_upserts_and_metadata_and_that_is_said(
-    server: Server, shape: tuple[str, str]
-) -> None:
+def test_data_alone_has_no_room_for_upserts_and_metadata_and_that_is_said(server: Server, shape: Shape) -> None:
     said = refused(server, shape, [keyed()], COMPLETE)
     assert all(word in said for word in ("users", "append_dedup", *shape))
     said = refused(server, shape, [full()], COMPLETE, record_metadata="full")
@@ -380,21 +383,21 @@ def test_data_alone_has_no_room_for_upserts_and_metadata_and_that_is_said(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_check_tries_the_type_and_leaves_nothing_behind(server: Server, shape: tuple[str, str]) -> None:
+def test_check_tries_the_type_and_leaves_nothing_behind(server: Server, shape: Shape) -> None:
     assert check(config_of(server, shape, ttl_seconds=5)) is None
     assert server.client.dbsize() == 0
 
 
 def test_a_server_without_the_json_module_is_told_so_by_check_and_write() -> None:
     with running("redis-7.0") as server:
-        shape = ("json", "envelope")
+        shape: Shape = ("json", "envelope")
         assert "no JSON module" in str(check(config_of(server, shape)))
         assert "no JSON module" in refused(server, shape, [full()], record(1), COMPLETE)
         assert "module" in refused(server, shape, [keyed()], record(1), COMPLETE)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_stream_is_read_lazily_and_keys_of_others_are_left_out(server: Server, shape: tuple[str, str]) -> None:
+def test_a_stream_is_read_lazily_and_keys_of_others_are_left_out(server: Server, shape: Shape) -> None:
     written(server, shape, [full()], *map(record, range(1, 2001)), COMPLETE)
     server.client.rpush("default:users:list", "mine")
     server.client.set("default:users:text", "mine")
@@ -406,12 +409,11 @@ def test_a_stream_is_read_lazily_and_keys_of_others_are_left_out(server: Server,
             asked.append(key)
             yield key
 
-    cache = CACHES[shape[0]](Layout(shape[1]))  # type: ignore[arg-type]
-    found = cache.get_all(server.client, some())
+    found = cache(shape).get_all(server.client, some())
     next(found)
     assert len(asked) < 1000
     assert len(list(found)) == 1999
-    assert list(cache.get_all(server.client, [b"default:users:none"])) == []
+    assert list(cache(shape).get_all(server.client, [b"default:users:none"])) == []
 
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -422,7 +424,7 @@ MORE = dict(re.findall(r"^\| `(\w+)` \| `(\+.+?)` \|$", README, re.MULTILINE))
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("ttl", [None, 100])
 def test_the_permissions_that_the_readme_names_for_a_type_suffice_and_check_misses_each(
-    server: Server, shape: tuple[str, str], ttl: int | None
+    server: Server, shape: Shape, ttl: int | None
 ) -> None:
     def allow(rules: str) -> None:
         server.client.execute_command("ACL", "SETUSER", "airbyte", "reset")

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from destination_redis.caches import HashCache, Layout
 from destination_redis.claim import Claim
 from destination_redis.config import parse_config
 from destination_redis.connection import connect
@@ -20,8 +19,21 @@ from destination_redis.pipeline import Lane
 from destination_redis.scripts import Scripts
 from destination_redis.streams import parse_catalog
 from destination_redis.upserts import Unsettled, Upserts
-from integration_tests.connector import COMPLETE, Connector, Json, dedup, generation, record, rows, state
-from integration_tests.servers import Server
+from integration_tests.connector import (
+    COMPLETE,
+    HASH,
+    UPSERTING,
+    Connector,
+    Json,
+    Shape,
+    dedup,
+    generation,
+    record,
+    rows,
+    state,
+)
+from integration_tests.connector import cache as cache_of
+from integration_tests.servers import SERVERS, WITH_JSON, Server, json_module, needs_json, running
 
 KEYS = 12
 CURSORS = (None, 0, 1, 2, 3, 10, 11)
@@ -122,10 +134,20 @@ class Source:
         return messages
 
 
-@pytest.mark.parametrize("seed", [11, 12])
+@pytest.fixture(scope="module", params=SERVERS)
+def _server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    modules = json_module(tmp_path_factory.mktemp("module")) if request.param in WITH_JSON else ()
+    with running(request.param, *modules) as server:
+        yield server
+
+
+@pytest.mark.parametrize("shape", UPSERTING, ids="-".join)
 def test_syncs_of_random_changes_killed_now_and_then_end_as_the_model_does(
-    connector: Connector, server: Server, seed: int
+    connector: Connector, server: Server, shape: Shape
 ) -> None:
+    needs_json(server, shape)
+    connector.config |= {"cache_type": shape[0], "record_format": shape[1]}
+    seed = UPSERTING.index(shape)
     chance = random.Random(seed)
     source = Source(chance, connector)
     live = Model()
@@ -148,7 +170,8 @@ def test_syncs_of_random_changes_killed_now_and_then_end_as_the_model_does(
             live = target
         staged = target if kind == "cancel" else None
 
-        assert rows(server.client) == live.readable, json.dumps([seed, sync_id, kind])
+        there = {key: int(value) for key, value in rows(server.client, shape=shape).items()}
+        assert there == live.readable, json.dumps([seed, sync_id, kind])
         compared += len(live.readable)
     print(f"seed {seed}: {source.kills} kills, {compared} rows compared")
     assert source.kills > 0
@@ -157,11 +180,11 @@ def test_syncs_of_random_changes_killed_now_and_then_end_as_the_model_does(
 
 @contextmanager
 def written(
-    server: Server, configured: Json, changes: list[Change], *, staged: bool
+    server: Server, configured: Json, changes: list[Change], *, staged: bool, shape: Shape = HASH
 ) -> Iterator[tuple[Lane, list[bytes]]]:
     """Yield a lane, and the changes as the commands that would be sent."""
     (plan,) = parse_catalog(json.dumps({"streams": [configured]}).encode())
-    cache = HashCache(Layout())
+    cache = cache_of(shape)
     with connect(parse_config(server.config)) as client:
         lane = Lane(client)
         lane.open()
@@ -192,16 +215,18 @@ def test_an_upsert_and_a_deletion_that_are_both_sent_again_leave_the_row_deleted
     assert server.client.exists("airbyte:gone:{default:users:1}") == 1
 
 
+@pytest.mark.parametrize("shape", UPSERTING, ids="-".join)
 @pytest.mark.parametrize("staged", [False, True])
 def test_commands_sent_twice_late_and_in_any_order_leave_the_newest(
-    connector: Connector, server: Server, *, staged: bool
+    connector: Connector, server: Server, shape: Shape, *, staged: bool
 ) -> None:
+    needs_json(server, shape)
     chance = random.Random(7)
     changes = Source(chance, connector).changes()
     model = Model()
     for change in changes:
         model.take(change)
-    with written(server, dedup(schema=SCHEMA), changes, staged=staged) as (lane, commands):
+    with written(server, dedup(schema=SCHEMA), changes, staged=staged, shape=shape) as (lane, commands):
         sent = commands + chance.sample(commands, len(commands) // 2)
         chance.shuffle(sent)
         lane.send(sent)
@@ -209,8 +234,7 @@ def test_commands_sent_twice_late_and_in_any_order_leave_the_newest(
     prefix = "airbyte:tmp:{default:users:" if staged else "default:users:"
     found = {}
     for key in server.client.scan_iter(f"{prefix}*"):
-        fields: dict[bytes, bytes] = server.client.hgetall(key)  # type: ignore[assignment]
-        if b"_airbyte_gone" not in fields:
-            found[key.decode().removeprefix(prefix).rstrip("}")] = json.loads(fields[b"_airbyte_data"])["value"]
+        for each in cache_of(shape).get_all(server.client, [key]):  # but for staged deletions
+            found[key.decode().removeprefix(prefix).rstrip("}")] = int(json.loads(each.data)["value"])
     assert found == model.readable
     assert len(changes) > 50

@@ -129,7 +129,7 @@ class HashCache:
         own = {name.encode() for name in own_names(self._layout, upserts=True)}
 
         def record(_: bytes, held: dict[bytes, bytes]) -> RedisRecord | None:
-            if AB_ID not in held:
+            if AB_ID not in held or EMITTED_AT not in held:
                 return None
             if self._layout.record_format == "envelope":
                 data = held[DATA]

@@ -91,7 +91,7 @@ class StringCache:
                 return None
             if self.holds_more:
                 return parsed(self._layout, text)
-            number = key.rpartition(b":")[2]
+            number = key.rpartition(b":")[2].rstrip(b"}")
             ours = number.isdigit() and text[:1] == b"{" and text[-1:] == b"}"
             return RedisRecord(int(number), b"", text) if ours else None
 
