@@ -451,3 +451,28 @@ def test_the_permissions_that_the_readme_names_for_a_type_suffice_and_check_miss
             assert command[1:].upper() in answer
     finally:
         server.client.execute_command("ACL", "DELUSER", "airbyte")
+
+
+@pytest.mark.parametrize("shape", UPSERTING)
+@pytest.mark.parametrize("steps", range(5))
+def test_a_promotion_into_another_type_cut_off_after_any_step_is_finished_by_the_next_run(
+    server: Server, shape: Shape, steps: int
+) -> None:
+    """The state after so many steps of a promotion is built step by step; the next run is for anything."""
+    other = UPSERTING[(UPSERTING.index(shape) + 1) % len(UPSERTING)]
+    written(server, shape, [keyed(**generation(1, 0, 1))], row(1, 1), row(2, 1), row(3, 1), COMPLETE)
+    staged = [row(2, 0, new=1), row(4, 0, new=1), gone(3, 0), state(1)]
+    with pytest.raises(AirbyteTracedException, match="Not complete"):
+        written(server, other, [keyed(**generation(2, 2, 2))], *staged)
+    server.client.hset("airbyte:{default:users}", "task", "promote")
+    for step in [
+        ("RENAME", "airbyte:tmp:{default:users:2}", "default:users:2"),
+        ("UNLINK", "airbyte:tmp:{default:users:3}", "default:users:3"),
+        ("RENAME", "airbyte:tmp:{default:users:4}", "default:users:4"),
+        ("UNLINK", "default:users:1"),
+    ][:steps]:
+        server.client.execute_command(*step)
+    written(server, other, [keyed(**generation(3, 0, 3))], row(2, 1, new=2), COMPLETE)
+    assert {field(found, "id"): field(found, "new") for found in read(server.client, other)} == {"2": "2", "4": "1"}
+    assert len(keys(server.client)) == 2
+    assert server.client.keys("airbyte:tmp:*") == []

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 
 from destination_redis.claim import Claim
 from destination_redis.config import parse_config
@@ -238,3 +239,26 @@ def test_commands_sent_twice_late_and_in_any_order_leave_the_newest(
             found[key.decode().removeprefix(prefix).rstrip("}")] = int(json.loads(each.data)["value"])
     assert found == model.readable
     assert len(changes) > 50
+
+
+@pytest.mark.parametrize("shape", UPSERTING, ids="-".join)
+@pytest.mark.parametrize("staged", [False, True])
+def test_a_server_out_of_memory_refuses_an_upsert_whole(server: Server, shape: Shape, *, staged: bool) -> None:
+    needs_json(server, shape)
+    changes = [Change(1, 1, 10), Change(1, 2, 20), Change(2, 1, 30)]
+    with written(server, dedup(schema=SCHEMA), changes, staged=staged, shape=shape) as (lane, commands):
+        lane.send(commands[:1])
+        lane.settle()
+        before = {key: server.client.dump(key) for key in server.client.scan_iter("*users:[12]*")}
+        connection = server.client.connection_pool.get_connection()
+        server.client.config_set("maxmemory", 1)
+        try:
+            for command in commands[1:]:
+                connection.send_packed_command([command])
+                with pytest.raises(OutOfMemoryError):
+                    connection.read_response()
+        finally:
+            server.client.config_set("maxmemory", 0)
+            server.client.connection_pool.release(connection)
+        assert {key: server.client.dump(key) for key in server.client.scan_iter("*users:[12]*")} == before
+        assert len(before) == 1
