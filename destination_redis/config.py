@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
 
+from destination_redis.caches import CACHES, RecordFormat
 from destination_redis.choices import (
     Cluster,
     NoTunnel,
@@ -21,6 +23,13 @@ from destination_redis.choices import (
 )
 from destination_redis.durability import Durability
 from destination_redis.errors import config_error
+
+
+def _known_type(name: str) -> str:
+    if name not in CACHES:
+        # Not the name itself: a mistyped secret must not be printed.
+        raise PydanticCustomError("cache_type", "Input should be {names}", {"names": " or ".join(CACHES)})
+    return name
 
 
 class RedisConfig(Settings):
@@ -80,23 +89,32 @@ class RedisConfig(Settings):
         description="Whether to connect through an SSH jump server.",
         group="connection",
     )
-    cache_type: Literal["hash"] = setting(
+    cache_type: Annotated[str, AfterValidator(_known_type)] = setting(
         "Cache type",
         0,
         default="hash",
-        description="The Redis data type of a record: hash has one field each for id, time and data.",
+        description="The Redis data type of a record.",
+        enum=list(CACHES),
+        group="records",
+    )
+    record_format: RecordFormat = setting(
+        "Record format",
+        1,
+        default="envelope",
+        description="What of a record is stored: envelope keeps its id, its time and its data as received, columns "
+        "puts each top-level field of the data into a place of its own.",
         group="records",
     )
     default_namespace: str | None = setting(
         "Default namespace",
-        1,
+        2,
         default=None,
         description="Stands in keys for streams without a namespace; 'default' unless set.",
         group="records",
     )
     key_prefix: str = setting(
         "Key prefix",
-        2,
+        3,
         default="",
         description="Stands in front of every key, as it is. No braces.",
         pattern=r"^[^{}]*$",
@@ -104,10 +122,27 @@ class RedisConfig(Settings):
         examples=["staging:"],
         group="records",
     )
-
+    record_metadata: Literal["minimal", "full"] = setting(
+        "Record metadata",
+        4,
+        default="minimal",
+        description="full adds to every record Airbyte's _airbyte_raw_id, _airbyte_extracted_at, "
+        "_airbyte_generation_id and _airbyte_meta.",
+        group="records",
+    )
+    ttl_seconds: int | None = setting(
+        "Time to live",
+        5,
+        default=None,
+        description="Seconds after which a record expires, counted from when it was last written; never unless set.",
+        ge=1,
+        # What Redis takes, in milliseconds, with the time of today added.
+        le=10**11,
+        group="records",
+    )
     deletion_mode: Literal["hard", "soft"] = setting(
         "Deletion mode",
-        3,
+        6,
         default="hard",
         description="In append_dedup: hard removes the key of a row that the source deleted, soft keeps it as a record "
         "that says when it was deleted.",

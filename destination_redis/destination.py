@@ -32,6 +32,7 @@ from destination_redis.lines import Stop, read_lines
 from destination_redis.opening import open_routes
 from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress
+from destination_redis.records import written
 from destination_redis.spec import specification
 from destination_redis.streams import Stream, parse_catalog
 from destination_redis.sync import Sync
@@ -50,8 +51,9 @@ class DestinationRedis(Destination):
         """Return whether a sync would work, and in one sentence why not."""
         try:
             settings = parse_config(config)
+            written(settings)
             with connect(settings, answer_timeout=CONNECT_TIMEOUT) as servers:
-                wrong, warnings = check(servers, settings.key_prefix, settings.durable)
+                wrong, warnings = check(servers, settings)
         except AirbyteTracedException as error:
             wrong, warnings = str(error), []
         except (OSError, ValueError) as error:  # certificates and keys that are none

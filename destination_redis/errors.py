@@ -22,6 +22,8 @@ _RETRIED_CODES = ("BUSY", "NOREPLICAS", "UNBLOCKED", "MISCONF", "OOM", "TRYAGAIN
 # What Redis before 7 makes of an error inside a script: "Error running script (call to f_…): …: -OOM command …".
 _IN_SCRIPT = re.compile(r"Error running script .*@user_script: ?\d+: -?([A-Z]{2,}) ")
 _NOT_IN_SCRIPT = "The user executing the script can't"
+# What is mended in the settings or at the server, of replies that have no code for it.
+_MENDED = ("DB index", _NOT_IN_SCRIPT, "wrong Redis type", "unknown command", "called from script")
 
 
 class Terminated(Exception):  # noqa: N818 - a signal, not an error
@@ -89,7 +91,7 @@ def traced(error: Exception, doing: str) -> AirbyteTracedException:
     if isinstance(error, redis_errors.RedisError):
         known = isinstance(error, redis_errors.AuthenticationError | redis_errors.NoPermissionError | TlsError)
         known = known or _code(error) in ("WRONGTYPE", "NOPERM")
-        known = known or any(mark in str(error) for mark in ("DB index", _NOT_IN_SCRIPT))
+        known = known or any(mark in str(error) for mark in _MENDED)
         return config_error(sentence, error) if known else system_error(sentence, error)
     return system_error(sentence, error)
 
@@ -161,6 +163,8 @@ _EXPLAINED: tuple[tuple[type[Exception], str], ...] = (
     (redis_errors.MaxConnectionsError, "The server has no free connection (maxclients)"),
 )
 
+_FOREIGN = "The key holds another data type, or a value that is not the connector's"
+
 _SAYINGS: tuple[tuple[str, str], ...] = (
     ("WRONGPASS", "The user name or the password is wrong"),
     ("invalid username-password", "The user name or the password is wrong"),
@@ -186,11 +190,11 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("READONLY", "The server is a read-only replica; name the primary instead"),
     ("LOADING", "The server is still loading its data into memory"),
     ("can't run this command", "The user has no permission for a command that a script uses"),
-    ("WRONGTYPE", "The key holds another data type than the connector's"),
-    (
-        "Operation against a key holding the wrong kind",
-        "The key holds another data type than the connector's",
-    ),
+    ("WRONGTYPE", _FOREIGN),
+    ("wrong Redis type", _FOREIGN),
+    ("Operation against a key holding the wrong kind", _FOREIGN),
+    ("unknown command 'JSON.", "The server has no JSON module (RedisJSON), which cache_type json needs"),
+    ("called from script", "The server lacks a command, maybe a module's, that cache_type needs"),
     ("Protocol error, got", "What listens on this port is no Redis: it speaks another protocol"),
     ("Connection closed by server", "The server closed the connection"),
     ("Connection reset", "The server closed the connection"),

@@ -4,9 +4,10 @@ A process may die between any two commands, so an id is reserved in the ledger b
 begins in the ledger before its first record is sent.
 """
 
+from destination_redis.caches import Written
 from destination_redis.claim import Claim
 from destination_redis.errors import config_error
-from destination_redis.ledger import Ledger
+from destination_redis.ledger import Home, Ledger
 from destination_redis.pipeline import Pipeline
 from destination_redis.streams import PRIMARY_KEY
 
@@ -17,9 +18,10 @@ FIRST_RESERVE, LARGEST_RESERVE = 256, 65_536
 class Generations:
     """One stream's generations in this run; live and staged ids are one sequence, none is used twice."""
 
-    def __init__(self, lane: Pipeline, claim: Claim) -> None:
+    def __init__(self, lane: Pipeline, claim: Claim, written: Written) -> None:
         self._lane = lane
         self._claim = claim
+        self._home = Home(claim.stream.placement, claim.stream.key_fields, written)
         self._step = FIRST_RESERVE
         #: Whether this sync's records are staged.
         self.staging = False
@@ -67,9 +69,9 @@ class Generations:
         order = self._order(ledger)
         reserved = ledger.reserved + FIRST_RESERVE
         if not replaces:
-            home: dict[str, int | str | None] = {"placement": stream.placement, "key_fields": stream.key_fields}
             pair = {"generation": stream.generation_id, "sync_id": stream.sync_id}
-            claim.move(task="merge" if ledger.staged else "", reserved=reserved, **home, **pair, **order)
+            task = "merge" if ledger.staged else ""
+            claim.move(task=task, reserved=reserved, **self._home.fields(), **pair, **order)
         elif continues:
             claim.move(reserved=reserved, **order)
         else:
@@ -79,8 +81,7 @@ class Generations:
                 staged_committed=self.next_id - 1,
                 staged_generation=None if anew else stream.generation_id,
                 staged_sync_id=None if anew else stream.sync_id,
-                staged_placement=stream.placement,
-                staged_key_fields=stream.key_fields,
+                **self._home.fields("staged_"),
                 **_dropped(ledger),
                 **order,
             )
@@ -110,20 +111,13 @@ class Generations:
         return self._had_live
 
     def _refuse_change(self, ledger: Ledger, replaces: bool) -> None:
-        stream = self._claim.stream
-        wanted = (stream.placement, stream.key_fields)
-        homes = []
-        if ledger.live and not replaces:
-            homes.append((ledger.placement, ledger.key_fields))
-        if ledger.staged:
-            homes.append((ledger.staged_placement, ledger.staged_key_fields))
-        for placement, key_fields in homes:
-            if (placement, key_fields) != wanted:
-                there = f"the primary key {key_fields}" if placement == PRIMARY_KEY else "sequential ids"
-                now = f"the primary key {stream.key_fields}" if stream.key_fields else "sequential ids"
+        homes = [ledger.home] if ledger.live and not replaces else []
+        homes += [ledger.staged_home] if ledger.staged else []
+        for home in homes:
+            if home != self._home:
                 raise config_error(
-                    f"The records of the stream {stream} are kept by {there}, and are now to be kept by {now}: "
-                    "refresh the stream, so that all of it is sent again"
+                    f"The records of the stream {self._claim.stream} are kept {home}, and are now to be kept "
+                    f"{self._home}: refresh the stream, so that all of it is sent again"
                 )
 
     def _order(self, ledger: Ledger) -> dict[str, int | str | None]:
@@ -138,7 +132,7 @@ def _dropped(ledger: Ledger) -> dict[str, int | str | None]:
     """Return the ledger's fields for what is staged and has to go."""
     if not ledger.staged:
         return {}
-    placement = ledger.staged_placement or ledger.placement
+    placement = ledger.staged_home.placement
     # By sequence what was not acknowledged is gone already; by primary key it is still there.
     last = ledger.reserved if placement == PRIMARY_KEY else ledger.staged_committed
     if last < ledger.staged_first:

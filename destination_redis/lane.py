@@ -27,7 +27,7 @@ ASKING = b"*1\r\n$6\r\nASKING\r\n"
 
 Judge = Callable[[object], None]
 #: Of these none is an error.
-_PLAIN = frozenset({int, bytes})
+_PLAIN = frozenset({int, bytes, type(None)})
 _LOST = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
 
 

@@ -3,11 +3,37 @@
 import dataclasses
 import json
 from dataclasses import dataclass
+from typing import Literal
 
+from destination_redis.caches import RecordFormat, Written
 from destination_redis.streams import PRIMARY_KEY, SEQUENCE
 
 #: Ids above it began with a time: where upserts live by primary key, the first is one.
 _MICROSECONDS = 10**14
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where the records of a generation live and how they are written: only a refresh changes it."""
+
+    placement: str
+    #: By primary key, its paths as JSON.
+    key_fields: str
+    written: Written
+
+    def fields(self, prefix: str = "") -> dict[str, int | str | None]:
+        """Return the ledger's fields that say so."""
+        cache_type, record_format = self.written
+        return {
+            f"{prefix}placement": self.placement,
+            f"{prefix}key_fields": self.key_fields,
+            f"{prefix}cache_type": cache_type,
+            f"{prefix}record_format": record_format,
+        }
+
+    def __str__(self) -> str:
+        kept = f"the primary key {self.key_fields}" if self.placement == PRIMARY_KEY else "sequential ids"
+        return f"as {self.written.cache_type} ({self.written.record_format}) by {kept}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +59,15 @@ class Ledger:
     drop_placement: str = ""
     #: 1 where a server lost acknowledged moves: only a sync that replaces may begin.
     lost: int = 0
-    cache_type: str = "hash"
-    record_format: str = "envelope"
-    #: Where the live and the staged records live; by primary key, its paths as JSON.
+    #: The home of the live records, and of the staged ones; empty where nothing is staged.
     placement: str = SEQUENCE
     key_fields: str = ""
+    cache_type: str = "hash"
+    record_format: RecordFormat = "envelope"
     staged_placement: str = ""
     staged_key_fields: str = ""
+    staged_cache_type: str = ""
+    staged_record_format: RecordFormat | Literal[""] = ""
     #: By primary key: what orders its records, how often that changed, and 1 from the first deletion on.
     cursor: str = ""
     cursor_epoch: int = 0
@@ -61,6 +89,17 @@ class Ledger:
     def staged(self) -> bool:
         """Whether a generation is staged, be it empty."""
         return self.staged_first > 0
+
+    @property
+    def home(self) -> Home:
+        """The live records' home."""
+        return Home(self.placement, self.key_fields, Written(self.cache_type, self.record_format))
+
+    @property
+    def staged_home(self) -> Home:
+        """The staged records' home; what a ledger does not say is as with the live ones."""
+        written = Written(self.staged_cache_type or self.cache_type, self.staged_record_format or self.record_format)
+        return Home(self.staged_placement or self.placement, self.staged_key_fields, written)
 
     @property
     def top(self) -> int:
@@ -97,7 +136,7 @@ def parse(reply: list[bytes], counter: bytes) -> Ledger:
     for each in dataclasses.fields(Ledger):
         if each.name in stored:
             text = stored[each.name]
-            values[each.name] = text if each.type is str else int(text) if text else None
+            values[each.name] = text if isinstance(each.default, str) else int(text) if text else None
     # A claim that died before its first move leaves a hash that names a writer and says nothing else.
     if "reserved" not in stored and counter and int(counter) > _MICROSECONDS:
         # No count of the Java connector's: the ledger of upserts is gone, and how they lived is known no more.

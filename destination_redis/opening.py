@@ -2,12 +2,12 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.caches import CACHES
+from destination_redis.caches import RedisCache, plain
 from destination_redis.claim import Claim, Lease
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
@@ -16,6 +16,7 @@ from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
 from destination_redis.pipeline import Pipeline
 from destination_redis.placements import placements
 from destination_redis.promotion import Promotion
+from destination_redis.records import cache_of, written
 from destination_redis.route import Route
 from destination_redis.scripts import Scripts
 from destination_redis.servers import Servers
@@ -37,6 +38,7 @@ def open_routes(
     logger: logging.Logger,
 ) -> tuple[Routes, Promote]:
     """Return a route for each stream, ready for its records, and what promotes those that are complete in the end."""
+    caches = {stream: cache_of(config, stream) for stream in streams}
     token = uuid.uuid4().hex
     claims = [Claim(lane, stream, keys, token) for stream, keys in _keys(config, streams, lane).items()]
 
@@ -56,20 +58,21 @@ def open_routes(
     for claim in claims:
         claim.sign()
     try:
-        return _begin(config, claims, lane)
+        return _begin(config, claims, caches, lane)
     except Exception:
         for claim in claims:
             claim.release(clean=False)
         raise
 
 
-def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Pipeline) -> tuple[Routes, Promote]:
-    cache_type = CACHES[config.cache_type]
-    scripts = Scripts(lane, cache_type(None))
+def _begin(
+    config: RedisConfig, claims: Sequence[Claim], caches: Mapping[Stream, RedisCache], lane: Pipeline
+) -> tuple[Routes, Promote]:
+    scripts = Scripts(lane, config.ttl_seconds or 0)
     lease = Lease(claims)
     promotion = Promotion(lane, placements(lane, scripts, lease), lease)
     promotion.recover(claims)
-    begun = {claim: Generations(lane, claim) for claim in claims}
+    begun = {claim: Generations(lane, claim, written(config)) for claim in claims}
     merging = [claim for claim, generations in begun.items() if generations.start()]
     lane.replicate()
     promotion.merge(merging)
@@ -77,7 +80,7 @@ def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Pipeline) -> tupl
     routes: Routes = {}
     names = [claim.stream.name for claim in claims]
     for claim, generations in begun.items():
-        stream, cache = claim.stream, cache_type(claim.stream.sync_id)
+        stream, keys, cache = claim.stream, claim.keys, caches[claim.stream]
         if stream.placement == PRIMARY_KEY:
             write = Upserts(
                 claim,
@@ -87,7 +90,8 @@ def _begin(config: RedisConfig, claims: Sequence[Claim], lane: Pipeline) -> tupl
                 soft=config.deletion_mode == "soft",
             ).writer()
         else:
-            write = cache.writer(claim.keys.staged if generations.staging else claim.keys.live)
+            around, start = (keys.staged, plain) if generations.staging else (keys.live, scripts.start)
+            write = cache.writer(around, start)
         route = Route(claim, generations, write)
         routes[stream.namespace, stream.name] = route
         if names.count(stream.name) == 1:

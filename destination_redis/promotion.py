@@ -22,6 +22,8 @@ _NOTHING_STAGED: dict[str, int | str | None] = {
     "staged_sync_id": None,
     "staged_placement": "",
     "staged_key_fields": "",
+    "staged_cache_type": "",
+    "staged_record_format": "",
 }
 
 
@@ -98,8 +100,7 @@ class Promotion:
                 sync_id=ledger.staged_sync_id,
                 first=ledger.staged_first,
                 committed=committed,
-                placement=ledger.staged_placement or ledger.placement,
-                key_fields=ledger.staged_key_fields,
+                **ledger.staged_home.fields(),
                 **_NOTHING_STAGED,
                 lost=0,
             )

@@ -7,11 +7,14 @@ ever written by a plain HSET, cheap as it is: sent again after a lost connection
 
 What is staged is ordered among the staged records of its own generation: the scripts are given its first id, and
 whatever has a lower one counts as absent. A staged deletion is a marker in the staged key.
+
+Scripts that write know one data type: the server itself refuses them a key of another. Scripts that move and remove
+read a record of every type, and go by the id inside: a refresh may have changed the type or the format.
 """
 
 from collections.abc import Callable, Sequence
 
-from destination_redis.caches import Lua, RedisCache
+from destination_redis.caches import CACHES, Layout, Lua, Written, plain
 from destination_redis.pipeline import Pipeline
 
 #: Seconds for which a deletion is remembered, so that an older record cannot come back.
@@ -45,12 +48,40 @@ if {_newer("gone")} then return 0 end
 """
 
 
-def _upsert(lua: Lua, keys: int) -> str:
+# A key that is there without an id of ours is somebody else's, whatever its type.
+_REFUSE_FOREIGN = """
+if not {held} and redis.call('EXISTS', {key}) == 1 then
+  return redis.error_reply('WRONGTYPE Operation against a key holding the wrong kind of value')
+end
+"""
+
+
+def _read(lua: Lua) -> str:
+    """Return the Lua function that reads a record of one type: (id, cursor, whether it is a staged deletion)."""
+    return f"local function read(key){lua.read}end\n"
+
+
+def _read_any(written: Written) -> str:
+    """Return the same for a record of any type; those of the type in `written` are read as of that format."""
+    cache_type, record_format = written
+    layouts = {name: Layout(record_format if name == cache_type else "envelope") for name in CACHES}
+    kinds = [CACHES[name](layout).lua for name, layout in layouts.items()]
+    cases = "".join(f"if kind == '{lua.kind}' then{lua.read}end\n" for lua in kinds)
+    return f"local function read(key)\nlocal kind = redis.call('TYPE', key).ok\n{cases}end\n"
+
+
+def _expire(key: str, seconds: int) -> str:
+    """Return the Lua statement for a live record, now written: it lives so long, 0 for ever."""
+    return f"redis.call('EXPIRE', {key}, {seconds})\n" if seconds else f"redis.call('PERSIST', {key})\n"
+
+
+def _upsert(lua: Lua, keys: int, expire: str) -> str:
     """KEYS: record [, its deletion]; ARGV: id, cursor, the generation's first id, then what the data type needs."""
+    refuse = _REFUSE_FOREIGN.format(held="held", key="KEYS[1]")
     if keys == 1:
-        return f"{lua.read}{_ORDER}{lua.write}return 1"
+        return f"{_read(lua)}{_ORDER}{refuse}{lua.write}{expire}return 1"
     forget = "if gone then redis.call('UNLINK', KEYS[2]) end"
-    return f"{lua.read}{_READ_GONE}{_ORDER_WITH_GONE}{lua.write}{forget} return 1"
+    return f"{_read(lua)}{_READ_GONE}{_ORDER_WITH_GONE}{refuse}{lua.write}{expire}{forget} return 1"
 
 
 def _delete(lua: Lua) -> str:
@@ -60,7 +91,7 @@ def _delete(lua: Lua) -> str:
     """
     # A deletion that finds itself, being sent again, still removes what an older upsert, sent again too, brought back.
     order = _ORDER_WITH_GONE.replace(f"{_newer('gone')} then", f"{_newer('gone')} then redis.call('UNLINK', KEYS[1])")
-    return f"""{lua.read}{_READ_GONE}{order}
+    return f"""{_read(lua)}{_READ_GONE}{order}{_REFUSE_FOREIGN.format(held="held", key="KEYS[1]")}
 redis.call('UNLINK', KEYS[1])
 redis.call('SET', KEYS[2], cursor .. ' ' .. ARGV[1], 'EX', ARGV[4])
 return 1
@@ -69,15 +100,16 @@ return 1
 
 def _mark(lua: Lua) -> str:
     """KEYS: staged record; ARGV: id, cursor, first id."""
-    return f"{lua.read}{_ORDER}{lua.mark}return 1"
+    return f"{_read(lua)}{_ORDER}{lua.mark}return 1"
 
 
-def _settle(lua: Lua) -> str:
+def _settle(read: str, seconds: int) -> str:
     """KEYS: staged record, live record [, its deletion]; ARGV: first ids of the staged and of the live, seconds."""
-    return f"""{lua.read}{_READ_GONE}
+    return f"""{read}{_READ_GONE}
 local id, cursor, deleted = read(KEYS[1])
 if not id then return 0 end
 local live, live_cursor = read(KEYS[2])
+{_REFUSE_FOREIGN.format(held="live", key="KEYS[2]")}
 local gone, gone_cursor = read_gone(KEYS[3])
 local first = tonumber(ARGV[2])
 if id < tonumber(ARGV[1]) or {_newer("live")} or {_newer("gone")} then
@@ -90,61 +122,99 @@ if deleted then
   return 1
 end
 redis.call('RENAME', KEYS[1], KEYS[2])
+{_expire("KEYS[2]", seconds) if seconds else ""}
 if gone then redis.call('UNLINK', KEYS[3]) end
 return 1
 """
 
 
-def _remove(lua: Lua) -> str:
+def _remove(read: str) -> str:
     """KEYS: record; ARGV: lowest and highest id. A key of another type, or without an id, is none of ours."""
-    return f"""{lua.ours}{lua.read}
-if not ours(KEYS[1]) then return 0 end
+    return f"""{read}
 local id = read(KEYS[1])
 if not id or id < tonumber(ARGV[1]) or id > tonumber(ARGV[2]) then return 0 end
 return redis.call('UNLINK', KEYS[1])
 """
 
 
+def _move(seconds: int) -> str:
+    """KEYS: staged record, live record."""
+    return f"""
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('RENAME', KEYS[1], KEYS[2])
+return {_expire("KEYS[2]", seconds)}
+"""
+
+
+def _write(seconds: int) -> str:
+    """KEYS: record; ARGV: a command's name and its arguments. Lua's stack holds some 8,000, and only HSET has more."""
+    return f"""
+for i = 2, #ARGV, 7000 do redis.call(ARGV[1], KEYS[1], unpack(ARGV, i, math.min(#ARGV, i + 6999))) end
+return {_expire("KEYS[1]", seconds)}
+"""
+
+
 class Scripts:
-    """The scripts for one data type, on one lane; each is loaded when it is first used."""
+    """The scripts, on one lane; each is loaded when it is first used."""
 
-    def __init__(self, lane: Pipeline, cache: RedisCache) -> None:
+    def __init__(self, lane: Pipeline, expiry: int = 0) -> None:
+        """Take the seconds that live records live, 0 for ever; staged ones have no expiry."""
         self._lane = lane
-        self._lua = cache.lua
-        self._heads: dict[tuple[str, int, int], bytes] = {}
+        self._expiry = expiry
+        self._heads: dict[tuple[object, ...], bytes] = {}
 
-    def upsert_head(self, keys: int, arguments: int) -> bytes:
+    def start(self, command: bytes, arguments: int) -> tuple[bytes, bytes]:
+        """Return what stands before and after the packed key of a command that writes a live record."""
+        if not self._expiry:
+            return plain(command, arguments)
+        return self._head(lambda: _write(self._expiry), 1, 1 + arguments, "write"), pack(command)
+
+    def upsert_head(self, lua: Lua, keys: int, arguments: int, *, staged: bool) -> bytes:
         """Return the first bytes of an upsert with so many keys and further arguments: up to its first key."""
-        return self._head(lambda lua: _upsert(lua, keys), ("upsert", keys, 3 + arguments))
+        # A record written anew has no expiry, one that is replaced may.
+        expire = "" if staged else _expire("KEYS[1]", self._expiry)
+        if expire and not self._expiry:
+            expire = f"if held then {expire}end\n"
+        return self._head(lambda: _upsert(lua, keys, expire), keys, 3 + arguments, "upsert", lua, staged)
 
-    def delete_head(self) -> bytes:
+    def delete_head(self, lua: Lua) -> bytes:
         """Return the first bytes of a deletion; its keys, id, cursor, first id and `GONE` follow."""
-        return self._head(_delete, ("delete", 2, 4))
+        return self._head(lambda: _delete(lua), 2, 4, "delete", lua)
 
-    def mark_head(self) -> bytes:
+    def mark_head(self, lua: Lua) -> bytes:
         """Return the first bytes of a staged deletion; its key, id, cursor and first id follow."""
-        return self._head(_mark, ("mark", 1, 3))
+        return self._head(lambda: _mark(lua), 1, 3, "mark", lua)
 
-    def settle(self, keys: Sequence[bytes], staged_first: int, live_first: int) -> bytes:
+    def settle(self, written: Written, keys: Sequence[bytes], staged_first: int, live_first: int) -> bytes:
         """Return the command that gives a staged record its live key, where nothing newer is there.
 
-        `keys`: staged, live, and the deletion's where the stream has any.
+        `keys`: staged, live, and the deletion's where the stream has any; `written` is what the live ones are.
         """
-        head = self._head(_settle, ("settle", len(keys), 3))
+        head = self._head(lambda: _settle(_read_any(written), self._expiry), len(keys), 3, "settle", written)
         return head + pack(*keys, b"%d" % staged_first, b"%d" % live_first, b"%d" % GONE)
 
-    def remove(self, key: bytes, lowest: int, highest: int) -> bytes:
-        """Return the command that removes a record whose id is between the two, both inclusive."""
-        return self._head(_remove, ("remove", 1, 2)) + pack(key, b"%d" % lowest, b"%d" % highest)
+    @property
+    def expires(self) -> bool:
+        """Whether live records have an expiry."""
+        return bool(self._expiry)
 
-    def _head(self, script: Callable[[Lua], str], what: tuple[str, int, int]) -> bytes:
-        """Return the first bytes of a command; `what` is its name, and how many keys and arguments it has."""
-        head = self._heads.get(what)
+    def move(self, staged: bytes, live: bytes) -> bytes:
+        """Return the command that gives a staged record its live key and its expiry."""
+        return self._head(lambda: _move(self._expiry), 2, 0, "move") + pack(staged, live)
+
+    def remove(self, written: Written, key: bytes, lowest: int, highest: int) -> bytes:
+        """Return the command that removes a record, `written` so, whose id is between the two, both inclusive."""
+        head = self._head(lambda: _remove(_read_any(written)), 1, 2, "remove", written)
+        return head + pack(key, b"%d" % lowest, b"%d" % highest)
+
+    def _head(self, script: Callable[[], str], keys: int, arguments: int, *what: object) -> bytes:
+        """Return the first bytes of a command with so many keys and arguments; `what` names its script."""
+        name = (*what, keys, arguments)
+        head = self._heads.get(name)
         if head is None:
-            _, keys, arguments = what
-            sha = self._lane.load(script(self._lua))
+            sha = self._lane.load(script())
             head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n%d\r\n" % (3 + keys + arguments, sha, keys)
-            self._heads[what] = head
+            self._heads[name] = head
         return head
 
 

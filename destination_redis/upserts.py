@@ -81,10 +81,11 @@ class Upserts:
 
     def _upserter(self) -> Upserter:
         keys = 2 if self._forgets and not self._staged else 1
-        return self._cache.upserter(lambda arguments: self._scripts.upsert_head(keys, arguments), self._first)
+        lua, head, staged = self._cache.lua, self._scripts.upsert_head, self._staged
+        return self._cache.upserter(lambda arguments: head(lua, keys, arguments, staged=staged), self._first)
 
     def _delete(self, key: bytes, gone: bytes, number: int, cursor: bytes) -> bytes:
         order = (b"%d" % number, cursor, b"%d" % self._first)
         if self._staged:
-            return self._scripts.mark_head() + pack(key, *order)
-        return self._scripts.delete_head() + pack(key, gone, *order, b"%d" % GONE)
+            return self._scripts.mark_head(self._cache.lua) + pack(key, *order)
+        return self._scripts.delete_head(self._cache.lua) + pack(key, gone, *order, b"%d" % GONE)

@@ -12,9 +12,16 @@ from typing import Any
 
 from redis import Redis
 
+from destination_redis.caches import CACHES, Layout, RecordFormat, RedisCache
 from integration_tests.servers import MAIN, PYTHON
 
 Json = dict[str, Any]
+#: A data type and a format.
+Shape = tuple[str, RecordFormat]
+
+HASH: Shape = ("hash", "envelope")
+SHAPES: list[Shape] = [(cache_type, form) for cache_type, made in CACHES.items() for form in made.formats]
+UPSERTING = [shape for shape in SHAPES if CACHES[shape[0]](Layout(shape[1])).lua.write]
 
 
 def stream(name: str = "users", mode: str = "append", **more: Any) -> Json:
@@ -165,32 +172,33 @@ def wait_until(there: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.001)
 
 
-def stored(client: Redis, prefix: str = "default:users:") -> dict[int, int]:
+def cache(shape: Shape = HASH) -> RedisCache:
+    """Return what reads records of that data type and format."""
+    return CACHES[shape[0]](Layout(shape[1]))
+
+
+def stored(client: Redis, prefix: str = "default:users:", shape: Shape = HASH) -> dict[int, int]:
     """Return record id -> the "id" in its data, for every key under `prefix`."""
-    records: dict[int, int] = {}
-    for key in client.scan_iter(match=prefix.replace("[", r"\[") + "*", count=1000):
-        fields: dict[bytes, bytes] = client.hgetall(key)  # type: ignore[assignment]
-        number = int(key.decode().removeprefix(prefix))
-        assert int(fields[b"_airbyte_ab_id"]) == number
-        records[number] = json.loads(fields[b"_airbyte_data"])["id"]
-    return records
+    keys = list(client.scan_iter(match=prefix.replace("[", r"\[") + "*", count=1000))
+    found = list(cache(shape).get_all(client, keys))
+    assert [each.id for each in found] == [int(key.decode().removeprefix(prefix)) for key in keys]
+    return {each.id: int(json.loads(each.data)["id"]) for each in found}
 
 
-def values(client: Redis, prefix: str = "default:users:") -> list[int]:
+def values(client: Redis, prefix: str = "default:users:", shape: Shape = HASH) -> list[int]:
     """Return the "id" of every record in the order of arrival."""
-    return [value for _, value in sorted(stored(client, prefix).items())]
+    return [value for _, value in sorted(stored(client, prefix, shape).items())]
 
 
-def rows(client: Redis, prefix: str = "default:users:", only: set[str] | None = None) -> dict[str, Any]:
+def rows(
+    client: Redis, prefix: str = "default:users:", only: set[str] | None = None, shape: Shape = HASH
+) -> dict[str, Any]:
     """Return primary key -> the "value" in its data, for every key under `prefix`, or only these."""
-    found: dict[str, Any] = {}
-    for key in client.scan_iter(match=f"{prefix}*", count=1000):
-        name = key.decode().removeprefix(prefix)
-        if only is None or name in only:
-            data = client.hget(key, "_airbyte_data")
-            assert isinstance(data, bytes), key
-            found[name] = json.loads(data).get("value")
-    return found
+    keys = {key.decode().removeprefix(prefix): key for key in client.scan_iter(match=f"{prefix}*", count=1000)}
+    keys = {name: key for name, key in keys.items() if only is None or name in only}
+    found = list(cache(shape).get_all(client, keys.values()))
+    assert len(found) == len(keys)
+    return {name: json.loads(each.data).get("value") for name, each in zip(keys, found, strict=True)}
 
 
 def ledger(client: Redis, name: str = "default:users") -> dict[str, str]:

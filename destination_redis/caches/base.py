@@ -1,13 +1,31 @@
 """How a record is written in one Redis data type: the protocol, and a record as it is read back."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+
+from redis import exceptions as redis_errors
 
 from destination_redis.messages import Record
 
 if TYPE_CHECKING:
     from redis import Redis
+
+#: Keys read in one go.
+_READ = 500
+#: What a server says of a key that holds another type, RedisJSON too.
+WRONG_TYPE = ("WRONGTYPE", "wrong Redis type")
+
+#: By the names that `record_format` and ledgers use.
+RecordFormat = Literal["envelope", "columns"]
+
+
+class Written(NamedTuple):
+    """How records are written, by the names that settings and ledgers use."""
+
+    cache_type: str = "hash"
+    record_format: RecordFormat = "envelope"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +38,20 @@ class RedisRecord:
     meta: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a sync's records are written with, beside their data type."""
+
+    record_format: RecordFormat = "envelope"
+    #: The sync's, which `_airbyte_meta` names.
+    sync_id: int | None = None
+    generation_id: int | None = None
+    #: Whether every record has all of Airbyte's metadata, not only what is needed.
+    full: bool = False
+
+
+#: (command, number of arguments after its key) -> what stands before and after the packed key.
+Start = Callable[[bytes, int], tuple[bytes, bytes]]
 #: (id, record) -> a packed command.
 Writer = Callable[[int, Record], bytes]
 #: (packed key or keys, id, cursor, record) -> what follows an upsert's head.
@@ -28,35 +60,43 @@ Upserter = Callable[[bytes, int, bytes, Record], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Lua:
-    """What the scripts for upserts are made of that differs between data types.
+    """What scripts are made of that differs between data types.
 
-    `ours` and `read` are functions of a key: whether it has this type; and id (nil where there is no record), cursor,
-    and whether it is a staged deletion. `write` and `mark` are statements: they replace KEYS[1] whole, by ARGV as
-    `upserter` gives them, and make it a staged deletion; `held` is its id so far, or nil. The first write of both is
-    one that a server refuses when it is out of memory. A function costs its making at every call: so few of them.
+    `kind` is what TYPE says of a record's key. `read` are statements that return, for `key` of that kind: the record's
+    id (nil where there is none), its cursor, and whether it is a staged deletion. `write` and `mark` replace KEYS[1]
+    whole, by ARGV as `upserter` gives them, and make it a staged deletion; `held` is its id so far, or nil. The first
+    write of both is one that a server refuses when it is out of memory. Both are empty where a record has no room for
+    what upserts need.
     """
 
-    ours: str
+    kind: str
     read: str
-    write: str
-    mark: str
+    write: str = ""
+    mark: str = ""
 
 
 class RedisCache(Protocol):
     """Turns records into commands of one data type, and stored keys back into records."""
 
-    def __init__(self, sync_id: int | None) -> None:
-        """Take the sync's id, which `_airbyte_meta` names."""
+    #: The formats a record can have.
+    formats: ClassVar[Sequence[RecordFormat]]
 
-    def writer(self, around: tuple[bytes, bytes]) -> Writer:
-        """Return what makes a record with an id the one packed command that stores it under that id.
-
-        `around` is what stands before and after the id in the key.
-        """
+    def __init__(self, layout: Layout) -> None:
+        """Take what records are written with."""
 
     @property
     def lua(self) -> Lua:
         """How scripts read and write a record of this type."""
+
+    @property
+    def holds_more(self) -> bool:
+        """Whether a record has room for more than its data."""
+
+    def writer(self, around: tuple[bytes, bytes], start: Start) -> Writer:
+        """Return what makes a record with an id the one packed command that stores it under that id.
+
+        `around` is what stands before and after the id in the key.
+        """
 
     def upserter(self, head: Callable[[int], bytes], first_id: int) -> Upserter:
         """Return what makes a record an upsert in the generation that begins with `first_id`.
@@ -64,5 +104,34 @@ class RedisCache(Protocol):
         `head` gives the command's first bytes for a number of arguments beyond id, cursor and first id.
         """
 
-    def get_all(self, client: "Redis", keys: Iterable[bytes]) -> list[RedisRecord]:
-        """Return the records stored under `keys`, in their order; a missing key is left out."""
+    def get_all(self, client: "Redis", keys: Iterable[bytes]) -> Iterator[RedisRecord]:
+        """Yield the records stored under `keys`, in their order; what is missing or no record is left out."""
+
+    def probes(self, key: bytes) -> Sequence[Sequence[str | bytes]]:
+        """Return the commands that a sync sends or its scripts use, to be tried on a key that is not there."""
+
+
+def plain(command: bytes, arguments: int) -> tuple[bytes, bytes]:
+    """Start a command that is sent as it is."""
+    return b"*%d\r\n$%d\r\n%b\r\n" % (2 + arguments, len(command), command), b""
+
+
+def read_all(
+    client: "Redis",
+    keys: Iterable[bytes],
+    command: Callable[[bytes], Sequence[str | bytes]],
+    record: Callable[[bytes, Any], RedisRecord | None],
+) -> Iterator[RedisRecord]:
+    """Yield the records of `keys`, from (key, reply to the command for it), in pipelines of some hundred keys."""
+    keys = iter(keys)
+    while batch := list(islice(keys, _READ)):
+        pipeline = client.pipeline(transaction=False)
+        for key in batch:
+            pipeline.execute_command(*command(key))
+        for key, reply in zip(batch, pipeline.execute(raise_on_error=False), strict=True):
+            if isinstance(reply, redis_errors.ResponseError) and any(wrong in str(reply) for wrong in WRONG_TYPE):
+                continue
+            if isinstance(reply, Exception):
+                raise reply
+            if (found := record(key, reply)) is not None:
+                yield found

@@ -7,11 +7,14 @@ that died left unacknowledged stays: the source sends it again, with higher ids,
 
 from collections.abc import Sequence
 
+from destination_redis.caches import Written
 from destination_redis.claim import Claim, Lease
 from destination_redis.keys import record_part
+from destination_redis.ledger import Ledger
 from destination_redis.pipeline import Pipeline
 from destination_redis.placements.scan import scan
 from destination_redis.scripts import Scripts
+from destination_redis.streams import SEQUENCE
 
 
 class PrimaryKeyPlacement:
@@ -32,7 +35,7 @@ class PrimaryKeyPlacement:
                 live_first = ledger.staged_first if ledger.task == "promote" else ledger.first
                 live, (gone, end) = claim.keys.live[0] + part, claim.keys.gone
                 keys = (key, live, gone + part + end) if ledger.deletes else (key, live)
-                commands.append(self._scripts.settle(keys, ledger.staged_first, live_first))
+                commands.append(self._scripts.settle(ledger.home.written, keys, ledger.staged_first, live_first))
             self._send(commands, found)
         self._lane.settle()
 
@@ -41,9 +44,9 @@ class PrimaryKeyPlacement:
         parts = {claim: claim.value.key_parts for claim in claims}
         for found in scan(self._lane, self._lease, {claim.keys.live: claim for claim in claims}):
             commands = [
-                self._scripts.remove(key, 0, claim.value.staged_first - 1)
-                for claim, key, _ in found
-                if record_part(key, claim.keys.live, parts[claim]) is not None
+                self._scripts.remove(claim.value.home.written, key, 0, claim.value.staged_first - 1)
+                for claim, key, part in found
+                if record_part(key, claim.keys.live, parts[claim]) is not None and not _new_id(part, claim.value)
             ]
             self._send(commands, found)
         self._lane.settle()
@@ -51,7 +54,8 @@ class PrimaryKeyPlacement:
     def drop(self, claims: Sequence[Claim]) -> None:
         """Remove staged records up to the last id that is to go."""
         for found in scan(self._lane, self._lease, {claim.keys.staged: claim for claim in claims}):
-            self._send([self._scripts.remove(key, 0, claim.value.drop_last) for claim, key, _ in found], found)
+            commands = [self._scripts.remove(Written(), key, 0, claim.value.drop_last) for claim, key, _ in found]
+            self._send(commands, found)
         self._lane.settle()
 
     def sweep(self, claims: Sequence[Claim]) -> None:
@@ -62,3 +66,10 @@ class PrimaryKeyPlacement:
             self._lane.send(commands)
             # A move at the end: a server that lost answered writes is found out.
             found[-1][0].move()
+
+
+def _new_id(part: bytes, ledger: Ledger) -> bool:
+    """Return whether a live key is one that sequential ids of the new generation gave: it may hold no id inside."""
+    if ledger.staged_home.placement != SEQUENCE or not part.isdigit():
+        return False
+    return ledger.staged_first <= int(part) <= ledger.staged_committed

@@ -28,7 +28,11 @@ class SequencePlacement:
             for ids in _digits(ledger.staged_first, ledger.staged_committed):
                 digits = len(str(ids[0]))
                 source, target = len(head) + digits + len(tail), len(live) + digits
-                commands = [template % (source, head, i, tail, target, live, i) for i in ids]
+                if self._scripts.expires:
+                    move = self._scripts.move
+                    commands = [move(b"%b%d%b" % (head, i, tail), b"%b%d" % (live, i)) for i in ids]
+                else:
+                    commands = [template % (source, head, i, tail, target, live, i) for i in ids]
                 # Moved already, or an id of a sync that died: both are as they should be.
                 self._lane.send(commands, forgive="no such key")
                 self._mark(claim)
@@ -38,7 +42,7 @@ class SequencePlacement:
         """UNLINK the ids below the staged generation's; after a loss, all that SCAN finds outside of it."""
         for claim in claims:
             ledger, live = claim.value, claim.keys.live
-            if ledger.staged_placement != ledger.placement:
+            if ledger.staged_home.placement != ledger.placement:
                 # A key named like an old id may hold a record of the new generation.
                 self._remove_older(claim, ledger.first, ledger.staged_first - 1)
             else:
@@ -73,17 +77,18 @@ class SequencePlacement:
         head, _ = claim.keys.live
         below = claim.value.staged_first
         for ids in _digits(first, last):
-            self._lane.send([self._scripts.remove(head + b"%d" % i, 0, below - 1) for i in ids])
+            written = claim.value.home.written
+            self._lane.send([self._scripts.remove(written, head + b"%d" % i, 0, below - 1) for i in ids])
             self._mark(claim)
 
     def _unlink_found(self, claim: Claim, around: tuple[bytes, bytes], first: int, last: int) -> None:
         """Remove records, found by SCAN, whose ids are outside `first` to `last`; keys of others are left alone."""
-        remove = self._scripts.remove
+        remove, written = self._scripts.remove, claim.value.home.written
         for found in scan(self._lane, self._lease, {around: claim}):
             commands = []
             for _, key, part in found:
                 if part.isdigit() and not first <= int(part) <= last:
-                    commands.append(remove(key, int(part), int(part)))
+                    commands.append(remove(written, key, int(part), int(part)))
             if commands:
                 self._lane.send(commands)
         self._lane.settle()

@@ -1,0 +1,75 @@
+"""A record as one JSON text: id and cursor come first, so that a script reads them without parsing the rest."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from destination_redis.caches.base import Layout, RedisRecord, Upserter
+from destination_redis.caches.columns import as_object, fields
+from destination_redis.caches.metadata import AB_ID, DATA, EMITTED_AT, META, Metadata, own_names
+from destination_redis.messages import Record
+
+#: A record's data -> its bytes as they are to be stored, and the changes that took.
+Adapt = Callable[[bytes], tuple[bytes, Sequence[object]]]
+#: (id, cursor or None, record) -> JSON text.
+Document = Callable[[int, bytes | None, Record], bytes]
+
+_MAYBE_OWN, _MAYBE_NULL, _ESCAPE = b'"_airbyte_', b"null", b"\\u"
+
+
+def documents(layout: Layout, adapt: Adapt | None = None, *, upserts: bool) -> Document:
+    """Return what makes documents; `adapt` changes data that the data type cannot hold."""
+    metadata = Metadata(layout)
+    own = own_names(layout, upserts=upserts)
+    columns = layout.record_format == "columns"
+
+    def document(number: int, cursor: bytes | None, record: Record) -> bytes:
+        data, changes = (bytes(record.data), ()) if adapt is None else adapt(bytes(record.data))
+        order = b"" if cursor is None else b',"_airbyte_cursor":"%b"' % cursor
+        head = b'{"_airbyte_ab_id":%d%b,"_airbyte_emitted_at":%b' % (number, order, record.emitted_at)
+        if changes or layout.full or len(record.meta) > len(b"null"):
+            head += b"".join([b',"%b":%b' % pair for pair in metadata(number, record, changes)])
+        if not columns:
+            return b"".join((head, b',"_airbyte_data":', data, b"}"))
+        members = _members(data, own)
+        return b"".join((head, b"," if members != b"}" else b"", members))
+
+    return document
+
+
+def _members(data: bytes, own: frozenset[str]) -> bytes:
+    """Return what follows the opening brace of an object without nulls and the connector's own fields."""
+    untouched = not (_MAYBE_OWN in data or _MAYBE_NULL in data or _ESCAPE in data)
+    if untouched and data[:2] == b'{"':
+        return data[1:]
+    kept = {name: value for name, raw in fields(data).items() if (value := bytes(raw)) != b"null" and name not in own}
+    return as_object(kept)[1:]
+
+
+def upserter(document: Document, head: bytes, first_id: int) -> Upserter:
+    """Return what makes upserts whose one argument after the first id is the document."""
+    first = b"$%d\r\n%d\r\n" % (len(str(first_id)), first_id)
+
+    def upsert(keys: bytes, number: int, cursor: bytes, record: Record) -> bytes:
+        text = document(number, cursor, record)
+        order = b"$%d\r\n%d\r\n$%d\r\n%b\r\n" % (len(str(number)), number, len(cursor), cursor)
+        return b"".join((head, keys, order, first, b"$%d\r\n" % len(text), text, b"\r\n"))
+
+    return upsert
+
+
+def parsed(layout: Layout, text: bytes) -> RedisRecord | None:
+    """Return the record of a document, None where it is none."""
+    try:
+        held = fields(text)
+        number = int(bytes(held.pop(AB_ID.decode())))
+        at = bytes(held.pop(EMITTED_AT.decode()))
+    except (KeyError, ValueError, msgspec.DecodeError):
+        return None
+    meta = held.get(META.decode())
+    if layout.record_format == "envelope":
+        data = bytes(held[DATA.decode()])
+    else:
+        own = own_names(layout, upserts=True)
+        data = as_object({name: bytes(value) for name, value in held.items() if name not in own})
+    return RedisRecord(number, at, data, None if meta is None else bytes(meta))

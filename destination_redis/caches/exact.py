@@ -1,0 +1,56 @@
+"""Numbers that RedisJSON would round, made strings: it keeps 64-bit integers and doubles only."""
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+
+from destination_redis.caches.columns import as_object, fields
+
+#: A double keeps 15 digits of any number.
+_SAFE_DIGITS = 15
+#: No 64-bit integer takes more characters.
+_LONGEST = 20
+# Every digit and sign inside a number becomes 0: so a search for zeros finds whatever may be too long.
+_DIGITS = bytes.maketrans(b"123456789.E", b"0000000000e")
+_LONG = b"0" * (_SAFE_DIGITS + 1)
+_EXPONENTS = (b"0e000", b"0e+000", b"0e-000")
+#: A string, which stays as it is, or a number.
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*', re.DOTALL)
+
+
+def exact(data: bytes) -> tuple[bytes, Sequence[object]]:
+    """Return `data` with every number that would be rounded as a string, and the changes that this is.
+
+    All other data, and all other values, stay the bytes they are.
+    """
+    digits = data.translate(_DIGITS)
+    if _LONG not in digits and not any(exponent in digits for exponent in _EXPONENTS):
+        return data, ()
+    if data[:1] != b"{":
+        return _TOKEN.sub(_keep, data), ()
+    columns = {name: bytes(value) for name, value in fields(data).items()}
+    kept = {name: _TOKEN.sub(_keep, value) for name, value in columns.items()}
+    changed = [name for name, value in kept.items() if value != columns[name]]
+    if not changed:
+        return data, ()
+    # Of the protocol's two words it is the nearer: the value is there, though not as the number it was.
+    change = {"change": "TRUNCATED", "reason": "DESTINATION_TYPECAST_ERROR"}
+    return as_object(kept), [{"field": name, **change} for name in changed]
+
+
+def _keep(token: re.Match[bytes]) -> bytes:
+    text = token[0]
+    if text[:1] == b'"' or (len(text) <= _SAFE_DIGITS and b"e" not in text.lower()):
+        return text
+    return text if _survives(text.decode()) else b'"%b"' % text
+
+
+def _survives(number: str) -> bool:
+    """Return whether a number comes out as the same one."""
+    if number.lstrip("-").isdigit() and len(number) <= _LONGEST and -(2**63) <= int(number) < 2**64:
+        return True
+    stored = float(number)
+    try:
+        return abs(stored) != float("inf") and Decimal(repr(stored)) == Decimal(number)
+    except ArithmeticError:  # an exponent beyond any measure
+        return False

@@ -1,0 +1,77 @@
+"""A record as a RedisJSON document: id, time and data in it, or the record itself."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar
+
+from redis import Redis
+
+from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisRecord, Start, Upserter, Writer, read_all
+from destination_redis.caches.document import documents, parsed, upserter
+from destination_redis.caches.exact import exact
+from destination_redis.messages import Record
+
+_LUA = Lua(
+    kind="ReJSON-RL",
+    read="""
+local held = redis.call('JSON.GET', key, '$._airbyte_ab_id', '$._airbyte_cursor', '$._airbyte_gone')
+if not held then return nil, '' end
+held = cjson.decode(held)
+return tonumber(held['$._airbyte_ab_id'][1]), held['$._airbyte_cursor'][1] or '', held['$._airbyte_gone'][1]
+""",
+    write="redis.call('JSON.SET', KEYS[1], '$', ARGV[4])\n",
+    mark="""
+redis.call('JSON.SET', KEYS[1], '$',
+  '{"_airbyte_ab_id":' .. ARGV[1] .. ',"_airbyte_cursor":"' .. ARGV[2] .. '","_airbyte_gone":1}')
+""",
+)
+
+
+class JsonCache:
+    """Writes records with JSON.SET."""
+
+    __slots__ = ("_layout",)
+
+    formats: ClassVar[Sequence[RecordFormat]] = ("envelope", "columns")
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    @property
+    def lua(self) -> Lua:
+        """How scripts read and write a document."""
+        return _LUA
+
+    @property
+    def holds_more(self) -> bool:
+        """Always: another member."""
+        return True
+
+    def writer(self, around: tuple[bytes, bytes], start: Start) -> Writer:
+        """Return what makes JSON.SETs."""
+        before, after = around
+        document = documents(self._layout, exact, upserts=False)
+        command, rest = start(b"JSON.SET", 2)
+
+        def write(number: int, record: Record) -> bytes:
+            text = document(number, None, record)
+            key = b"%b%d%b" % (before, number, after)
+            head = b"%b$%d\r\n%b\r\n%b$1\r\n$\r\n$%d\r\n" % (command, len(key), key, rest, len(text))
+            return b"".join((head, text, b"\r\n"))
+
+        return write
+
+    def upserter(self, head: Callable[[int], bytes], first_id: int) -> Upserter:
+        """Return what makes upserts; the argument after the first id is the document."""
+        return upserter(documents(self._layout, exact, upserts=True), head(1), first_id)
+
+    def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
+        """Yield the records under `keys`; their data is the server's JSON text of it."""
+
+        def record(_: bytes, text: bytes | None) -> RedisRecord | None:
+            return None if text is None else parsed(self._layout, text)
+
+        return read_all(client, keys, lambda key: ("JSON.GET", key), record)
+
+    def probes(self, key: bytes) -> Sequence[Sequence[str | bytes]]:
+        """Return the commands for documents."""
+        return [("JSON.SET", key, "$", "{}"), ("JSON.GET", key, "$._airbyte_ab_id")]

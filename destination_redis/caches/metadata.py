@@ -1,0 +1,62 @@
+"""What is kept of a record beside its data: the names of the connector's own fields, and their JSON values."""
+
+import uuid
+from collections.abc import Sequence
+
+import msgspec
+
+from destination_redis.caches.base import Layout
+from destination_redis.messages import Record
+
+AB_ID, EMITTED_AT, DATA, META = b"_airbyte_ab_id", b"_airbyte_emitted_at", b"_airbyte_data", b"_airbyte_meta"
+RAW_ID, EXTRACTED_AT = b"_airbyte_raw_id", b"_airbyte_extracted_at"
+GENERATION_ID = b"_airbyte_generation_id"
+#: In upserts: what orders them, and the mark of a staged deletion.
+CURSOR, GONE = b"_airbyte_cursor", b"_airbyte_gone"
+
+Pair = tuple[bytes, bytes]
+
+
+class _Meta(msgspec.Struct, frozen=True, gc=False):
+    changes: list[msgspec.Raw] | None = None
+
+
+_META = msgspec.json.Decoder(_Meta | None)
+
+
+class Metadata:
+    """Makes the fields beside id, time and data: `_airbyte_meta` where there are changes, all of them where asked."""
+
+    __slots__ = ("_full", "_generation", "_sync_id", "_uuid")
+
+    def __init__(self, layout: Layout) -> None:
+        self._full = layout.full
+        self._sync_id = layout.sync_id
+        self._generation = b"%d" % (layout.generation_id or 0)
+        # A UUID of version 8: random for each run, then the record's id.
+        random = uuid.uuid4().hex
+        self._uuid = f'"{random[:8]}-{random[8:12]}-8{random[12:15]}-%b-%b"'.encode()
+
+    def __call__(self, number: int, record: Record, changes: Sequence[object] = ()) -> Sequence[Pair]:
+        """Return names and JSON values; `changes` are the connector's own, after the source's."""
+        if len(record.meta) > len(b"null") and (meta := _META.decode(record.meta)) and meta.changes:
+            changes = [*meta.changes, *changes]
+        if not changes and not self._full:
+            return ()
+        value = msgspec.json.encode({"sync_id": self._sync_id, "changes": changes})
+        if not self._full:
+            return ((META, value),)
+        low = b"%x" % (1 << 63 | number)
+        raw_id = self._uuid % (low[:4], low[4:])
+        at = bytes(record.emitted_at)
+        return ((RAW_ID, raw_id), (EXTRACTED_AT, at), (GENERATION_ID, self._generation), (META, value))
+
+
+def own_names(layout: Layout, *, upserts: bool) -> frozenset[str]:
+    """Return the names that in columns are the connector's own: a data field of that name is left out."""
+    names = {AB_ID, EMITTED_AT, META}
+    if upserts:
+        names |= {CURSOR, GONE}
+    if layout.full:
+        names |= {RAW_ID, EXTRACTED_AT, GENERATION_ID}
+    return frozenset(name.decode() for name in names)

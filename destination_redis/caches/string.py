@@ -1,0 +1,102 @@
+"""A record as a string: its JSON text with id and time, or its data alone, byte for byte."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar
+
+from redis import Redis
+
+from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisRecord, Start, Upserter, Writer, read_all
+from destination_redis.caches.document import documents, parsed, upserter
+from destination_redis.messages import Record
+
+# The head of a document tells what it is; only a very long cursor needs more than that.
+_READ = """
+local head = redis.call('GETRANGE', key, 0, 255)
+local id, rest = string.match(head, '^{"_airbyte_ab_id":(%d+)(,"_airbyte_[ceg].*)')
+if id then
+  local cursor, after = string.match(rest, '^,"_airbyte_cursor":"(%x*)"(.*)')
+  if not cursor and string.find(rest, '^,"_airbyte_cursor":"') then
+    cursor, after = string.match(redis.call('GET', key), '^{"_airbyte_ab_id":%d+,"_airbyte_cursor":"(%x*)"(.*)')
+  end
+  return tonumber(id), cursor or '', after and string.find(after, '^,"_airbyte_gone":') and '1'
+end
+"""
+_NONE = "return nil, ''\n"
+_ENVELOPE = Lua(
+    kind="string",
+    read=_READ + _NONE,
+    write="redis.call('SET', KEYS[1], ARGV[4])\n",
+    mark="""
+redis.call('SET', KEYS[1],
+  '{"_airbyte_ab_id":' .. ARGV[1] .. ',"_airbyte_cursor":"' .. ARGV[2] .. '","_airbyte_gone":1}')
+""",
+)
+# Data alone holds no id: the key, which is sequential then, does. No application's text begins and ends so by chance.
+_COLUMNS = Lua(
+    kind="string",
+    read=_READ
+    + """
+local number = string.match(key, ':(%d+)}?$')
+if number and string.sub(head, 1, 1) == '{' and redis.call('GETRANGE', key, -1, -1) == '}' then
+  return tonumber(number), ''
+end
+"""
+    + _NONE,
+)
+
+
+class StringCache:
+    """Writes records with SET."""
+
+    __slots__ = ("_layout",)
+
+    formats: ClassVar[Sequence[RecordFormat]] = ("envelope", "columns")
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    @property
+    def lua(self) -> Lua:
+        """How scripts read and write a string; in columns there is no room for what upserts need."""
+        return _ENVELOPE if self.holds_more else _COLUMNS
+
+    @property
+    def holds_more(self) -> bool:
+        """Whether there is an envelope."""
+        return self._layout.record_format == "envelope"
+
+    def writer(self, around: tuple[bytes, bytes], start: Start) -> Writer:
+        """Return what makes SETs; GET has a key of another type refused, not written over."""
+        before, after = around
+        document = documents(self._layout, upserts=False) if self.holds_more else None
+        command, rest = start(b"SET", 2)
+
+        def write(number: int, record: Record) -> bytes:
+            text = record.data if document is None else document(number, None, record)
+            key = b"%b%d%b" % (before, number, after)
+            head = b"%b$%d\r\n%b\r\n%b$%d\r\n" % (command, len(key), key, rest, len(text))
+            return b"".join((head, text, b"\r\n$3\r\nGET\r\n"))
+
+        return write
+
+    def upserter(self, head: Callable[[int], bytes], first_id: int) -> Upserter:
+        """Return what makes upserts; the argument after the first id is the document."""
+        return upserter(documents(self._layout, upserts=True), head(1), first_id)
+
+    def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
+        """Yield the records under `keys`; data alone has its id in the key, and no time."""
+
+        def record(key: bytes, text: bytes | None) -> RedisRecord | None:
+            if text is None:
+                return None
+            if self.holds_more:
+                return parsed(self._layout, text)
+            number = key.rpartition(b":")[2].rstrip(b"}")
+            ours = number.isdigit() and text[:1] == b"{" and text[-1:] == b"}"
+            return RedisRecord(int(number), b"", text) if ours else None
+
+        return read_all(client, keys, lambda key: ("GET", key), record)
+
+    def probes(self, key: bytes) -> Sequence[Sequence[str | bytes]]:
+        """Return the commands for strings."""
+        return [("SET", key, "{}", "GET"), ("GETRANGE", key, "0", "0"), ("GET", key)]

@@ -1,0 +1,33 @@
+"""The settings and a stream -> how its records are written; what cannot be combined is a config error."""
+
+from destination_redis.caches import CACHES, Layout, RedisCache, Written
+from destination_redis.config import RedisConfig
+from destination_redis.errors import config_error
+from destination_redis.streams import PRIMARY_KEY, Stream
+
+
+def written(config: RedisConfig) -> Written:
+    """Return the data type and format; raises where they, or other settings, do not go together."""
+    cache_type, record_format = chosen = Written(config.cache_type, config.record_format)
+    formats = CACHES[cache_type].formats
+    if record_format not in formats:
+        raise config_error(f"cache_type {cache_type} has no record_format {record_format}, only {' or '.join(formats)}")
+    if config.record_metadata == "full" and not CACHES[cache_type](Layout(record_format)).holds_more:
+        raise config_error(
+            f"record_metadata full has no room in cache_type {cache_type} with record_format {record_format}, which "
+            "holds a record's data alone"
+        )
+    return chosen
+
+
+def cache_of(config: RedisConfig, stream: Stream) -> RedisCache:
+    """Return what writes the stream's records."""
+    cache_type, record_format = written(config)
+    full = config.record_metadata == "full"
+    cache = CACHES[cache_type](Layout(record_format, stream.sync_id, stream.generation_id, full))
+    if stream.placement == PRIMARY_KEY and not cache.lua.write:
+        raise config_error(
+            f"The stream {stream} has the sync mode append_dedup, for which cache_type {cache_type} with record_format "
+            f"{record_format} has no room: choose another cache_type or record_format, or another sync mode"
+        )
+    return cache
