@@ -13,6 +13,7 @@ from subprocess import DEVNULL, Popen
 from typing import NamedTuple
 
 from benchmarks.bench import EMPTY, MESSAGES, ROOT, catalog, prepare
+from destination_redis.caches import HashCache, Layout
 from integration_tests.clusters import ClusterServers, cluster
 
 
@@ -55,7 +56,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepare(folder, arguments.records)
+        prepare(folder, arguments.records, HashCache(Layout()))
         rates = {}
         print(f"append into a cluster, {arguments.records:,} records, {os.cpu_count()} cores\n")
         print(f"{'primaries':>9}{'records/s':>12}{'connector busy':>16}{'each server busy':>18}")
