@@ -51,20 +51,25 @@ def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]
     warnings: dict[str, None] = {}
     for address in slots.primaries:
         key = slots.key_at(address, check_key(config.key_prefix, uuid.uuid4().hex))
-        # A node of a cluster that is taken for the only server refuses some of these.
-        looks = [key] if servers.clustered else [b"%b%d" % (key, number) for number in range(_LOOKS)]
-        wrong, more = _check(servers.client(address), config, key, looks)
+        first: list[tuple[str | bytes, ...]] = [("EXISTS", key)]
+        if servers.clustered:
+            first += [("CLUSTER", "NODES"), ("ASKING",), ("EXPIRE", key, "60")]
+        else:  # a node of a cluster that is taken for the only server refuses some of these
+            first += [("EXISTS", b"%b%d" % (key, number)) for number in range(_LOOKS)]
+        wrong, more = _check(servers.client(address), config, key, first)
         if wrong is not None:
             return (f"{address[0]}:{address[1]}: {wrong}" if servers.clustered else wrong), []
         warnings |= dict.fromkeys(more)
     return None, list(warnings)
 
 
-def _check(client: Redis, config: RedisConfig, key: bytes, looks: Sequence[bytes]) -> tuple[str | None, list[str]]:
+def _check(
+    client: Redis, config: RedisConfig, key: bytes, first: Sequence[Sequence[str | bytes]]
+) -> tuple[str | None, list[str]]:
     staged = staged_key(key, config.key_prefix)
     try:
-        for each in looks:
-            client.execute_command("EXISTS", each)
+        for command in first:
+            client.execute_command(*command)
     except (redis_errors.RedisError, OSError) as error:
         return f"{explain(error)}.", []
     try:

@@ -52,7 +52,7 @@ class DestinationRedis(Destination):
         try:
             settings = parse_config(config)
             written(settings)
-            with connect(settings, answer_timeout=CONNECT_TIMEOUT) as servers:
+            with connect(settings, answer_timeout=CONNECT_TIMEOUT + settings.durable.timeout_ms / 1000) as servers:
                 wrong, warnings = check(servers, settings)
         except AirbyteTracedException as error:
             wrong, warnings = str(error), []

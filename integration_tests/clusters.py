@@ -52,6 +52,22 @@ class ClusterServers:
                 return next(each for each in self.nodes if each.port == node[1])
         raise AssertionError(slot)
 
+    def errors(self, code: str) -> int:
+        """Return how often the nodes have answered with an error of this code."""
+        counts = (node.client.info("errorstats").get(f"errorstat_{code}", {"count": 0}) for node in self._living())
+        return sum(int(each["count"]) for each in counts)
+
+    @contextmanager
+    def on_its_way(self, slot: int) -> Iterator[None]:
+        """Have a slot half-way between two primaries, and at the other one in the end."""
+        source = self.owner(slot)
+        target = self.primaries[(self.primaries.index(source) + 1) % len(self.primaries)]
+        names = [node.client.execute_command("CLUSTER", "MYID").decode() for node in (source, target)]
+        target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[0])
+        source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", names[1])
+        yield
+        self.move_slot(slot, source, target)
+
     def move_slot(self, slot: int, source: Server, target: Server, pause: float = 0.0) -> None:
         """Give a slot away as `redis-cli --cluster reshard` does, key by key; `pause` seconds in its middle."""
         here, there = (node.client for node in (source, target))
@@ -85,7 +101,10 @@ class ClusterServers:
         return self.primaries[self.replicas.index(replica)]
 
     def _alive(self) -> Server:
-        return next(node for node in self.nodes if node._process.poll() is None)
+        return self._living()[0]
+
+    def _living(self) -> list[Server]:
+        return [node for node in self.nodes if node._process.poll() is None]
 
     @staticmethod
     def _offset(node: Server) -> int:

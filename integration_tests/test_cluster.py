@@ -27,7 +27,8 @@ from integration_tests.connector import (
     wait_until,
 )
 from integration_tests.library import check
-from integration_tests.servers import Server, free_port
+from integration_tests.readme import LEAST, OF_CLUSTER
+from integration_tests.servers import Server, free_port, running
 
 LEDGER = "airbyte:{default:users}"
 MODES = ("append", "overwrite", "append_dedup", "refresh of append_dedup")
@@ -142,8 +143,8 @@ def moving_slots(servers: ClusterServers) -> Iterator[list[int]]:
     failed: list[BaseException] = []
 
     def move() -> None:
-        keys = ["default:users", *(f"default:users:{number}" for number in range(1, 40))]
-        numbers = [slot(key) for key in keys]
+        # The ledger's is in use all the time, the others now and then.
+        numbers = [slot(key) for number in range(1, 40) for key in (LEDGER, f"default:users:{number}")]
         try:
             while not over.is_set():
                 number = numbers[len(moved) % len(numbers)]
@@ -170,6 +171,7 @@ def test_slots_that_move_while_a_sync_runs_lose_and_double_nothing(
 ) -> None:
     work, connector = Work(mode), Connector(plain.config, tmp_path)
     work.begin(connector)
+    before = {code: plain.errors(code) for code in ("MOVED", "ASK")}
     with moving_slots(plain) as moved:
         run = connector.start(work.streams)
         work.feed(run)
@@ -184,6 +186,29 @@ def test_slots_that_move_while_a_sync_runs_lose_and_double_nothing(
     assert outcome.code == 0, outcome.text
     assert len(outcome.states) == 10
     assert work.found(plain) == work.expected
+    assert own_keys(plain) == []
+    assert all(plain.errors(code) > count for code, count in before.items())
+
+
+@pytest.mark.parametrize("key", [LEDGER, "default:users:7"])
+def test_a_slot_that_stays_half_way_is_waited_for_where_there_is_no_other_way(
+    plain: ClusterServers, tmp_path: Path, key: str
+) -> None:
+    connector = Connector(plain.config, tmp_path)
+    before = plain.errors("TRYAGAIN")
+    with plain.on_its_way(slot(key)):
+        run = connector.start([stream(mode="overwrite", **generation(2, 2, 2))])
+        run.feed([*map(record, range(1, 101)), state(100), COMPLETE])
+        assert run.process.stdin
+        run.process.stdin.close()
+        if key == LEDGER:  # its script has two keys, of which one is not there yet
+            wait_until(lambda: plain.errors("TRYAGAIN") > before + 2)
+        time.sleep(1)
+        assert run.process.poll() is None
+    outcome = run.ended()
+    assert outcome.code == 0, outcome.text
+    with plain.client() as client:
+        assert values(client) == list(range(1, 101))  # type: ignore[arg-type]
     assert own_keys(plain) == []
 
 
@@ -402,7 +427,7 @@ def test_a_cluster_that_is_down_for_a_while_is_waited_for(tmp_path: Path) -> Non
         away.stop()
         wait_until(lambda: b"cluster_state:fail" in servers.primaries[0].client.execute_command("CLUSTER", "INFO"))
         run.send(*map(record, range(301, 601)), state(600), COMPLETE)
-        time.sleep(1)
+        wait_until(lambda: servers.errors("CLUSTERDOWN") > 2)
         away.start()
         outcome = run.finish()
         assert outcome.code == 0, outcome.text
@@ -497,3 +522,58 @@ def test_a_standalone_setting_for_a_node_of_a_cluster_fails_a_write_with_what_to
 )
 def test_ways_that_do_not_lead_to_a_cluster_are_refused(more: Json, says: str) -> None:
     assert check({"host": "h", "deployment": {"deployment": "cluster"}, **more}) == says
+
+
+@pytest.mark.parametrize("command", [rule for rule in OF_CLUSTER.split() if rule.startswith("+")])
+def test_check_names_each_command_that_a_user_of_a_cluster_lacks(plain: ClusterServers, command: str) -> None:
+    for node in plain.primaries:
+        for line in (LEAST, OF_CLUSTER.replace(f" {command}", "")):
+            node.client.execute_command(*line.split())
+    try:
+        wrong = check({**plain.config, "username": "airbyte", "password": "password"})
+    finally:
+        for node in plain.primaries:
+            node.client.execute_command("ACL", "DELUSER", "airbyte")
+    name = command.removeprefix("+").upper().replace("|", " ")
+    assert wrong is not None
+    assert wrong.endswith(f"The user has no permission for the command {name}.")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_least_permissions_do_in_a_cluster(plain: ClusterServers, tmp_path: Path, mode: str) -> None:
+    for node in plain.primaries:
+        for line in (LEAST, OF_CLUSTER):
+            node.client.execute_command(*line.split())
+    config = {**plain.config, "username": "airbyte", "password": "password"}
+    work, connector = Work(mode), Connector(config, tmp_path)
+    work.begin(connector)
+    outcome = connector.write(work.streams, [*work.messages, COMPLETE])
+    assert outcome.code == 0, outcome.text
+    assert work.found(plain) == work.expected
+    assert own_keys(plain) == []
+
+
+@pytest.mark.parametrize(
+    ("server_name", "says"),
+    [
+        ("valkey-9.1", None),
+        ("redis-7.0", "The server cannot wait for its disk: durability's fsync needs Redis 7.2 or Valkey."),
+    ],
+)
+def test_the_disk_is_waited_for_where_the_server_can(server_name: str, says: str | None, tmp_path: Path) -> None:
+    with running(server_name, "--appendonly", "yes") as server:
+        config = {**server.config, "durability": {"fsync": True}}
+        assert check(config) == says
+        if says is None:
+            outcome = Connector(config, tmp_path).write(
+                [stream(), dedup("rows")], [*map(record, range(1, 3001)), state(1), record(1, "rows"), COMPLETE]
+            )
+            assert outcome.states, outcome.text
+            assert values(server.client) == list(range(1, 3001))
+            server.client.config_set("appendonly", "no")
+            assert "appendonly" in (check(config) or "")
+
+
+def test_check_says_that_fewer_replicas_confirm_than_are_asked_for(start_server: Callable[..., Server]) -> None:
+    config = {**start_server().config, "durability": {"replicas": 1, "timeout_ms": 100}}
+    assert check(config) == "0 of 1 replicas confirmed what was written within 100 ms (durability)."
