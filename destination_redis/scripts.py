@@ -90,7 +90,8 @@ def _delete(lua: Lua) -> str:
     The UNLINK comes first: a server that is out of memory allows it, and then the small key after it too.
     """
     # A deletion that finds itself, being sent again, still removes what an older upsert, sent again too, brought back.
-    order = _ORDER_WITH_GONE.replace(f"{_newer('gone')} then", f"{_newer('gone')} then redis.call('UNLINK', KEYS[1])")
+    unlink = "then if held then redis.call('UNLINK', KEYS[1]) end"
+    order = _ORDER_WITH_GONE.replace(f"{_newer('gone')} then", f"{_newer('gone')} {unlink}")
     return f"""{_read(lua)}{_READ_GONE}{order}{_REFUSE_FOREIGN.format(held="held", key="KEYS[1]")}
 redis.call('UNLINK', KEYS[1])
 redis.call('SET', KEYS[2], cursor .. ' ' .. ARGV[1], 'EX', ARGV[4])

@@ -21,6 +21,7 @@ from integration_tests.connector import (
     state,
     stream,
     values,
+    wait_until,
 )
 from integration_tests.servers import SERVERS, Server, running
 
@@ -112,7 +113,7 @@ def test_a_promotion_that_dies_after_any_number_of_bytes_is_finished_by_the_next
         dying.send(*map(record, new), state(3), COMPLETE)
         assert dying.process.stdin
         dying.process.stdin.close()
-        proxy.closed.wait(5)
+        wait_until(lambda: proxy.closed.is_set() or dying.process.poll() is not None, 60)
         seen = values(server.client)
         dying.kill()
 
@@ -140,7 +141,7 @@ def test_a_promotion_by_primary_key_that_dies_after_any_number_of_bytes_is_finis
         dying.send(*map(row, new, new.values()), deleted("3"), state(3), COMPLETE)
         assert dying.process.stdin
         dying.process.stdin.close()
-        assert proxy.closed.wait(10)
+        assert proxy.closed.wait(60)
         seen = rows(server.client)
         dying.kill()
 
@@ -168,7 +169,7 @@ def test_a_merge_or_drop_by_primary_key_that_dies_after_any_number_of_bytes_is_f
     with gate(server.port, b"$4\r\nSCAN\r\n") as proxy:
         proxy.allowance = allowance
         dying = Connector({**server.config, "port": proxy.port}, tmp_path).start(following)
-        assert proxy.closed.wait(10)
+        assert proxy.closed.wait(60)
         dying.kill()
 
     outcome = direct.write(following, [row("5", 5), COMPLETE])

@@ -8,8 +8,10 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from hypothesis import given
 from hypothesis import strategies as st
 
+from destination_redis.caches import CACHES
 from destination_redis.choices import NoTunnel, SshKeyTunnel, SshPasswordTunnel, SslDisable, SslVerifyFull
 from destination_redis.config import parse_config, unknown_settings
+from destination_redis.records import written
 from destination_redis.spec import specification
 
 Json = dict[str, Any]
@@ -268,3 +270,19 @@ def test_the_form_is_json_schema_draft_7_that_allows_unknown_settings() -> None:
 
 def test_the_spec_advertises_every_sync_mode() -> None:
     assert specification()["supported_destination_sync_modes"] == ["append", "overwrite", "append_dedup"]
+
+
+def test_the_spec_names_every_data_type_there_is() -> None:
+    assert FORM["properties"]["cache_type"]["enum"] == list(CACHES)
+    assert FORM["properties"]["cache_type"]["default"] == "hash"
+    assert FORM["properties"]["record_format"]["enum"] == ["envelope", "columns"]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 1.5, "soon"])
+def test_a_time_to_live_is_at_least_a_second(seconds: Any) -> None:
+    assert "ttl_seconds: " in str(complaint({"host": "h", "ttl_seconds": seconds}).message)
+
+
+@pytest.mark.parametrize("shape", [(name, form) for name, cache in CACHES.items() for form in cache.formats])
+def test_a_format_a_type_has_is_taken(shape: tuple[str, str]) -> None:
+    assert written(parse_config({"host": "h", "cache_type": shape[0], "record_format": shape[1]})) == shape
