@@ -84,7 +84,6 @@ class Lane:
         self.suspicion: Exception | None = None
         #: The server serves no slots any more: nothing is sent here.
         self.over = False
-        self.pack = link.pack
         self.ask = link.ask
         self.close = link.close
 

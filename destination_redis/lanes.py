@@ -1,6 +1,7 @@
 """The lanes to all primaries, and which of them a command belongs on."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from redis import exceptions as redis_errors
@@ -8,10 +9,10 @@ from redis import exceptions as redis_errors
 from destination_redis import witness
 from destination_redis.errors import Superseded
 from destination_redis.lane import Lane, Returned
-from destination_redis.link import Link
+from destination_redis.link import Link, pack
 from destination_redis.patience import Patience
 from destination_redis.servers import Servers
-from destination_redis.slots import Address, SlotMap, key_of, slot_of
+from destination_redis.slots import Address, SlotMap, key_of, slot_of, slots_of
 from destination_redis.witness import Loss, Witnesses
 
 
@@ -31,6 +32,8 @@ class Lanes:
         self._map = SlotMap(())
         self._table: list[Address | None] = []
         self._patched = False
+        #: The lane for each slot that has one; made when it is needed.
+        self._ready: list[Lane | None] | None = None
         #: Called with every connection made from then on, before anything is sent on it.
         self.on_connect: Callable[[], None] | None = None
 
@@ -54,11 +57,6 @@ class Lanes:
         """All connections as their servers see them; empty where any of them hides it."""
         peers = [str(lane.peer) for lane in self._lanes.values()]
         return ",".join(peers) if all(peers) else ""
-
-    @property
-    def pack(self) -> Callable[..., bytes]:
-        """What makes a command's bytes."""
-        return self.all[0].pack
 
     def open(self) -> None:
         """Connect to all primaries, trying again as patience allows; raises a traced error."""
@@ -109,28 +107,33 @@ class Lanes:
         """Return the commands of each lane."""
         if not self._servers.clustered:
             return [(self.all[0], commands)]
-        table, lanes = self._table, self._lanes
+        if self._ready is None:
+            self._ready = [self._lanes.get(address) if address else None for address in self._table]
+        ready = self._ready
+        found: dict[Lane | None, list[bytes]] = defaultdict(list)
+        for command, slot in zip(commands, slots_of(commands), strict=True):
+            found[ready[slot]].append(command)
         parts: dict[Lane, list[bytes]] = {}
-        for command in commands:
-            address = table[slot_of(key_of(command))]
-            lane = lanes.get(address) if address else None
-            if lane is None or lane.over:
-                lane = self.of(command)
-            parts.setdefault(lane, []).append(command)
+        for lane, some in found.items():
+            if lane is not None and not lane.over:
+                parts.setdefault(lane, []).extend(some)
+            else:
+                for command in some:
+                    parts.setdefault(self.of(command), []).append(command)
         return parts.items()
 
     def refresh(self) -> None:
         """Ask anew which primary serves which slot; raises redis-py's errors."""
         new = self._servers.slot_map()
         if new != self._map or self._patched:
-            self._patched = False
+            self._patched, self._ready = False, None
             self._map, self._table = new, list(new.table())
             self._witness_keys.clear()
 
     def move(self, slot: int, address: Address) -> None:
         """Take note of where a slot is, which its former server said."""
         self._table[slot] = address
-        self._patched = True
+        self._patched, self._ready = True, None
 
     def take_returned(self) -> list[Returned]:
         """Return what came back, and forget the lanes that are over."""
@@ -164,7 +167,7 @@ class Lanes:
                 return None
             key = self._witness_keys[lane] = self._witnesses.key(self._map.key_at(lane.address))
         sha = self._scripts[witness.SCRIPT]
-        return key, lane.pack("EVALSHA", sha, *self._witnesses.arguments(key, number))
+        return key, pack("EVALSHA", sha, *self._witnesses.arguments(key, number))
 
     def loss(self) -> Loss:
         """Return what is missing of what was answered."""

@@ -10,6 +10,9 @@ from redis.connection import Connection
 from destination_redis.errors import Verdict, verdict
 from destination_redis.patience import Patience
 
+#: Never connected: it makes bytes of commands.
+_PACKER = Connection()
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -58,13 +61,8 @@ class Link:
     def ask(self, *arguments: str | bytes | int) -> object:
         """Send one command and return its reply; only where nothing is on its way."""
         connection = self.live()
-        connection.send_packed_command([self.pack(*arguments)], check_health=False)
+        connection.send_packed_command([pack(*arguments)], check_health=False)
         return connection.read_response()
-
-    def pack(self, *arguments: str | bytes | int) -> bytes:
-        """Return a command's bytes."""
-        assert self._connection is not None, "packed before it was opened"
-        return b"".join(self._connection.pack_command(*arguments))
 
     def close(self) -> None:
         """Give the connection back to the pool, closed."""
@@ -126,6 +124,11 @@ class Link:
             if verdict(error) is not Verdict.FAIL:
                 raise
             return None
+
+
+def pack(*arguments: str | bytes | int) -> bytes:
+    """Return a command's bytes."""
+    return b"".join(_PACKER.pack_command(*arguments))
 
 
 def _fields(reply: object, between: bytes, inside: bytes) -> dict[str, str]:

@@ -19,6 +19,7 @@ from destination_redis.durability import Durability
 from destination_redis.errors import Superseded, transient_error
 from destination_redis.lane import WINDOW, Batch, Judge, Lane, Returned
 from destination_redis.lanes import Lanes
+from destination_redis.link import pack
 from destination_redis.patience import PATIENCE, Patience
 from destination_redis.resend import send_again
 from destination_redis.servers import Servers
@@ -97,7 +98,7 @@ class Pipeline:
 
     def pack(self, *arguments: str | bytes | int) -> bytes:
         """Return a command's bytes."""
-        return self._lanes.pack(*arguments)
+        return pack(*arguments)
 
     def load(self, script: str) -> bytes:
         """Return the SHA1 by which EVALSHA runs `script` here, on every connection to come as well; never waits."""

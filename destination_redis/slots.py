@@ -1,10 +1,12 @@
 """Slots: which of the 16,384 a key is in, and which primary serves each of them."""
 
 import binascii
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 SLOTS = 16_384
+#: Bytes in which a command's key ends, unless it is an uncommonly long one.
+_HEAD = 256
 
 #: Host and port.
 Address = tuple[str, int]
@@ -31,6 +33,19 @@ def key_of(command: bytes) -> bytes:
         at = end + 4 + int(command[at + 1 : end])
     end = command.index(b"\r", at)
     return command[end + 2 : end + 2 + int(command[at + 1 : end])]
+
+
+def slots_of(commands: Iterable[bytes]) -> Iterator[int]:
+    """Yield the slots of packed commands, each by its first key."""
+    crc = binascii.crc_hqx
+    for command in commands:
+        # Nearly all are the command, its key and the rest; for these one call does what `key_of` does step by step.
+        parts = command[:_HEAD].split(b"\r\n", 9)
+        at = 8 if parts[2] == b"EVALSHA" else 4
+        if len(parts) > at + 1 and parts[at - 1] == b"$%d" % len(key := parts[at]) and b"{" not in key:
+            yield crc(key, 0) % SLOTS
+        else:
+            yield slot_of(key_of(command))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from destination_redis.slots import SLOTS, SlotMap, key_of, slot_of
+from destination_redis.slots import SLOTS, SlotMap, key_of, slot_of, slots_of
 
 A, B = ("a", 1), ("b", 2)
 
@@ -26,7 +26,9 @@ def test_an_empty_hash_tag_and_one_without_an_end_are_none() -> None:
     assert len({slot_of(key) for key in (b"{}a", b"{}b", b"{a", b"{b")}) == 4
 
 
-@pytest.mark.parametrize("key", [b"k", b"with\r\n$3\r\nin it", b"", "schl\u00fcssel".encode()])
+@pytest.mark.parametrize(
+    "key", [b"k", b"k" * 300, b"airbyte:tmp:{k}", b"with\r\n$3\r\nin it", b"", "schl\u00fcssel".encode()]
+)
 @pytest.mark.parametrize(
     "before",
     [
@@ -40,6 +42,7 @@ def test_a_commands_key_is_found_whatever_stands_before_it(before: tuple[bytes, 
     parts = (*before, key, b"another", b"x" * 1000)
     packed = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
     assert key_of(packed) == key
+    assert list(slots_of([packed, packed])) == [slot_of(key)] * 2
 
 
 def test_a_slot_map_tells_who_serves_a_slot_and_that_nobody_does() -> None:
