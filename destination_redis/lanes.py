@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from redis import exceptions as redis_errors
 
@@ -63,8 +64,9 @@ class Lanes:
     def open(self) -> None:
         """Connect to all primaries, trying again as patience allows; raises a traced error."""
         self._patience.do(self.refresh)
-        for address in self.primaries:
-            self.at(address)
+        while missing := set(self.primaries).difference(self._lanes):
+            with suppress(Superseded):  # the map is another one then
+                self.at(missing.pop())
 
     def close(self) -> None:
         """End all connections."""
