@@ -9,10 +9,14 @@ from integration_tests.clusters import ClusterServers, cluster
 from integration_tests.connector import (
     COMPLETE,
     Connector,
+    Json,
     record,
+    state,
     stream,
     values,
+    wait_until,
 )
+from integration_tests.servers import Server
 
 
 @pytest.fixture
@@ -31,3 +35,30 @@ def test_a_sync_that_begins_while_a_primary_is_being_replaced_waits_for_its_succ
     assert outcome.code == 0, outcome.text
     with replicated.client() as client:
         assert values(client) == list(range(1, 301))  # type: ignore[arg-type]
+
+
+def exchange(servers: ClusterServers, primary: Server) -> None:
+    """Have a primary and its replica change places, as one does before an upgrade: no connection is lost."""
+    replica = servers.replicas[servers.primaries.index(primary)]
+    replica.client.execute_command("CLUSTER", "FAILOVER")
+    wait_until(lambda: servers.takes_over(replica) and not servers.takes_over(primary))
+
+
+@pytest.mark.parametrize("durability", [{}, {"replicas": 1}], ids=["default", "durable"])
+def test_primaries_that_change_places_with_their_replicas_end_no_sync(
+    replicated: ClusterServers, tmp_path: Path, durability: Json
+) -> None:
+    connector = Connector({**replicated.config, "durability": durability}, tmp_path)
+    run = connector.start([stream()])
+    sent = 0
+    for primary in replicated.primaries:
+        run.feed([*map(record, range(sent + 1, sent + 101)), state(sent + 100)])
+        sent += 100
+        run.wait_for_states(sent // 100)
+        exchange(replicated, primary)
+    run.feed([*map(record, range(sent + 1, sent + 101)), state(sent + 100), COMPLETE])
+    outcome = run.finish()
+    assert outcome.code == 0, outcome.text
+    assert len(outcome.states) == 4
+    with replicated.client() as client:
+        assert values(client) == list(range(1, sent + 101))  # type: ignore[arg-type]
