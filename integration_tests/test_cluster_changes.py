@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.clusters import ClusterServers, cluster
+from integration_tests.clusters import ClusterServers, cluster, slot
 from integration_tests.connector import (
     COMPLETE,
     Connector,
     Json,
+    generation,
     record,
     state,
     stream,
@@ -17,6 +18,7 @@ from integration_tests.connector import (
     wait_until,
 )
 from integration_tests.servers import Server
+from integration_tests.test_cluster import LEDGER, parted
 
 
 @pytest.fixture
@@ -62,3 +64,24 @@ def test_primaries_that_change_places_with_their_replicas_end_no_sync(
     assert len(outcome.states) == 4
     with replicated.client() as client:
         assert values(client) == list(range(1, sent + 101))  # type: ignore[arg-type]
+
+
+def test_a_merged_refresh_of_which_a_new_primary_lacks_something_counts_as_lost(
+    replicated: ClusterServers, tmp_path: Path
+) -> None:
+    connector = Connector(replicated.config, tmp_path)
+    cancelled = connector.start([stream(**generation(2, 2, 2))])
+    cancelled.send(*map(record, range(1, 301)), state(300))
+    cancelled.wait_for_states(1)
+    cancelled.kill()
+    of_ledger = replicated.owner(slot(LEDGER))
+    lost = next(node for node in replicated.primaries if node is not of_ledger)
+    with parted(replicated, lost):
+        run = connector.start([stream(**generation(2, 0, 3))])
+        wait_until(lambda: b"staged_first" in of_ledger.client.hgetall(LEDGER))
+        wait_until(lambda: of_ledger.client.hget(LEDGER, "committed") == b"300")
+        replicated.kill(lost)
+    run.feed([*map(record, range(301, 401)), state(400), COMPLETE])
+    outcome = run.finish()
+    assert outcome.error["failure_type"] == "config_error", outcome.text
+    assert "lost acknowledged data of the stream users: refresh it" in outcome.error["message"]
