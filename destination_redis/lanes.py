@@ -176,7 +176,8 @@ class Lanes:
 
     def standing(self) -> tuple[str, ...] | None:
         """Return what changes with every server replaced and every slot moved; None while one is on its way."""
-        standing = self._servers.standing()
+        self.refresh()  # nothing may have been sent to a server that joined
+        standing = self._servers.standing(self.primaries)
         return None if standing is None else (standing, *(lane.peer.run_id for lane in self.all))
 
     def forget_witnesses(self) -> None:

@@ -5,18 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from destination_redis.slots import SLOTS
 from integration_tests.clusters import ClusterServers, cluster, slot
 from integration_tests.connector import (
     COMPLETE,
     Connector,
     Json,
+    dedup,
     generation,
     record,
+    rows,
     state,
     stream,
     values,
     wait_until,
 )
+from integration_tests.library import check
 from integration_tests.servers import Server
 from integration_tests.test_cluster import LEDGER, parted
 
@@ -85,3 +89,37 @@ def test_a_merged_refresh_of_which_a_new_primary_lacks_something_counts_as_lost(
     outcome = run.finish()
     assert outcome.error["failure_type"] == "config_error", outcome.text
     assert "lost acknowledged data of the stream users: refresh it" in outcome.error["message"]
+
+
+@pytest.fixture
+def with_spare() -> Iterator[ClusterServers]:
+    """Three primaries, of which the last one serves no slots yet."""
+    with cluster() as servers:
+        first, *_, spare = servers.primaries
+        slots = SLOTS * 2 // 3, SLOTS - 1
+        for node in servers.primaries:
+            node.client.execute_command("CLUSTER", "DELSLOTSRANGE", *slots)
+        first.client.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
+        wait_until(lambda: all(len(node.client.execute_command("CLUSTER", "SLOTS")) == 3 for node in servers.primaries))
+        wait_until(lambda: check(servers.config) is None)
+        assert servers.owner(SLOTS - 1) is first
+        assert spare.client.dbsize() == 0
+        yield servers
+
+
+def test_a_promotion_finds_what_moved_to_a_primary_that_joined_meanwhile(
+    with_spare: ClusterServers, tmp_path: Path
+) -> None:
+    connector = Connector(with_spare.config, tmp_path)
+    run = connector.start([dedup(**generation(2, 2, 2))])
+    run.send(*(record(number, data={"id": number, "at": 1, "value": number}) for number in range(100)), state(100))
+    run.wait_for_states(1)
+    spare = with_spare.primaries[-1]
+    for number in range(0, 100, 10):
+        moved = slot(f"default:users:{number}")
+        with_spare.move_slot(moved, with_spare.owner(moved), spare)
+    run.feed([COMPLETE])
+    outcome = run.finish()
+    assert outcome.code == 0, outcome.text
+    with with_spare.client() as client:
+        assert rows(client) == {str(number): number for number in range(100)}  # type: ignore[arg-type]
