@@ -32,6 +32,8 @@ class Lanes:
         self._map = SlotMap(())
         self._table: list[Address | None] = []
         self._patched = False
+        #: What makes a command's bytes, once a lane is open.
+        self.pack: Callable[..., bytes]
         #: Called with every connection made from then on, before anything is sent on it.
         self.on_connect: Callable[[], None] | None = None
 
@@ -56,17 +58,12 @@ class Lanes:
         peers = [str(lane.peer) for lane in self._lanes.values()]
         return ",".join(peers) if all(peers) else ""
 
-    @property
-    def pack(self) -> Callable[..., bytes]:
-        """What makes a command's bytes."""
-        return self.all[0].pack
-
     def open(self) -> None:
         """Connect to all primaries, trying again as patience allows; raises a traced error."""
         self._patience.do(self.refresh)
-        while missing := set(self.primaries).difference(self._lanes):
+        while missing := [each for each in self.primaries if each not in self._lanes]:
             with suppress(Superseded):  # the map is another one then
-                self.at(missing.pop())
+                self.at(missing[0])
 
     def close(self) -> None:
         """End all connections."""
@@ -88,6 +85,7 @@ class Lanes:
                 address, link, self._patience, doubts=self._servers.replaceable, keeps=self._keeps
             )
             lane.open()
+            self.pack = lane.pack
         if lane.over:
             self._left.append(self._lanes.pop(address))
             raise Superseded

@@ -46,6 +46,8 @@ class Link:
         self._lost = lost
         self._connected = connected
         self._connection: Connection | None = None
+        #: The last connection, be it closed: it still packs.
+        self._packing: Connection | None = None
         self.peer = Peer()
 
     def live(self) -> Connection:
@@ -63,8 +65,8 @@ class Link:
 
     def pack(self, *arguments: str | bytes | int) -> bytes:
         """Return a command's bytes."""
-        assert self._connection is not None, "packed before it was opened"
-        return b"".join(self._connection.pack_command(*arguments))
+        assert self._packing is not None, "packed before it was opened"
+        return b"".join(self._packing.pack_command(*arguments))
 
     def close(self) -> None:
         """Give the connection back to the pool, closed."""
@@ -96,7 +98,7 @@ class Link:
     def _connect(self) -> None:
         former = self.peer
         self.close()
-        self._connection = self._client.connection_pool.get_connection()
+        self._connection = self._packing = self._client.connection_pool.get_connection()
         self.peer = self._identify()
         if former.id and former.run_id == self.peer.run_id:
             # A proxy or a tunnel may hold the old connection open with commands inside.

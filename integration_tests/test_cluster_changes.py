@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from destination_redis.config import parse_config
+from destination_redis.connection import connect
+from destination_redis.pipeline import Pipeline
 from destination_redis.slots import SLOTS
 from integration_tests.clusters import ClusterServers, cluster, slot
 from integration_tests.connector import (
@@ -22,7 +25,7 @@ from integration_tests.connector import (
 )
 from integration_tests.library import check
 from integration_tests.servers import Server
-from integration_tests.test_cluster import LEDGER, parted
+from integration_tests.test_cluster import LEDGER, failover, parted
 
 
 @pytest.fixture
@@ -123,3 +126,14 @@ def test_a_promotion_finds_what_moved_to_a_primary_that_joined_meanwhile(
     assert outcome.code == 0, outcome.text
     with with_spare.client() as client:
         assert rows(client) == {str(number): number for number in range(100)}  # type: ignore[arg-type]
+
+
+def test_commands_are_packed_while_the_first_primary_is_gone(replicated: ClusterServers) -> None:
+    with connect(parse_config(replicated.config)) as servers:
+        lane = Pipeline(servers)
+        lane.open()
+        failover(replicated, replicated.primaries[0])
+        for number in range(3):  # a command with a key would find a lost primary, and leave it, at once
+            lane.load(f"return {number}")
+        lane.settle()
+        lane.close()
