@@ -87,11 +87,14 @@ class Cluster:
             values.append(self._asked(owner[1]).execute_command("GET", key))
         return values
 
-    def standing(self) -> str | None:
+    def standing(self, primaries: Sequence[Address]) -> str | None:
         """Ask every node for its own slots and epoch; None while any of them gives a slot away or takes one."""
         own = {address: each for address, each in self._own().items() if each[1]}
-        on_their_way = any("[" in slot for _, slots in own.values() for slot in slots)
-        return None if on_their_way else repr(sorted(own.items()))
+        if any("[" in slot for _, slots in own.values() for slot in slots):
+            return None
+        ends = [_ends(slots) for address in primaries if address in own for slots in own[address][1]]
+        served = set().union(*(range(first, last + 1) for first, last in ends))
+        return None if len(served) < SLOTS else repr(sorted(own.items()))
 
     def _own(self) -> dict[Address, tuple[int, list[str]]]:
         """Return each primary's epoch and slots, by its own word; nodes that do not answer are left out."""

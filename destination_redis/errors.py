@@ -21,6 +21,8 @@ class Verdict(Enum):
 _RETRIED_CODES = ("BUSY", "NOREPLICAS", "UNBLOCKED", "MISCONF", "OOM", "TRYAGAIN", "CLUSTERDOWN")
 # What Redis before 7 makes of an error inside a script: "Error running script (call to f_…): …: -OOM command …".
 _IN_SCRIPT = re.compile(r"Error running script .*@user_script: ?\d+: -?([A-Z]{2,}) ")
+# What a primary says to WAIT that has become a replica.
+_OF_REPLICA = "cannot be used with replica instances"
 _NOT_IN_SCRIPT = "The user executing the script can't"
 # What is mended in the settings or at the server, of replies that have no code for it.
 _MENDED = ("DB index", _NOT_IN_SCRIPT, "wrong Redis type", "unknown command", "called from script")
@@ -59,7 +61,7 @@ def verdict(error: Exception) -> Verdict:
             return Verdict.RETRY
         case redis_errors.ResponseError() if _code(error) in _RETRIED_CODES:
             return Verdict.RETRY
-        case redis_errors.ResponseError() if _code(error) == "READONLY":
+        case redis_errors.ResponseError() if _code(error) == "READONLY" or _OF_REPLICA in str(error):
             return Verdict.RECONNECT
         case OSError():
             return Verdict.RECONNECT

@@ -3,6 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from redis import exceptions as redis_errors
 
@@ -61,8 +62,9 @@ class Lanes:
     def open(self) -> None:
         """Connect to all primaries, trying again as patience allows; raises a traced error."""
         self._patience.do(self.refresh)
-        for address in self.primaries:
-            self.at(address)
+        while missing := [each for each in self.primaries if each not in self._lanes]:
+            with suppress(Superseded):  # the map is another one then
+                self.at(missing[0])
 
     def close(self) -> None:
         """End all connections."""
@@ -177,7 +179,8 @@ class Lanes:
 
     def standing(self) -> tuple[str, ...] | None:
         """Return what changes with every server replaced and every slot moved; None while one is on its way."""
-        standing = self._servers.standing()
+        self.refresh()  # nothing may have been sent to a server that joined
+        standing = self._servers.standing(self.primaries)
         return None if standing is None else (standing, *(lane.peer.run_id for lane in self.all))
 
     def forget_witnesses(self) -> None:

@@ -49,6 +49,7 @@ class Link:
         self._lost = lost
         self._connected = connected
         self._connection: Connection | None = None
+        #: The last connection, be it closed: it still packs.
         self.peer = Peer()
 
     def live(self) -> Connection:
@@ -94,7 +95,6 @@ class Link:
     def _connect(self) -> None:
         former = self.peer
         self.close()
-        self._connection = self._client.connection_pool.get_connection()
         self.peer = self._identify()
         if former.id and former.run_id == self.peer.run_id:
             # A proxy or a tunnel may hold the old connection open with commands inside.

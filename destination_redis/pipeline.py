@@ -174,7 +174,7 @@ class Pipeline:
         self._moved.clear()
 
     def rely(self, number: int) -> None:
-        """Take note that a state covers the batches up to `number`."""
+        """Take note that a state or a ledger counts on the batches up to `number`."""
         self._witnesses.rely(number)
 
     def verify(self) -> None:

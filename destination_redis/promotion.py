@@ -60,6 +60,7 @@ class Promotion:
                 placement.move(some)
 
         self._steadily(all_of_it)
+        self._lane.rely(self._lane.sent)
         for claim in claims:
             committed = claim.value.top
             claim.move(counter=committed, committed=committed, **_NOTHING_STAGED)
@@ -91,6 +92,8 @@ class Promotion:
                 placement.remove_old(some)
 
         self._steadily(all_of_it)
+        # Once the ledgers say that it is done nobody does it again.
+        self._lane.rely(self._lane.sent)
         for claim in claims:
             ledger = claim.value
             committed = max(ledger.staged_committed, ledger.staged_first - 1)

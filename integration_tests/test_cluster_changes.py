@@ -1,0 +1,139 @@
+"""A Redis Cluster that is changed by hand: planned failovers, nodes that join, syncs that begin in between."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from destination_redis.config import parse_config
+from destination_redis.connection import connect
+from destination_redis.pipeline import Pipeline
+from destination_redis.slots import SLOTS
+from integration_tests.clusters import ClusterServers, cluster, slot
+from integration_tests.connector import (
+    COMPLETE,
+    Connector,
+    Json,
+    dedup,
+    generation,
+    record,
+    rows,
+    state,
+    stream,
+    values,
+    wait_until,
+)
+from integration_tests.library import check
+from integration_tests.servers import Server
+from integration_tests.test_cluster import LEDGER, failover, parted
+
+
+@pytest.fixture
+def replicated() -> Iterator[ClusterServers]:
+    """Three primaries with a replica each."""
+    with cluster(replicas=True) as servers:
+        yield servers
+
+
+def test_a_sync_that_begins_while_a_primary_is_being_replaced_waits_for_its_successor(
+    replicated: ClusterServers, tmp_path: Path
+) -> None:
+    replicated.wait_until_in_step()
+    replicated.kill(replicated.primaries[1])
+    outcome = Connector(replicated.config, tmp_path).write([stream()], [*map(record, range(1, 301)), COMPLETE])
+    assert outcome.code == 0, outcome.text
+    with replicated.client() as client:
+        assert values(client) == list(range(1, 301))  # type: ignore[arg-type]
+
+
+def exchange(servers: ClusterServers, primary: Server) -> None:
+    """Have a primary and its replica change places, as one does before an upgrade: no connection is lost."""
+    replica = servers.replicas[servers.primaries.index(primary)]
+    replica.client.execute_command("CLUSTER", "FAILOVER")
+    wait_until(lambda: servers.takes_over(replica) and not servers.takes_over(primary))
+
+
+@pytest.mark.parametrize("durability", [{}, {"replicas": 1}], ids=["default", "durable"])
+def test_primaries_that_change_places_with_their_replicas_end_no_sync(
+    replicated: ClusterServers, tmp_path: Path, durability: Json
+) -> None:
+    connector = Connector({**replicated.config, "durability": durability}, tmp_path)
+    run = connector.start([stream()])
+    sent = 0
+    for primary in replicated.primaries:
+        run.feed([*map(record, range(sent + 1, sent + 101)), state(sent + 100)])
+        sent += 100
+        run.wait_for_states(sent // 100)
+        exchange(replicated, primary)
+    run.feed([*map(record, range(sent + 1, sent + 101)), state(sent + 100), COMPLETE])
+    outcome = run.finish()
+    assert outcome.code == 0, outcome.text
+    assert len(outcome.states) == 4
+    with replicated.client() as client:
+        assert values(client) == list(range(1, sent + 101))  # type: ignore[arg-type]
+
+
+def test_a_merged_refresh_of_which_a_new_primary_lacks_something_counts_as_lost(
+    replicated: ClusterServers, tmp_path: Path
+) -> None:
+    connector = Connector(replicated.config, tmp_path)
+    cancelled = connector.start([stream(**generation(2, 2, 2))])
+    cancelled.send(*map(record, range(1, 301)), state(300))
+    cancelled.wait_for_states(1)
+    cancelled.kill()
+    of_ledger = replicated.owner(slot(LEDGER))
+    lost = next(node for node in replicated.primaries if node is not of_ledger)
+    with parted(replicated, lost):
+        run = connector.start([stream(**generation(2, 0, 3))])
+        wait_until(lambda: b"staged_first" in of_ledger.client.hgetall(LEDGER))
+        wait_until(lambda: of_ledger.client.hget(LEDGER, "committed") == b"300")
+        replicated.kill(lost)
+    run.feed([*map(record, range(301, 401)), state(400), COMPLETE])
+    outcome = run.finish()
+    assert outcome.error["failure_type"] == "config_error", outcome.text
+    assert "lost acknowledged data of the stream users: refresh it" in outcome.error["message"]
+
+
+@pytest.fixture
+def with_spare() -> Iterator[ClusterServers]:
+    """Three primaries, of which the last one serves no slots yet."""
+    with cluster() as servers:
+        first, *_, spare = servers.primaries
+        slots = SLOTS * 2 // 3, SLOTS - 1
+        for node in servers.primaries:
+            node.client.execute_command("CLUSTER", "DELSLOTSRANGE", *slots)
+        first.client.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
+        wait_until(lambda: all(len(node.client.execute_command("CLUSTER", "SLOTS")) == 3 for node in servers.primaries))
+        wait_until(lambda: check(servers.config) is None)
+        assert servers.owner(SLOTS - 1) is first
+        assert spare.client.dbsize() == 0
+        yield servers
+
+
+def test_a_promotion_finds_what_moved_to_a_primary_that_joined_meanwhile(
+    with_spare: ClusterServers, tmp_path: Path
+) -> None:
+    connector = Connector(with_spare.config, tmp_path)
+    run = connector.start([dedup(**generation(2, 2, 2))])
+    run.send(*(record(number, data={"id": number, "at": 1, "value": number}) for number in range(100)), state(100))
+    run.wait_for_states(1)
+    spare = with_spare.primaries[-1]
+    for number in range(0, 100, 10):
+        moved = slot(f"default:users:{number}")
+        with_spare.move_slot(moved, with_spare.owner(moved), spare)
+    run.feed([COMPLETE])
+    outcome = run.finish()
+    assert outcome.code == 0, outcome.text
+    with with_spare.client() as client:
+        assert rows(client) == {str(number): number for number in range(100)}  # type: ignore[arg-type]
+
+
+def test_commands_are_packed_while_the_first_primary_is_gone(replicated: ClusterServers) -> None:
+    with connect(parse_config(replicated.config)) as servers:
+        lane = Pipeline(servers)
+        lane.open()
+        failover(replicated, replicated.primaries[0])
+        for number in range(3):  # a command with a key would find a lost primary, and leave it, at once
+            lane.load(f"return {number}")
+        lane.settle()
+        lane.close()
