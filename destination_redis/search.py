@@ -132,7 +132,7 @@ def scanned(reply: list[Any] | None) -> bool:
 
 
 def failures(reply: list[Any]) -> int:
-    """Return how many records an index left out, since a value did not fit, by FT.INFO's reply."""
+    """Return how often an index left a record out, since a value did not fit, by FT.INFO's reply."""
     return int(_pairs(reply).get(b"hash_indexing_failures", 0))
 
 

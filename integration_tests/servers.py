@@ -54,7 +54,7 @@ WITH_JSON = ("redis-7.0", "valkey-9.1", "redis-8.2")
 
 
 #: Servers that take the search module.
-WITH_SEARCH = ("valkey-9.1",)
+WITH_SEARCH = ("valkey-9.1", "redis-8.2")
 
 
 def json_module(folder: Path) -> tuple[str, ...]:

@@ -52,6 +52,9 @@ QUERIES = [
 ]
 
 
+LEFT_OUT = "Records of the stream users were left out of its search index"
+
+
 @pytest.fixture(scope="module", params=[server for server in SERVERS if server in WITH_SEARCH])
 def _server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("modules")
@@ -231,6 +234,66 @@ def test_a_refresh_that_is_cut_off_leaves_the_index_to_the_old_data(server: Serv
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("mode", ["append", "append_dedup"])
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_promotion_cut_off_is_finished_by_the_next_run_and_then_its_index(
+    server: Server, shape: Shape, mode: str, beside: bool
+) -> None:
+    number = {"id": SCHEMA["id"], "value": {"type": "integer"}}
+    synced(server, shape, users(mode, number, **generation(1, 0, 1)), row(1, value=5), COMPLETE)
+    with pytest.raises(AirbyteTracedException, match="Not complete"):
+        synced(server, shape, users(mode, **generation(2, 2, 2)), row(2, value="five"), state(2))
+    server.client.hset("airbyte:{default:users}", "task", "promote")
+    if beside:
+        name = "airbyte:index:{default:users}:2"
+        server.client.execute_command("FT.CREATE", name, "PREFIX", "1", "default:users:", "SCHEMA", "value", "TEXT")
+    synced(server, shape, users(mode, **generation(2, 2, 2)), row(3, value="six"), COMPLETE)
+    assert len(found(server.client, "@value:(five|six)")) == 2
+    assert len(found(server.client)) == 2
+    assert indexes(server.client) == ["airbyte:index:{default:users}:2"]
+
+
+def test_a_server_that_is_restarted_in_the_middle_has_the_right_index_in_the_end(
+    server: Server, tmp_path: Path
+) -> None:
+    shape: Shape = ("hash", "columns")
+    number = {"id": SCHEMA["id"], "value": {"type": "integer"}}
+    synced(server, shape, users(schema=number), row(1, value=5), COMPLETE)
+    sync = Connector(config_of(server, shape), tmp_path).start([users()])
+    sync.send(row(2, value="five"), state(2))
+    sync.wait_for_states(1)
+    server.stop()
+    server.start()
+    sync.send(row(3, value="six"), COMPLETE)
+    outcome = sync.finish()
+    assert outcome.code == 0, outcome.text
+    assert found(server.client, "@value:(five|six)") == ["default:users:2", "default:users:3"]
+    assert indexes(server.client) == ["airbyte:index:{default:users}:2"]
+
+
+def test_an_index_is_swapped_only_when_it_has_read_what_was_there(server: Server, tmp_path: Path) -> None:
+    shape: Shape = ("hash", "columns")
+    number = {"value": {"type": "integer"}}
+    with server.client.pipeline(transaction=False) as pipeline:
+        for other in range(200_000):
+            pipeline.set(f"other:{other}", "x")
+        pipeline.execute()
+    synced(server, shape, users(schema=number), *(row(at, value=at) for at in range(1000)), COMPLETE)
+    sync = Connector(config_of(server, shape), tmp_path).start([users()])
+    sync.send(row(2000, value="five"), COMPLETE)
+    assert sync.process.stdin
+    sync.process.stdin.close()
+    seen = {1000}
+    while sync.process.poll() is None:
+        (count,) = ask(server.client, "FT.SEARCH", "default:users", "*", "LIMIT", "0", "0")
+        seen.add(count)
+    assert sync.ended().code == 0
+    # What the old index has, which the new row does not fit, then at once what the new one has.
+    assert seen <= {1000, 1001}
+    assert ask(server.client, "FT.SEARCH", "default:users", "*", "LIMIT", "0", "0") == [1001]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_a_refresh_into_another_data_type_brings_its_index_along(server: Server, shape: Shape) -> None:
     other = SHAPES[(SHAPES.index(shape) + 1) % len(SHAPES)]
     synced(server, shape, users(), row(1, **DATA), COMPLETE)
@@ -313,11 +376,11 @@ def test_a_wide_schema_is_indexed_as_far_as_an_index_goes_and_grows_to_that(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_record_whose_value_does_not_fit_is_kept_and_a_warning_counts_it(
+def test_a_record_whose_value_does_not_fit_is_kept_and_warned_of(
     server: Server, shape: Shape, caplog: pytest.LogCaptureFixture
 ) -> None:
     synced(server, shape, users(), row(1, price=5), row(2, price="secret"), row(3, price="secret"), COMPLETE)
-    assert "2 records of the stream users are not in its search index" in caplog.text
+    assert LEFT_OUT in caplog.text
     assert "secret" not in caplog.text
     assert found(server.client) == ["default:users:1"]
     assert server.client.exists("default:users:2", "default:users:3") == 2
@@ -330,14 +393,12 @@ def test_a_number_that_a_document_keeps_as_a_string_is_not_in_the_index_unless_t
     server: Server, tmp_path: Path
 ) -> None:
     connector = Connector(config_of(server, ("json", "columns")), tmp_path)
-    line = '{"type":"RECORD","record":{"stream":"users","emitted_at":1,"data":{"value":"red","price":1%s}}}' % (
-        "0" * 30
-    )
-    outcome = connector.write([users()], [line, COMPLETE])
-    assert "1 records of the stream users are not in its search index" in outcome.text
+    message = row(1, value="red", price=2**70 + 1)
+    outcome = connector.write([users()], [message, COMPLETE])
+    assert LEFT_OUT in outcome.text
     server.client.execute_command("FT.DROPINDEX", index_name(server.client))
     big = {"price": {"type": "number", "airbyte_type": "big_number"}}
-    assert connector.write([users(schema=SCHEMA | big)], [line, COMPLETE]).code == 0
+    assert connector.write([users(schema=SCHEMA | big)], [message, COMPLETE]).code == 0
     assert found(server.client, "@value:red") == ["default:users:1", "default:users:2"]
 
 
