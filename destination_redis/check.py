@@ -12,6 +12,7 @@ from destination_redis.caches import CACHES, Layout
 from destination_redis.config import RedisConfig
 from destination_redis.durability import Durability
 from destination_redis.errors import explain
+from destination_redis.indexing import probe_index
 from destination_redis.keys import check_key, staged_key
 from destination_redis.servers import Servers
 from destination_redis.slots import SLOTS
@@ -102,6 +103,8 @@ def _probe(client: Redis, config: RedisConfig, key: bytes, staged: bytes) -> tup
     for arguments in (*cache.probes(key), *expiries):
         client.execute_command(*arguments)
     client.execute_command("UNLINK", key)
+    if config.search_index:
+        probe_index(client, "JSON" if config.cache_type == "json" else "HASH", key)
     client.execute_command("SET", key, probe)
     client.execute_command("GET", key)
     client.execute_command("UNLINK", key)

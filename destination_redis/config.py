@@ -149,9 +149,18 @@ class RedisConfig(Settings):
         group="records",
     )
 
+    search_index: bool = setting(
+        "Search index",
+        7,
+        default=False,
+        description="Whether to keep a search index of each stream, named <namespace>:<stream>, over its columns by "
+        "their types (FT.CREATE). For cache_type json, or hash with record_format columns.",
+        group="records",
+    )
+
     durability: Durability | None = setting(
         "Durability",
-        4,
+        8,
         default=None,
         description="What has to have the records beside the server that answered, before a state is acknowledged.",
         group="records",

@@ -136,6 +136,7 @@ class DestinationRedis(Destination):
         stop: Stop,
     ) -> None:
         try:
+            written(config)
             with connect(config) as servers:
                 lane = Pipeline(servers, stop.pause, durability=config.durable, prefix=config.key_prefix)
                 lane.open()

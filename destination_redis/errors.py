@@ -196,6 +196,8 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("wrong Redis type", _FOREIGN),
     ("Operation against a key holding the wrong kind", _FOREIGN),
     ("unknown command 'JSON.", "The server has no JSON module (RedisJSON), which cache_type json needs"),
+    ("unknown command 'FT.", "The server has no search module (RediSearch), which search_index needs"),
+    ("unknown command `FT.", "The server has no search module (RediSearch), which search_index needs"),
     ("called from script", "The server lacks a command, maybe a module's, that cache_type needs"),
     ("Protocol error, got", "What listens on this port is no Redis: it speaks another protocol"),
     ("Connection closed by server", "The server closed the connection"),

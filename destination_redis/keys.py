@@ -7,6 +7,7 @@
     airbyte:{<namespace>:<stream>}           the stream's ledger, a hash
     airbyte:tmp:{<the final key>}            a staged record
     airbyte:gone:{<the final key>}           a deletion, kept for a day
+    airbyte:index:{<namespace>:<stream>}:1   a search index (or :2), no key; its alias is <namespace>:<stream>
 
 ``<record>`` is a sequential id, or the primary key, its parts joined by ``:``, a null one ``%null``.
 ``key_prefix`` stands in front of each of them, verbatim. In namespaces, stream names and parts of primary keys ``%``,
@@ -71,6 +72,10 @@ class StreamKeys:
     def gone(self) -> tuple[bytes, bytes]:
         """What stands before and after the record's part in the key of a deletion."""
         return f"{self.prefix}airbyte:gone:{{{self._base}:".encode(), b"}"
+
+    def index(self, number: int) -> bytes:
+        """Return the name of a search index, 1 or the other, 2; ACLs take it for a key."""
+        return f"{self.prefix}airbyte:index:{{{self._base}}}:{number}".encode()
 
 
 def key_part(value: msgspec.Raw) -> bytes:

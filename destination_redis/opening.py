@@ -12,6 +12,7 @@ from destination_redis.claim import Claim, Lease
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
 from destination_redis.generations import Generations
+from destination_redis.indexing import Indexes, Promote, search_indexes
 from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
 from destination_redis.pipeline import Pipeline
 from destination_redis.placements import placements
@@ -26,7 +27,6 @@ from destination_redis.upserts import Upserts
 
 #: By the stream's name as messages may give it.
 Routes = dict[tuple[str | None, str], Route]
-Promote = Callable[[Sequence[Claim]], None]
 
 
 def open_routes(
@@ -58,7 +58,9 @@ def open_routes(
     for claim in claims:
         claim.sign()
     try:
-        return _begin(config, claims, caches, lane)
+        lease = Lease(claims)
+        indexes = search_indexes(config, claims, servers, lane.patience, lease, pause)
+        return _begin(config, claims, caches, lane, lease, indexes)
     except Exception:
         for claim in claims:
             claim.release(clean=False)
@@ -66,10 +68,14 @@ def open_routes(
 
 
 def _begin(
-    config: RedisConfig, claims: Sequence[Claim], caches: Mapping[Stream, RedisCache], lane: Pipeline
+    config: RedisConfig,
+    claims: Sequence[Claim],
+    caches: Mapping[Stream, RedisCache],
+    lane: Pipeline,
+    lease: Lease,
+    indexes: Indexes,
 ) -> tuple[Routes, Promote]:
     scripts = Scripts(lane, config.ttl_seconds or 0)
-    lease = Lease(claims)
     promotion = Promotion(lane, placements(lane, scripts, lease), lease)
     promotion.recover(claims)
     begun = {claim: Generations(lane, claim, written(config)) for claim in claims}
@@ -77,6 +83,7 @@ def _begin(
     lane.replicate()
     promotion.merge(merging)
     promotion.drop(claims)
+    indexes.begin([claim for claim, generations in begun.items() if not generations.staging])
     routes: Routes = {}
     names = [claim.stream.name for claim in claims]
     for claim, generations in begun.items():
@@ -97,7 +104,7 @@ def _begin(
         if names.count(stream.name) == 1:
             routes.setdefault((None, stream.name), route)
     lane.settle()
-    return routes, promotion.promote
+    return routes, indexes.around(promotion.promote)
 
 
 def _keys(config: RedisConfig, streams: Sequence[Stream], lane: Pipeline) -> dict[Stream, StreamKeys]:

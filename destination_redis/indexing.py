@@ -1,0 +1,202 @@
+"""The search indexes of a sync: made, altered, or built anew beside the old one and swapped for it.
+
+What users query is an alias, so an index can be replaced under its name. It changes when the data does: an index that
+is missing is made at the start of a sync, and so is what a sync that adds needs; a sync that replaces leaves what it
+finds as it is until its records are promoted, since until then queries are for the old data. An index of other types
+is built beside the old one before any of its records comes, reads what is there meanwhile, and takes the alias over
+in the end, when it has read all of it. A sync that dies leaves the old one in place; the next begins the new one again.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from redis import Redis
+from redis import exceptions as redis_errors
+
+from destination_redis.claim import Claim, Lease
+from destination_redis.config import RedisConfig
+from destination_redis.errors import Verdict, config_error, traced, verdict
+from destination_redis.patience import Patience
+from destination_redis.records import written
+from destination_redis.search import Command, Index, failures, index_of, parse, scanned
+from destination_redis.servers import Servers
+from destination_redis.streams import PRIMARY_KEY
+
+Promote = Callable[[Sequence[Claim]], None]
+
+#: What servers say of an index that is not there, or of one, or a field, that is: both as wished for.
+_MISSING = re.compile("unknown index|no such index|index not found", re.IGNORECASE)
+_THERE = re.compile("already exists|duplicate field", re.IGNORECASE)
+#: Seconds between two looks at an index that reads what was there before it.
+_LOOK = 0.1
+
+logger = logging.getLogger("airbyte")
+
+
+class Indexes:
+    """The index of each stream; every step does no harm when it is done twice."""
+
+    def __init__(
+        self,
+        wanted: Mapping[Claim, Index],
+        servers: Servers,
+        patience: Patience,
+        lease: Lease,
+        pause: Callable[[float], None],
+    ) -> None:
+        """Take what is to be indexed; `lease` keeps the claims while an index is waited for."""
+        self._wanted = wanted
+        self._servers = servers
+        self._patience = patience
+        self._lease = lease
+        self._pause = pause
+        #: Those in use, by their names, and those that are built beside them.
+        self._used: dict[Claim, tuple[bytes, Index]] = {}
+        self._beside: dict[Claim, bytes] = {}
+        self._failed: dict[Claim, int] = {}
+
+    def begin(self, adding: Collection[Claim]) -> None:
+        """Make every index that is missing, and change those of the streams that a sync adds to."""
+        for claim, wanted in self._wanted.items():
+            if wanted.left_out:
+                logger.warning(
+                    "The search index of the stream %s has no room for the columns %s",
+                    claim.stream,
+                    ", ".join(wanted.left_out),
+                )
+            self._find(claim)
+            if claim not in self._used:
+                name = claim.keys.index(1)
+                self._run(wanted.create(name), _THERE)
+                self._run([["FT.ALIASUPDATE", claim.keys.counter, name]])
+                self._used[claim] = name, wanted
+        self._change(adding)
+
+    def around(self, promote: Promote) -> Promote:
+        """Return what promotes, with the indexes changed before it and swapped after it."""
+
+        def promote_and_swap(claims: Sequence[Claim]) -> None:
+            self._change(claims)
+            promote(claims)
+            self._swap()
+            self._report()
+
+        return promote_and_swap
+
+    def _find(self, claim: Claim) -> None:
+        """See what the alias stands for, and remove what a sync that died left beside it."""
+        ours = [claim.keys.index(1), claim.keys.index(2)]
+        if (reply := self._info(claim.keys.counter)) is not None:
+            name, index = parse(reply)
+            if name not in ours:
+                raise config_error(
+                    f"The search index {claim.keys.counter.decode()} is not the connector's: drop it, or turn "
+                    "search_index off"
+                )
+            ours.remove(name)
+            self._used[claim] = name, index
+            self._failed[claim] = failures(reply)
+        self._run((["FT.DROPINDEX", name] for name in ours), _MISSING)
+
+    def _change(self, claims: Iterable[Claim]) -> None:
+        for claim in claims:
+            if claim not in self._wanted:
+                continue
+            wanted, (name, held) = self._wanted[claim], self._used[claim]
+            if wanted.fits(held):
+                self._run(wanted.alter(name, held), _THERE)
+                continue
+            one, other = claim.keys.index(1), claim.keys.index(2)
+            self._beside[claim] = other if name == one else one
+            self._run(wanted.create(self._beside[claim]), _THERE)
+
+    def _swap(self) -> None:
+        for claim, name in self._beside.items():
+            while not scanned(self._info(name)):
+                self._pause(_LOOK)
+                self._lease.keep()
+            self._run([["FT.ALIASUPDATE", claim.keys.counter, name]])
+            self._run([["FT.DROPINDEX", self._used[claim][0]]], _MISSING)
+            self._failed.pop(claim, None)
+        self._beside.clear()
+
+    def _report(self) -> None:
+        for claim in self._wanted:
+            reply = self._info(claim.keys.counter)
+            # No number: a record is counted again when an index reads what is there.
+            if reply is not None and failures(reply) > self._failed.get(claim, 0):
+                logger.warning(
+                    "Records of the stream %s were left out of its search index: a value did not fit its column's type",
+                    claim.stream,
+                )
+
+    def _info(self, name: bytes) -> list[Any] | None:
+        """Return what the server says of an index, None where there is none."""
+        reply = self._ask("FT.INFO", name, good=_MISSING)
+        assert reply is None or isinstance(reply, list)
+        return reply
+
+    def _run(self, commands: Iterable[Command], good: re.Pattern[str] | None = None) -> None:
+        for command in commands:
+            self._ask(*command, good=good)
+
+    def _ask(self, *command: str | bytes, good: re.Pattern[str] | None = None) -> object:
+        """Return the reply, None for a `good` error, trying again where the server is not there."""
+
+        def once() -> object:
+            try:
+                return self._servers.ask(b"", *command)
+            except redis_errors.ResponseError as error:
+                if good is not None and good.search(str(error)):
+                    return None
+                if verdict(error) is not Verdict.FAIL:
+                    raise
+                raise traced(error, f"sending {command[0]!s}") from error
+
+        reply = self._patience.do(once)
+        self._patience.progressed()
+        return reply
+
+
+def search_indexes(
+    config: RedisConfig,
+    claims: Sequence[Claim],
+    servers: Servers,
+    patience: Patience,
+    lease: Lease,
+    pause: Callable[[float], None],
+) -> Indexes:
+    """Return the indexes of all streams, none where the settings ask for none."""
+    wanted = {
+        claim: index_of(
+            claim.stream.columns,
+            claim.keys.live[0],
+            written(config),
+            upserts=claim.stream.placement == PRIMARY_KEY,
+            full=config.record_metadata == "full",
+        )
+        for claim in (claims if config.search_index else ())
+    }
+    return Indexes(wanted, servers, patience, lease, pause)
+
+
+def probe_index(client: Redis, kind: str, name: bytes) -> None:
+    """Try every command that indexes take, on one without keys, and leave none; raises redis-py's errors."""
+    add = ("$.a" if kind == "JSON" else "a", "AS", "a", "TEXT")
+    drop = ("FT.DROPINDEX", name)
+    try:
+        client.execute_command(*drop)  # first: what cannot be removed must not be made
+    except redis_errors.ResponseError as error:
+        if not _MISSING.search(str(error)):
+            raise
+    try:
+        client.execute_command("FT.CREATE", name, "ON", kind, "PREFIX", "1", name + b":", "SCHEMA", *add)
+        client.execute_command("FT.ALTER", name, "SCHEMA", "ADD", "$.b" if kind == "JSON" else "b", "AS", "b", "TAG")
+        client.execute_command("FT.ALIASUPDATE", name + b":alias", name)
+        client.execute_command("FT.INFO", name + b":alias")
+    finally:
+        with suppress(redis_errors.RedisError, OSError):
+            client.execute_command(*drop)
