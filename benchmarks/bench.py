@@ -29,7 +29,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from destination_redis.caches import HashCache, Layout, RedisCache, plain
+from destination_redis.caches import CollectionCache, HashCache, KeyedCache, Layout, plain
 from destination_redis.messages import decode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,12 +65,13 @@ class Run(NamedTuple):
     states: int
 
 
-def prepare(folder: Path, records: int, cache: RedisCache) -> None:
+def prepare(folder: Path, records: int, cache: KeyedCache | CollectionCache) -> None:
     """Write the messages of a sync of `records` different users, and the same records as finished commands."""
     # Line by line: a child's peak memory is never reported below what this process held when it was started.
     with gzip.open(ROOT / "examples" / "faker.jsonl.gz") as faker:
         start = b'{"type":"RECORD","record":{"stream":"users","data":{"id":'
         users = [line.partition(b',"created_at')[2] for line in faker if line.startswith(start)]
+    assert not isinstance(cache, CollectionCache)
     command_of = cache.writer((b"default:users:", b""), plain)
     descriptor = {"stream_descriptor": {"name": "users"}}
     with (folder / MESSAGES).open("wb") as messages, (folder / COMMANDS).open("wb") as commands:

@@ -11,10 +11,10 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.bench import APPEND, EMPTY, INSERT, PIPE, Bench, prepare, server
-from destination_redis.caches import CACHES, Layout, RedisCache
+from destination_redis.caches import CACHES, CollectionCache, KeyedCache, Layout
 
 
-def shapes() -> Iterator[tuple[str, RedisCache]]:
+def shapes() -> Iterator[tuple[str, KeyedCache | CollectionCache]]:
     """Yield the name of every data type and format, and what writes it."""
     for cache_type, cache in CACHES.items():
         for record_format in cache.formats:
@@ -22,7 +22,7 @@ def shapes() -> Iterator[tuple[str, RedisCache]]:
 
 
 @contextmanager
-def bench(name: str, cache: RedisCache, records: int) -> Iterator[Bench]:
+def bench(name: str, cache: KeyedCache | CollectionCache, records: int) -> Iterator[Bench]:
     cache_type, record_format = name.split()
     with tempfile.TemporaryDirectory() as temporary, server(folder := Path(temporary)) as client:
         prepare(folder, records, cache)

@@ -6,13 +6,16 @@ nothing, and a writer that was replaced finds out at its next move.
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.errors import config_error, transient_error
 from destination_redis.keys import StreamKeys
 from destination_redis.ledger import Ledger, parse
+from destination_redis.moves import EXCHANGE, MOVE, RESUME, TAKE
 from destination_redis.pipeline import Pipeline
-from destination_redis.streams import Stream
+from destination_redis.streams import COLLECTION, Stream
 from destination_redis.witness import Loss
 
 #: Milliseconds by the server's clock for which a writer is believed alive without a sign of life.
@@ -51,17 +54,18 @@ class Claim:
                 _, now, writer, connection, until = reply
                 busy(self, writer.decode(), connection.decode(), int(until), int(now))
                 return
-            if not (reply[1] or b"0").isdigit():
-                raise config_error(
-                    f"The key {self.keys.counter.decode()} is not a record count of this connector's; "
-                    "move it away or choose another key_prefix"
-                )
-            self.value = self.answered = parse(reply[2], reply[1])
-            self.taken_at = int(reply[3])
+            _, kind, counter, held, taken_at = reply
+            if kind in (b"string", b"none") and not (counter or b"0").isdigit():
+                raise self._foreign()
+            found = parse(held, counter)
+            if kind != b"none" and (found.placement == COLLECTION) != (kind != b"string"):
+                raise self._foreign()
+            self.value = self.answered = found
+            self.taken_at = int(taken_at)
             self._claimed = True
 
         self._signed = self._lane.signature
-        command = self._pack(_TAKE, self._token, self._signed, LEASE, dead)
+        command = self._pack(TAKE, self._token, self._signed, LEASE, dead)
         self._lane.send([command], judge=judge)
 
     def sign(self) -> None:
@@ -69,16 +73,31 @@ class Claim:
         if self._signed != self._lane.signature:
             self.resume()
 
-    def move(self, counter: int | str | None = None, **changes: int | str | None) -> None:
-        """Replace the ledger, without waiting; `counter` is the new last committed id, where it changes."""
-        self.value = value = dataclasses.replace(self.value, **changes)  # type: ignore[arg-type]
-        self._send(value.fields(), counter)
+    @property
+    def token(self) -> str:
+        """What tells this writer from others."""
+        return self._token
+
+    def move(self, **changes: int | str | None) -> None:
+        """Replace the ledger, without waiting; where records have keys of their own, the counter says `committed`."""
+        value = self._change(changes)
+        counted = "committed" in changes and value.placement != COLLECTION
+        self._send(MOVE, self._fields(changes), str(value.committed) if counted else "")
+
+    def exchange(self, expiry: int, changes: Mapping[str, int | str | None]) -> None:
+        """Replace the ledger, and in the same step the counter or collection by the staged collection, if there is one.
+
+        It lives for `expiry` seconds then, 0 for ever.
+        """
+        self._change(changes)
+        self._send(EXCHANGE, self._fields(changes), str(expiry), self.keys.staged_collection)
 
     def release(self, clean: bool) -> None:
         """Give the ledger back; after a clean end no id is left reserved, so ids have gaps only after a death."""
         if clean:
             self.value = dataclasses.replace(self.value, reserved=self.value.top)
-        self._send([*self.value.fields(), "writer", "", "writer_connection", "", "released_by", self._token], None)
+        released = ["writer", "", "writer_connection", "", "released_by", self._token]
+        self._send(MOVE, [*self.value.fields(), *released], "")
         self._claimed = False
 
     def resume(self, loss: Loss = Loss.NOTHING) -> None:
@@ -95,25 +114,41 @@ class Claim:
         committed = (least, self.answered.staged_committed)
         fields = dataclasses.replace(self.answered, reserved=self.value.reserved).fields()
         keys = (self.keys.ledger, self.keys.counter)
-        reply = self._lane.ask(self.keys.ledger, "EVAL", _RESUME, 2, *keys, *arguments, *committed, *fields)
-        self._check(reply)
+        reply = self._lane.ask(self.keys.ledger, "EVAL", RESUME, 2, *keys, *arguments, *committed, *fields)
+        self.judge(reply)
 
-    def _send(self, fields: list[str], counter: int | str | None) -> None:
+    def _change(self, changes: Mapping[str, int | str | None]) -> Ledger:
+        self.value = dataclasses.replace(self.value, **changes)  # type: ignore[arg-type]
+        return self.value
+
+    def _fields(self, changes: Mapping[str, int | str | None]) -> list[str]:
+        fields = self.value.fields()
+        return [*fields, "sent", str(changes["sent"])] if "sent" in changes else fields
+
+    def _send(self, script: str, fields: Sequence[str], argument: str, *keys: bytes) -> None:
         self._number += 1
         number, value = self._number, self.value
 
         def judge(reply: object) -> None:
-            self._check(reply)
+            self.judge(reply)
             if number > self._answered_number:  # redirected, it may come after newer ones
                 self.answered, self._answered_number = value, number
 
-        count = "" if counter is None else str(counter)
-        self._lane.send([self._pack(_MOVE, self._token, number, LEASE, count, *fields)], judge=judge, moves=True)
+        command = self._pack(script, self._token, number, LEASE, argument, *fields, more=keys)
+        self._lane.send([command], judge=judge, moves=True)
 
-    def _pack(self, script: str, *arguments: str | int) -> bytes:
-        return self._lane.pack("EVAL", script, 2, self.keys.ledger, self.keys.counter, *arguments)
+    def _pack(self, script: str, *arguments: str | int, more: Sequence[bytes] = ()) -> bytes:
+        keys = (self.keys.ledger, self.keys.counter, *more)
+        return self._lane.pack("EVAL", script, len(keys), *keys, *arguments)
 
-    def _check(self, reply: object) -> None:
+    def _foreign(self) -> AirbyteTracedException:
+        return config_error(
+            f"The key {self.keys.counter.decode()} holds something that is not this connector's: move it away or "
+            "choose another key_prefix"
+        )
+
+    def judge(self, reply: object) -> None:
+        """Take what a script under this claim replied; raises where another writer has it, or the server lost it."""
         match reply:
             case b"ok":
                 return
@@ -146,73 +181,3 @@ class Lease:
             self._kept_at = now
             for claim in self._claims:
                 claim.move()
-
-
-# All scripts: KEYS ledger, counter (one cluster slot). The first write is an HDEL, which a server out of memory allows,
-# as it then does what follows: the ledger can always be kept.
-_CLOCK = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-"""
-
-# ARGV: token, connection, lease, dead writer's token
-_TAKE = (
-    _CLOCK
-    + """
-local writer = redis.call('HMGET', KEYS[1], 'writer', 'writer_connection', 'writer_until')
-if writer[1] and writer[1] ~= '' and writer[1] ~= ARGV[1] and writer[1] ~= ARGV[4] then
-  return {'busy', string.format('%.0f', now), writer[1], writer[2] or '', writer[3] or '0'}
-end
-local counter = redis.call('GET', KEYS[2]) or ''
-local ledger = redis.call('HGETALL', KEYS[1])
-redis.call('HDEL', KEYS[1], 'none')
-redis.call('HSET', KEYS[1], 'writer', ARGV[1], 'writer_connection', ARGV[2],
-  'writer_until', string.format('%.0f', now + ARGV[3]), 'move', 0)
-return {'ok', counter, ledger, string.format('%.0f', time[1] * 1000000 + time[2])}
-"""
-)
-
-# ARGV: token, number, lease, counter or '', field, value …
-_MOVE = (
-    _CLOCK
-    + """
-local held = redis.call('HMGET', KEYS[1], 'writer', 'move', 'released_by')
-if not held[1] then
-  redis.call('HSET', KEYS[1], unpack(ARGV, 5))
-  redis.call('HSET', KEYS[1], 'lost', 1, 'writer', '', 'move', 0)
-  return 'lost'
-end
-if held[1] ~= ARGV[1] then
-  if held[1] == '' and held[3] == ARGV[1] then return 'ok' end
-  return 'taken'
-end
-if tonumber(held[2]) >= tonumber(ARGV[2]) then return 'ok' end
-redis.call('HDEL', KEYS[1], 'none')
-redis.call('HSET', KEYS[1], 'move', ARGV[2], 'writer_until', string.format('%.0f', now + ARGV[3]), unpack(ARGV, 5))
-if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4]) end
-return 'ok'
-"""
-)
-
-# ARGV: token, connection, lease, answered number, answered committed, answered staged_committed, field, value …
-_RESUME = (
-    _CLOCK
-    + """
-local held = redis.call('HMGET', KEYS[1], 'writer', 'move', 'committed', 'staged_committed', 'released_by')
-if held[1] and held[1] ~= ARGV[1] then
-  if held[1] == '' and held[5] == ARGV[1] then return 'ok' end
-  return 'taken'
-end
-redis.call('HDEL', KEYS[1], 'none')
-if held[1] and tonumber(held[2]) >= tonumber(ARGV[4]) then
-  redis.call('HSET', KEYS[1], 'writer_connection', ARGV[2], 'writer_until', string.format('%.0f', now + ARGV[3]))
-  return 'ok'
-end
-redis.call('HSET', KEYS[1], 'writer', '', 'writer_connection', '', 'move', 0, unpack(ARGV, 7))
-if held[1] and tonumber(held[3] or 0) >= tonumber(ARGV[5]) and tonumber(held[4] or 0) >= tonumber(ARGV[6]) then
-  return 'behind'
-end
-redis.call('HSET', KEYS[1], 'lost', 1)
-return 'lost'
-"""
-)

@@ -18,7 +18,7 @@ class Verdict(Enum):
 
 
 # Replies redis-py gives no class of its own, by their first word.
-_RETRIED_CODES = ("BUSY", "NOREPLICAS", "UNBLOCKED", "MISCONF", "OOM", "TRYAGAIN", "CLUSTERDOWN")
+_RETRIED_CODES = ("BUSY", "NOREPLICAS", "UNBLOCKED", "MISCONF", "OOM", "TRYAGAIN", "CLUSTERDOWN", "GAP")
 # What Redis before 7 makes of an error inside a script: "Error running script (call to f_…): …: -OOM command …".
 _IN_SCRIPT = re.compile(r"Error running script .*@user_script: ?\d+: -?([A-Z]{2,}) ")
 # What a primary says to WAIT that has become a replica.
@@ -188,6 +188,7 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("timed out", "The connection timed out"),
     ("unreachable", "The host cannot be reached"),
     ("max number of clients", "The server has no free connection (maxclients)"),
+    ("GAP ", "The server lacks records that were sent before these: it lost them, or goes on refusing them"),
     ("OOM ", "The server is out of memory (maxmemory) and refuses writes"),
     ("READONLY", "The server is a read-only replica; name the primary instead"),
     ("LOADING", "The server is still loading its data into memory"),

@@ -9,7 +9,7 @@ from destination_redis.claim import Claim
 from destination_redis.errors import config_error
 from destination_redis.ledger import Home, Ledger
 from destination_redis.pipeline import Pipeline
-from destination_redis.streams import PRIMARY_KEY
+from destination_redis.streams import COLLECTION, PRIMARY_KEY, SEQUENCE
 
 #: Ids reserved at first, and at most in one go; the most is far more than a window of the pipeline holds.
 FIRST_RESERVE, LARGEST_RESERVE = 256, 65_536
@@ -71,18 +71,21 @@ class Generations:
         if not replaces:
             pair = {"generation": stream.generation_id, "sync_id": stream.sync_id}
             task = "merge" if ledger.staged else ""
-            claim.move(task=task, reserved=reserved, **self._home.fields(), **pair, **order)
+            changes = {"task": task, "reserved": reserved, **self._home.fields(), **pair, **order, **self._base(ledger)}
+            if COLLECTION in (ledger.placement, self._home.placement) and ledger.placement != self._home.placement:
+                claim.exchange(0, changes)  # nothing is live: only what an emptied stream left under that key
+            else:
+                claim.move(**changes)
         elif continues:
-            claim.move(reserved=reserved, **order)
+            claim.move(reserved=reserved, **order, **self._base(ledger))
         else:
             claim.move(
                 reserved=reserved,
-                staged_first=self.next_id,
-                staged_committed=self.next_id - 1,
+                **({"staged_first": self.next_id, "staged_committed": self.next_id - 1} | self._base(ledger)),
                 staged_generation=None if anew else stream.generation_id,
                 staged_sync_id=None if anew else stream.sync_id,
                 **self._home.fields("staged_"),
-                **_dropped(ledger),
+                **self._dropped(ledger),
                 **order,
             )
         return not replaces and ledger.staged
@@ -104,7 +107,7 @@ class Generations:
             if last_id > self._claim.value.staged_committed:
                 self._claim.move(staged_committed=last_id)
         elif last_id > self._claim.value.committed:
-            self._claim.move(counter=last_id, committed=last_id)
+            self._claim.move(committed=last_id)
 
     def has_live(self) -> bool:
         """Whether any live record may have existed when this sync began."""
@@ -127,14 +130,26 @@ class Generations:
             return {}
         return {"cursor": order, "cursor_epoch": ledger.cursor_epoch + bool(ledger.cursor)}
 
+    def _base(self, ledger: Ledger) -> dict[str, int | str | None]:
+        """Return the ledger's fields from which a collection counts what no state covers: ids of a sync are dense."""
+        if self._home.placement != COLLECTION:
+            return {}
+        last, first = self.next_id - 1, self.next_id
+        if self.staging:
+            empty = ledger.staged_committed < ledger.staged_first
+            return {"sent": last, "staged_committed": last, **({"staged_first": first} if empty else {})}
+        empty = not ledger.live and not ledger.staged
+        return {"sent": last, "committed": last, **({"first": first} if empty else {})}
 
-def _dropped(ledger: Ledger) -> dict[str, int | str | None]:
-    """Return the ledger's fields for what is staged and has to go."""
-    if not ledger.staged:
-        return {}
-    placement = ledger.staged_home.placement
-    # By sequence what was not acknowledged is gone already; by primary key it is still there.
-    last = ledger.reserved if placement == PRIMARY_KEY else ledger.staged_committed
-    if last < ledger.staged_first:
-        return {}
-    return {"drop_first": ledger.staged_first, "drop_last": last, "drop_placement": placement}
+    def _dropped(self, ledger: Ledger) -> dict[str, int | str | None]:
+        """Return the ledger's fields for what is staged and has to go."""
+        if not ledger.staged:
+            # A server that lost the ledger may have kept the collection.
+            lost = ledger.lost and self._home.placement == COLLECTION
+            return {"drop_first": 1, "drop_last": self.next_id, "drop_placement": COLLECTION} if lost else {}
+        placement = ledger.staged_home.placement
+        # By sequence what was not acknowledged is gone already; elsewhere it may still be there.
+        last = ledger.staged_committed if placement == SEQUENCE else ledger.reserved
+        if last < ledger.staged_first:
+            return {}
+        return {"drop_first": ledger.staged_first, "drop_last": last, "drop_placement": placement}

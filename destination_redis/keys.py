@@ -3,9 +3,9 @@
 ::
 
     <namespace>:<stream>:<record>            one record
-    <namespace>:<stream>                     the last committed id, a plain number
+    <namespace>:<stream>                     the last committed id, a plain number; or the collection of all records
     airbyte:{<namespace>:<stream>}           the stream's ledger, a hash
-    airbyte:tmp:{<the final key>}            a staged record
+    airbyte:tmp:{<the final key>}            a staged record or collection
     airbyte:gone:{<the final key>}           a deletion, kept for a day
     airbyte:index:{<namespace>:<stream>}:1   a search index (or :2), no key; its alias is <namespace>:<stream>
 
@@ -67,6 +67,16 @@ class StreamKeys:
     def staged(self) -> tuple[bytes, bytes]:
         """What stands before and after the record's part in a staged key."""
         return f"{self.prefix}airbyte:tmp:{{{self._base}:".encode(), b"}"
+
+    @property
+    def collection(self) -> bytes:
+        """The key of a collection that holds all records: the counter's, which such a stream does not have."""
+        return self.counter
+
+    @property
+    def staged_collection(self) -> bytes:
+        """The key under which a collection is staged, in the ledger's cluster slot."""
+        return f"{self.prefix}airbyte:tmp:{{{self._base}}}".encode()
 
     @property
     def gone(self) -> tuple[bytes, bytes]:

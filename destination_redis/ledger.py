@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from destination_redis.caches import RecordFormat, Written
-from destination_redis.streams import PRIMARY_KEY, SEQUENCE
+from destination_redis.streams import COLLECTION, PRIMARY_KEY, SEQUENCE
 
 #: Ids above it began with a time: where upserts live by primary key, the first is one.
 _MICROSECONDS = 10**14
@@ -32,8 +32,9 @@ class Home:
         }
 
     def __str__(self) -> str:
-        kept = f"the primary key {self.key_fields}" if self.placement == PRIMARY_KEY else "sequential ids"
-        return f"as {self.written.cache_type} ({self.written.record_format}) by {kept}"
+        kept = {PRIMARY_KEY: f"by the primary key {self.key_fields}", COLLECTION: "in one key"}
+        said = kept.get(self.placement, "by sequential ids")
+        return f"as {self.written.cache_type} ({self.written.record_format}) {said}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class Ledger:
     cursor: str = ""
     cursor_epoch: int = 0
     deletes: int = 0
+    #: In a collection: the last id that was written to it. Its own scripts keep it, moves set it where a sync begins.
+    sent: int = 0
 
     @property
     def new(self) -> bool:
@@ -118,9 +121,11 @@ class Ledger:
         return dataclasses.replace(self, first=first, committed=first - 1, reserved=first - 1)
 
     def fields(self) -> list[str]:
-        """Return field, value, field, value … as the hash holds them."""
+        """Return field, value, field, value … as the hash holds them, but for `sent`."""
         flat: list[str] = []
         for each in dataclasses.fields(self):
+            if each.name == "sent":
+                continue
             value = getattr(self, each.name)
             flat += [each.name, "" if value is None else str(value)]
         return flat

@@ -7,7 +7,8 @@ from functools import partial
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.caches import RedisCache, plain
+from destination_redis.batches import Batches
+from destination_redis.caches import CollectionCache, KeyedCache, Writer, plain
 from destination_redis.claim import Claim, Lease
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
@@ -17,7 +18,7 @@ from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
 from destination_redis.pipeline import Pipeline
 from destination_redis.placements import placements
 from destination_redis.promotion import Promotion
-from destination_redis.records import cache_of, written
+from destination_redis.records import cache_of, placed, written
 from destination_redis.route import Route
 from destination_redis.scripts import Scripts
 from destination_redis.servers import Servers
@@ -38,6 +39,7 @@ def open_routes(
     logger: logging.Logger,
 ) -> tuple[Routes, Promote]:
     """Return a route for each stream, ready for its records, and what promotes those that are complete in the end."""
+    streams = [placed(config, stream) for stream in streams]
     caches = {stream: cache_of(config, stream) for stream in streams}
     token = uuid.uuid4().hex
     claims = [Claim(lane, stream, keys, token) for stream, keys in _keys(config, streams, lane).items()]
@@ -70,7 +72,7 @@ def open_routes(
 def _begin(
     config: RedisConfig,
     claims: Sequence[Claim],
-    caches: Mapping[Stream, RedisCache],
+    caches: Mapping[Stream, KeyedCache | CollectionCache],
     lane: Pipeline,
     lease: Lease,
     indexes: Indexes,
@@ -88,7 +90,12 @@ def _begin(
     names = [claim.stream.name for claim in claims]
     for claim, generations in begun.items():
         stream, keys, cache = claim.stream, claim.keys, caches[claim.stream]
-        if stream.placement == PRIMARY_KEY:
+        write: Writer
+        flush: Callable[[], None] | None = None
+        if isinstance(cache, CollectionCache):
+            batches = Batches(lane, claim, cache, scripts.expiry, staged=generations.staging)
+            write, flush = batches.write, batches.flush
+        elif stream.placement == PRIMARY_KEY:
             write = Upserts(
                 claim,
                 cache,
@@ -99,7 +106,7 @@ def _begin(
         else:
             around, start = (keys.staged, plain) if generations.staging else (keys.live, scripts.start)
             write = cache.writer(around, start)
-        route = Route(claim, generations, write)
+        route = Route(claim, generations, write, flush)
         routes[stream.namespace, stream.name] = route
         if names.count(stream.name) == 1:
             routes.setdefault((None, stream.name), route)

@@ -63,7 +63,7 @@ class Promotion:
         self._lane.rely(self._lane.sent)
         for claim in claims:
             committed = claim.value.top
-            claim.move(counter=committed, committed=committed, **_NOTHING_STAGED)
+            claim.move(committed=committed, **_NOTHING_STAGED)
         self._answered()
 
     def drop(self, claims: Sequence[Claim]) -> None:
@@ -94,19 +94,9 @@ class Promotion:
         self._steadily(all_of_it)
         # Once the ledgers say that it is done nobody does it again.
         self._lane.rely(self._lane.sent)
-        for claim in claims:
-            ledger = claim.value
-            committed = max(ledger.staged_committed, ledger.staged_first - 1)
-            claim.move(
-                counter=committed,
-                generation=ledger.staged_generation,
-                sync_id=ledger.staged_sync_id,
-                first=ledger.staged_first,
-                committed=committed,
-                **ledger.staged_home.fields(),
-                **_NOTHING_STAGED,
-                lost=0,
-            )
+        for placement, some in self._by(claims, _of_staged):
+            for claim in some:
+                placement.enter(claim, _entered(claim.value))
         self._answered()
 
     def _steadily(self, work: Callable[[], object]) -> None:
@@ -141,6 +131,19 @@ class Promotion:
         for claim in claims:
             groups.setdefault(name(claim.value) or claim.value.placement, []).append(claim)
         return [(self._placements[each], some) for each, some in groups.items()]
+
+
+def _entered(ledger: Ledger) -> dict[str, int | str | None]:
+    """Return the ledger's fields once what was staged is live."""
+    return {
+        "generation": ledger.staged_generation,
+        "sync_id": ledger.staged_sync_id,
+        "first": ledger.staged_first,
+        "committed": max(ledger.staged_committed, ledger.staged_first - 1),
+        **ledger.staged_home.fields(),
+        **_NOTHING_STAGED,
+        "lost": 0,
+    }
 
 
 def _of_staged(ledger: Ledger) -> str:

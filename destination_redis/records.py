@@ -1,6 +1,8 @@
-"""The settings and a stream -> how its records are written; what cannot be combined is a config error."""
+"""The settings and a stream -> how its records are written, and where; what cannot be combined is a config error."""
 
-from destination_redis.caches import CACHES, Layout, RedisCache, Written
+import dataclasses
+
+from destination_redis.caches import CACHES, CollectionCache, KeyedCache, Layout, Written
 from destination_redis.choices import Cluster
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
@@ -37,7 +39,13 @@ def _refuse_index(config: RedisConfig, chosen: Written) -> None:
         raise config_error(f"search_index needs the database 0, the only one that has indexes, not {config.database}")
 
 
-def cache_of(config: RedisConfig, stream: Stream) -> RedisCache:
+def placed(config: RedisConfig, stream: Stream) -> Stream:
+    """Return the stream as one that lives where the data type has it."""
+    cache = CACHES[config.cache_type](Layout(config.record_format))
+    return dataclasses.replace(stream, collected=isinstance(cache, CollectionCache))
+
+
+def cache_of(config: RedisConfig, stream: Stream) -> KeyedCache | CollectionCache:
     """Return what writes the stream's records."""
     cache_type, record_format = written(config)
     full = config.record_metadata == "full"

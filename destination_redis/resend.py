@@ -15,7 +15,7 @@ def send_again(returned: Sequence[Returned], lanes: Lanes, patience: Patience, *
     """Send commands again, after a pause where they were refused, or redirected `in_vain` before."""
     refused = [each.error for each in returned if not _redirected(each)]
     if refused or in_vain:
-        patience.wait(refused[-1] if refused else returned[-1].error)
+        patience.wait(refused[0] if refused else returned[-1].error)
     for lane in lanes.all:
         if lane.suspicion is not None:
             lane.recover(lane.suspicion)

@@ -1,5 +1,7 @@
 """A route: one stream on its way from the input to its place."""
 
+from collections.abc import Callable
+
 from destination_redis.caches import Writer
 from destination_redis.claim import Claim
 from destination_redis.completion import Seen
@@ -10,12 +12,18 @@ from destination_redis.generations import Generations
 class Route:
     """What a stream's records need on their way, and what was seen of it."""
 
-    def __init__(self, claim: Claim, generations: Generations, write: Writer) -> None:
-        """Take a stream whose sync has begun, and what makes its records commands."""
+    def __init__(
+        self, claim: Claim, generations: Generations, write: Writer, flush: Callable[[], None] | None = None
+    ) -> None:
+        """Take a stream whose sync has begun, and what makes its records commands.
+
+        Where `write` gathers records, and returns nothing for them, `flush` sends what it has gathered.
+        """
         self.stream = claim.stream
         self.claim = claim
         self.generations = generations
         self.write = write
+        self.flush = flush or (lambda: None)
         self._first_id = generations.next_id
         self._seen = Seen()
         self.confirmed = 0

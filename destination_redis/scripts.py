@@ -65,23 +65,23 @@ def _read_any(written: Written) -> str:
     """Return the same for a record of any type; those of the type in `written` are read as of that format."""
     cache_type, record_format = written
     layouts = {name: Layout(record_format if name == cache_type else "envelope") for name in CACHES}
-    kinds = [CACHES[name](layout).lua for name, layout in layouts.items()]
+    kinds = [lua for name, layout in layouts.items() if (lua := CACHES[name](layout).lua).read]
     cases = "".join(f"if kind == '{lua.kind}' then{lua.read}end\n" for lua in kinds)
     return f"local function read(key)\nlocal kind = redis.call('TYPE', key).ok\n{cases}end\n"
 
 
-def _expire(key: str, seconds: int) -> str:
-    """Return the Lua statement for a live record, now written: it lives so long, 0 for ever."""
+def expire(key: str, seconds: int) -> str:
+    """Return the Lua statement for a live record or collection, now written: it lives so long, 0 for ever."""
     return f"redis.call('EXPIRE', {key}, {seconds})\n" if seconds else f"redis.call('PERSIST', {key})\n"
 
 
-def _upsert(lua: Lua, keys: int, expire: str) -> str:
+def _upsert(lua: Lua, keys: int, lives: str) -> str:
     """KEYS: record [, its deletion]; ARGV: id, cursor, the generation's first id, then what the data type needs."""
     refuse = _REFUSE_FOREIGN.format(held="held", key="KEYS[1]")
     if keys == 1:
-        return f"{_read(lua)}{_ORDER}{refuse}{lua.write}{expire}return 1"
+        return f"{_read(lua)}{_ORDER}{refuse}{lua.write}{lives}return 1"
     forget = "if gone then redis.call('UNLINK', KEYS[2]) end"
-    return f"{_read(lua)}{_READ_GONE}{_ORDER_WITH_GONE}{refuse}{lua.write}{expire}{forget} return 1"
+    return f"{_read(lua)}{_READ_GONE}{_ORDER_WITH_GONE}{refuse}{lua.write}{lives}{forget} return 1"
 
 
 def _delete(lua: Lua) -> str:
@@ -123,7 +123,7 @@ if deleted then
   return 1
 end
 redis.call('RENAME', KEYS[1], KEYS[2])
-{_expire("KEYS[2]", seconds) if seconds else ""}
+{expire("KEYS[2]", seconds) if seconds else ""}
 if gone then redis.call('UNLINK', KEYS[3]) end
 return 1
 """
@@ -143,7 +143,7 @@ def _move(seconds: int) -> str:
     return f"""
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 redis.call('RENAME', KEYS[1], KEYS[2])
-return {_expire("KEYS[2]", seconds)}
+return {expire("KEYS[2]", seconds)}
 """
 
 
@@ -151,7 +151,7 @@ def _write(seconds: int) -> str:
     """KEYS: record; ARGV: a command's name and its arguments. Lua's stack holds some 8,000, and only HSET has more."""
     return f"""
 for i = 2, #ARGV, 7000 do redis.call(ARGV[1], KEYS[1], unpack(ARGV, i, math.min(#ARGV, i + 6999))) end
-return {_expire("KEYS[1]", seconds)}
+return {expire("KEYS[1]", seconds)}
 """
 
 
@@ -173,10 +173,10 @@ class Scripts:
     def upsert_head(self, lua: Lua, keys: int, arguments: int, *, staged: bool) -> bytes:
         """Return the first bytes of an upsert with so many keys and further arguments: up to its first key."""
         # A record written anew has no expiry, one that is replaced may.
-        expire = "" if staged else _expire("KEYS[1]", self._expiry)
-        if expire and not self._expiry:
-            expire = f"if held then {expire}end\n"
-        return self._head(lambda: _upsert(lua, keys, expire), keys, 3 + arguments, "upsert", lua, staged)
+        lives = "" if staged else expire("KEYS[1]", self._expiry)
+        if lives and not self._expiry:
+            lives = f"if held then {lives}end\n"
+        return self._head(lambda: _upsert(lua, keys, lives), keys, 3 + arguments, "upsert", lua, staged)
 
     def delete_head(self, lua: Lua) -> bytes:
         """Return the first bytes of a deletion; its keys, id, cursor, first id and `GONE` follow."""
@@ -195,9 +195,9 @@ class Scripts:
         return head + pack(*keys, b"%d" % staged_first, b"%d" % live_first, b"%d" % GONE)
 
     @property
-    def expires(self) -> bool:
-        """Whether live records have an expiry."""
-        return bool(self._expiry)
+    def expiry(self) -> int:
+        """The seconds that live records live, 0 for ever."""
+        return self._expiry
 
     def move(self, staged: bytes, live: bytes) -> bytes:
         """Return the command that gives a staged record its live key and its expiry."""

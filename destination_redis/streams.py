@@ -13,7 +13,7 @@ from destination_redis.search import Column, columns_of
 
 Mode = Literal["append", "overwrite", "append_dedup"]
 #: Where records live, by the names that ledgers use.
-SEQUENCE, PRIMARY_KEY = "sequence", "primary_key"
+SEQUENCE, PRIMARY_KEY, COLLECTION = "sequence", "primary_key", "collection"
 #: The column by which CDC sources say that a row was deleted.
 DELETED_AT = "_ab_cdc_deleted_at"
 
@@ -56,6 +56,8 @@ class Stream:
     primary_key: tuple[Path, ...] = ()
     cursor: Path = ()
     cursor_order: Order = Order.TEXT
+    #: Whether all its records live in one key, a list for example.
+    collected: bool = False
     #: Whether the schema has the column that tells of deletions, or says nothing about columns.
     may_delete: bool = False
     #: What of its schema a search index can have.
@@ -72,7 +74,9 @@ class Stream:
     @property
     def placement(self) -> str:
         """Where its records live."""
-        return PRIMARY_KEY if self.primary_key else SEQUENCE
+        if self.primary_key:
+            return PRIMARY_KEY
+        return COLLECTION if self.collected else SEQUENCE
 
     @property
     def key_fields(self) -> str:

@@ -1,6 +1,6 @@
 """A record -> its upsert: the key is the primary key, the order is (cursor, id)."""
 
-from destination_redis.caches import RedisCache, Upserter, Writer
+from destination_redis.caches import KeyedCache, Upserter, Writer
 from destination_redis.claim import Claim
 from destination_redis.cursor import encode
 from destination_redis.fields import picker
@@ -21,7 +21,7 @@ class Unsettled(Exception):  # noqa: N818 - a wish, not an error
 class Upserts:
     """Makes the records of one stream, whose sync has begun, commands."""
 
-    def __init__(self, claim: Claim, cache: RedisCache, scripts: Scripts, *, staged: int, soft: bool) -> None:
+    def __init__(self, claim: Claim, cache: KeyedCache, scripts: Scripts, *, staged: int, soft: bool) -> None:
         """Take what is needed; `staged` is the staged generation's first id, 0 where records go to the live one.
 
         `soft` keeps a deletion as the record.

@@ -12,7 +12,7 @@ from typing import Any
 
 from redis import Redis
 
-from destination_redis.caches import CACHES, Layout, RecordFormat, RedisCache
+from destination_redis.caches import CACHES, CollectionCache, KeyedCache, Layout, RecordFormat, RedisCache
 from integration_tests.servers import MAIN, PYTHON
 
 Json = dict[str, Any]
@@ -21,7 +21,12 @@ Shape = tuple[str, RecordFormat]
 
 HASH: Shape = ("hash", "envelope")
 SHAPES: list[Shape] = [(cache_type, form) for cache_type, made in CACHES.items() for form in made.formats]
+#: Those that hold all records of a stream in one key, and those with a key for each.
+COLLECTED = [shape for shape in SHAPES if isinstance(CACHES[shape[0]](Layout(shape[1])), CollectionCache)]
+KEYED = [shape for shape in SHAPES if shape not in COLLECTED]
 UPSERTING = [shape for shape in SHAPES if CACHES[shape[0]](Layout(shape[1])).lua.write]
+#: Data types in which equal records are one.
+FOLDING = ("set", "sorted_set")
 
 
 def stream(name: str = "users", mode: str = "append", **more: Any) -> Json:
@@ -177,6 +182,13 @@ def cache(shape: Shape = HASH) -> RedisCache:
     return CACHES[shape[0]](Layout(shape[1]))
 
 
+def keyed_cache(shape: Shape) -> KeyedCache:
+    """Return what writes records under keys of their own."""
+    found = CACHES[shape[0]](Layout(shape[1]))
+    assert not isinstance(found, CollectionCache)
+    return found
+
+
 def stored(client: Redis, prefix: str = "default:users:", shape: Shape = HASH) -> dict[int, int]:
     """Return record id -> the "id" in its data, for every key under `prefix`."""
     keys = list(client.scan_iter(match=prefix.replace("[", r"\[") + "*", count=1000))
@@ -186,8 +198,16 @@ def stored(client: Redis, prefix: str = "default:users:", shape: Shape = HASH) -
 
 
 def values(client: Redis, prefix: str = "default:users:", shape: Shape = HASH) -> list[int]:
-    """Return the "id" of every record in the order of arrival."""
+    """Return the "id" of every record in the order of arrival, or in ascending order where that is not kept."""
+    if shape in COLLECTED:
+        found = elements(client, prefix.removesuffix(":"), shape)
+        return sorted(found) if shape[0] in FOLDING else found
     return [value for _, value in sorted(stored(client, prefix, shape).items())]
+
+
+def elements(client: Redis, key: str, shape: Shape) -> list[int]:
+    """Return the "id" of every record in a collection."""
+    return [int(json.loads(each.data)["id"]) for each in cache(shape).get_all(client, [key.encode()])]
 
 
 def rows(

@@ -1,4 +1,4 @@
-"""Every data type and format, in every sync mode it can have: what is there, byte for byte, and what is refused."""
+"""Every data type with a key for each record, in every sync mode it can have: what is there, and what is refused."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from redis import Redis
 from destination_redis.caches import CACHES, Layout, RedisRecord
 from integration_tests.connector import (
     COMPLETE,
-    SHAPES,
+    KEYED,
     UPSERTING,
     Connector,
     Json,
@@ -31,7 +31,7 @@ from integration_tests.connector import (
 from integration_tests.library import check, full, write
 from integration_tests.servers import SERVERS, WITH_JSON, Server, has_json, json_module, needs_json, running
 
-HOLDING_MORE = [shape for shape in SHAPES if cache(shape).holds_more]
+HOLDING_MORE = [shape for shape in KEYED if cache(shape).holds_more]
 #: What most types keep as it is, as a source may write it.
 DATA = (
     '{"id": 1, "at":5,"n": 123456789012345678901234567890 ,"d":0.1000000000000000055511151231257827,"e":1.10,'
@@ -104,7 +104,7 @@ def keyed(**more: Any) -> Json:
 
 
 MODES = {"append": full(), "overwrite": full(mode="overwrite"), "append_dedup": keyed()}
-CASES = [(shape, mode) for shape in SHAPES for mode in MODES if mode != "append_dedup" or shape in UPSERTING]
+CASES = [(shape, mode) for shape in KEYED for mode in MODES if mode != "append_dedup" or shape in UPSERTING]
 
 
 @pytest.mark.parametrize(("shape", "mode"), CASES)
@@ -151,7 +151,7 @@ def test_a_record_holds_what_the_source_sent(server: Server, tmp_path: Path, sha
             pytest.fail(f"Say what {shape} holds")
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", KEYED)
 def test_an_empty_record_and_a_wide_one_are_kept(server: Server, shape: Shape) -> None:
     wide = {f"column {number}": number for number in range(9000)}
     for ttl in (None, 60):
@@ -165,7 +165,7 @@ def test_an_empty_record_and_a_wide_one_are_kept(server: Server, shape: Shape) -
             assert len(json.loads(found.data)) == 9000
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", KEYED)
 def test_appends_overwrites_and_refreshes_go_by_ids(server: Server, shape: Shape) -> None:
     def ids() -> list[str]:
         return [field(found, "id") for found in read(server.client, shape)]
@@ -219,7 +219,7 @@ def test_cursors_of_any_length_are_compared(server: Server, shape: Shape) -> Non
     assert [field(found, "value") for found in read(server.client, shape)] == ["new"]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", KEYED)
 def test_a_key_that_is_an_applications_is_refused_and_stays(server: Server, shape: Shape) -> None:
     modes = [full(), *([keyed(**generation(1, 0, 1))] if shape in UPSERTING else [])]
     for configured in modes:
@@ -239,9 +239,9 @@ def test_a_key_that_is_an_applications_is_refused_and_stays(server: Server, shap
             assert server.client.dump("default:users:1") == before
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", KEYED)
 def test_only_a_refresh_changes_the_type_or_the_format(server: Server, shape: Shape) -> None:
-    others = [other for other in possible(server, SHAPES) if other != shape]
+    others = [other for other in possible(server, KEYED) if other != shape]
     for other in others:
         server.client.flushall()
         written(server, shape, [full(**generation(1, 0, 1))], record(1), COMPLETE)
@@ -261,7 +261,7 @@ def test_only_a_refresh_changes_the_type_or_the_format(server: Server, shape: Sh
         assert server.client.keys("airbyte:tmp:*") == []
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", KEYED)
 @pytest.mark.parametrize("old_mode", ["append", "append_dedup"])
 @pytest.mark.parametrize("new_mode", ["append", "append_dedup"])
 def test_a_refresh_into_another_type_leaves_the_new_records_alone(
@@ -271,7 +271,7 @@ def test_a_refresh_into_another_type_leaves_the_new_records_alone(
     if old_mode == "append_dedup" and shape not in UPSERTING:
         return
     modes = {"append": full, "append_dedup": keyed}
-    shapes = possible(server, SHAPES)
+    shapes = possible(server, KEYED)
     for other in shapes if new_mode == "append" else possible(server, UPSERTING):
         server.client.flushall()
         old = [row(number, 1) for number in (1, 2, 3, "x")]
@@ -305,7 +305,7 @@ def test_without_its_ledger_a_stream_of_any_type_is_mended_by_a_refresh_into_any
         assert len(keys(server.client)) == 1
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", KEYED)
 def test_after_a_server_came_back_empty_a_refresh_removes_stray_records(server: Server, shape: Shape) -> None:
     def messages() -> Iterator[Json]:
         yield from (record(1), state(1))
@@ -322,7 +322,7 @@ def test_after_a_server_came_back_empty_a_refresh_removes_stray_records(server: 
     assert len(keys(server.client)) == 3
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", KEYED)
 def test_live_records_expire_and_staged_ones_do_when_they_are_promoted_or_merged(server: Server, shape: Shape) -> None:
     for stream in (full, keyed):
         if stream is keyed and shape not in UPSERTING:
@@ -385,7 +385,7 @@ def test_all_metadata_is_kept_where_that_is_asked_for(server: Server, shape: Sha
         assert [json.loads(each.data).keys() for each in found] == [{"id"}, {"id"}]
 
 
-@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape not in HOLDING_MORE])
+@pytest.mark.parametrize("shape", [shape for shape in KEYED if shape not in HOLDING_MORE])
 def test_data_alone_has_no_room_for_upserts_and_metadata_and_that_is_said(server: Server, shape: Shape) -> None:
     said = refused(server, shape, [keyed()], COMPLETE)
     assert all(word in said for word in ("users", "append_dedup", *shape))
@@ -395,7 +395,7 @@ def test_data_alone_has_no_room_for_upserts_and_metadata_and_that_is_said(server
     assert server.client.dbsize() == 0
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", KEYED)
 def test_check_tries_the_type_and_leaves_nothing_behind(server: Server, shape: Shape) -> None:
     assert check(config_of(server, shape, ttl_seconds=5)) is None
     assert server.client.dbsize() == 0
@@ -409,7 +409,7 @@ def test_a_server_without_the_json_module_is_told_so_by_check_and_write() -> Non
         assert "module" in refused(server, shape, [keyed()], record(1), COMPLETE)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", KEYED)
 def test_a_stream_is_read_lazily_and_keys_of_others_are_left_out(server: Server, shape: Shape) -> None:
     written(server, shape, [full()], *map(record, range(1, 2001)), COMPLETE)
     server.client.rpush("default:users:list", "mine")
@@ -434,7 +434,7 @@ LEAST = re.findall(r"```acl\n(.+?)\n```", README)[0]
 MORE = dict(re.findall(r"^\| `(\w+)` \| `(\+.+?)` \|$", README, re.MULTILINE))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", KEYED)
 @pytest.mark.parametrize("ttl", [None, 100])
 def test_the_permissions_that_the_readme_names_for_a_type_suffice_and_check_misses_each(
     server: Server, shape: Shape, ttl: int | None

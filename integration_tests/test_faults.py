@@ -11,13 +11,16 @@ import pytest
 from redis import Redis
 
 from integration_tests.connector import (
+    COLLECTED,
     COMPLETE,
+    FOLDING,
     HASH,
     SHAPES,
     Connector,
     Json,
     Shape,
     cache,
+    elements,
     generation,
     ledger,
     record,
@@ -94,6 +97,14 @@ def committed(client: Redis, cursor: int, shape: Shape) -> int:
     """Return the number of the last record that the ledger says is committed, at least `cursor`."""
     held = ledger(client)
     staged = int(held["staged_first"]) > 0
+    if shape[0] in FOLDING:
+        return cursor
+    if shape in COLLECTED:
+        there = elements(client, "airbyte:tmp:{default:users}" if staged else "default:users", shape)
+        if ledger(client) != held:  # what was on its way when the sync died still arrives
+            return committed(client, cursor, shape)
+        open_ones = int(held["sent"]) - int(held["staged_committed" if staged else "committed"])
+        return max([cursor, *there[: len(there) - open_ones][-1:]])
     key = f"default:users:{held['committed']}"
     if staged:
         key = f"airbyte:tmp:{{default:users:{held['staged_committed']}}}"
@@ -120,12 +131,14 @@ def test_an_append_killed_at_random_instants_ends_with_exactly_the_records(
 
 
 def test_a_refresh_killed_at_random_instants_ends_with_exactly_the_records(
-    connector: Connector, server: Server
+    connector: Connector, server: Server, shape: Shape
 ) -> None:
+    if shape not in (HASH, *COLLECTED):
+        return  # a key for each record is staged as a hash is
     connector.write([stream(**generation(1, 0, 1))], [record(-1), record(-2), COMPLETE])
-    deaths, twice = killed_and_resumed(connector, server.client, 3, [stream(**generation(2, 2, 2))])
+    deaths, twice = killed_and_resumed(connector, server.client, 3, [stream(**generation(2, 2, 2))], shape)
     assert deaths > 0
-    assert sorted(values(server.client)) == sorted([*range(1, RECORDS + 1), *twice])
+    assert sorted(values(server.client, shape=shape)) == sorted([*range(1, RECORDS + 1), *twice])
     assert server.client.keys("airbyte:tmp:*") == []
 
 
@@ -138,7 +151,7 @@ def test_connections_cut_while_it_runs_lose_and_double_nothing(
     own = server.client.client_id()
     cuts = 0
     while running.process.poll() is None:
-        time.sleep(0.03)
+        time.sleep(0.005 if shape in COLLECTED else 0.03)
         for client in server.client.client_list():
             if int(client["id"]) != own:
                 cuts += bool(server.client.client_kill_filter(_id=client["id"]))

@@ -29,6 +29,7 @@ from integration_tests.connector import (
     Shape,
     dedup,
     generation,
+    keyed_cache,
     record,
     rows,
     state,
@@ -185,7 +186,7 @@ def written(
 ) -> Iterator[tuple[Pipeline, list[bytes]]]:
     """Yield a lane, and the changes as the commands that would be sent."""
     (plan,) = parse_catalog(json.dumps({"streams": [configured]}).encode())
-    cache = cache_of(shape)
+    cache = keyed_cache(shape)
     with connect(parse_config(server.config)) as servers:
         lane = Pipeline(servers)
         lane.open()

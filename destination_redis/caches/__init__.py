@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from destination_redis.caches.base import (
+    Collection,
+    CollectionCache,
+    KeyedCache,
     Layout,
     Lua,
     RecordFormat,
@@ -17,15 +20,27 @@ from destination_redis.caches.base import (
 )
 from destination_redis.caches.hash import HashCache
 from destination_redis.caches.json import JsonCache
+from destination_redis.caches.list import ListCache
 from destination_redis.caches.string import StringCache
 
-CACHES: Mapping[str, type[RedisCache]] = MappingProxyType({"hash": HashCache, "json": JsonCache, "string": StringCache})
+CACHES: Mapping[str, type[KeyedCache] | type[CollectionCache]] = MappingProxyType(
+    {
+        "hash": HashCache,
+        "json": JsonCache,
+        "string": StringCache,
+        "list": ListCache,
+    }
+)
 
 __all__ = [
     "CACHES",
+    "Collection",
+    "CollectionCache",
     "HashCache",
     "JsonCache",
+    "KeyedCache",
     "Layout",
+    "ListCache",
     "Lua",
     "RecordFormat",
     "RedisCache",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from redis import exceptions as redis_errors
 
@@ -12,8 +12,8 @@ from destination_redis.messages import Record
 if TYPE_CHECKING:
     from redis import Redis
 
-#: Keys read in one go.
-_READ = 500
+#: Keys, or elements of a collection, read in one go.
+READ = 500
 #: What a server says of a key that holds another type, RedisJSON too.
 WRONG_TYPE = ("WRONGTYPE", "wrong Redis type")
 
@@ -52,8 +52,10 @@ class Layout:
 
 #: (command, number of arguments after its key) -> what stands before and after the packed key.
 Start = Callable[[bytes, int], tuple[bytes, bytes]]
-#: (id, record) -> a packed command.
+#: (id, record) -> a packed command; nothing where it is gathered, to be sent later.
 Writer = Callable[[int, Record], bytes]
+#: (id, record) -> the number of arguments it added.
+Gatherer = Callable[[int, Record], int]
 #: (packed key or keys, id, cursor, record) -> what follows an upsert's head.
 Upserter = Callable[[bytes, int, bytes, Record], bytes]
 
@@ -75,8 +77,23 @@ class Lua:
     mark: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What scripts are made of that differs between data types that hold all records of a stream in one key.
+
+    `append` are statements that add the elements in ARGV, from the fourth argument on, to KEYS[2], all but the first
+    `skip`; the first of them has the id `first`. The first write is one that a server refuses when it is out of memory.
+    `sweep` removes the elements with the ids `low` + 1 to `sent`, the newest, from KEYS[2]; it is empty where sending
+    them again adds nothing. `merge` moves up to `most` elements from KEYS[2] to the end of KEYS[3].
+    """
+
+    append: str
+    sweep: str
+    merge: str
+
+
 class RedisCache(Protocol):
-    """Turns records into commands of one data type, and stored keys back into records."""
+    """Turns records into what one data type holds, and what is stored back into records."""
 
     #: The formats a record can have.
     formats: ClassVar[Sequence[RecordFormat]]
@@ -86,11 +103,24 @@ class RedisCache(Protocol):
 
     @property
     def lua(self) -> Lua:
-        """How scripts read and write a record of this type."""
+        """How scripts read and write a record of this type; a collection has none that they could read."""
 
     @property
     def holds_more(self) -> bool:
         """Whether a record has room for more than its data."""
+
+    def get_all(self, client: "Redis", keys: Iterable[bytes]) -> Iterator[RedisRecord]:
+        """Yield the records stored under `keys`, in their order; what is missing or no record is left out.
+
+        Where the id is not stored it is 0, where the time is not, empty.
+        """
+
+    def probes(self, key: bytes) -> Sequence[Sequence[str | bytes]]:
+        """Return the commands that a sync sends or its scripts use, to be tried on a key that is not there."""
+
+
+class KeyedCache(RedisCache, Protocol):
+    """A data type of which each record has a key of its own."""
 
     def writer(self, around: tuple[bytes, bytes], start: Start) -> Writer:
         """Return what makes a record with an id the one packed command that stores it under that id.
@@ -104,11 +134,17 @@ class RedisCache(Protocol):
         `head` gives the command's first bytes for a number of arguments beyond id, cursor and first id.
         """
 
-    def get_all(self, client: "Redis", keys: Iterable[bytes]) -> Iterator[RedisRecord]:
-        """Yield the records stored under `keys`, in their order; what is missing or no record is left out."""
 
-    def probes(self, key: bytes) -> Sequence[Sequence[str | bytes]]:
-        """Return the commands that a sync sends or its scripts use, to be tried on a key that is not there."""
+@runtime_checkable
+class CollectionCache(RedisCache, Protocol):
+    """A data type that holds all records of a stream in one key."""
+
+    @property
+    def collection(self) -> Collection:
+        """How scripts append, remove and move elements."""
+
+    def gatherer(self, parts: list[bytes]) -> Gatherer:
+        """Return what adds a record, as packed arguments, to `parts`."""
 
 
 def plain(command: bytes, arguments: int) -> tuple[bytes, bytes]:
@@ -124,7 +160,7 @@ def read_all(
 ) -> Iterator[RedisRecord]:
     """Yield the records of `keys`, from (key, reply to the command for it), in pipelines of some hundred keys."""
     keys = iter(keys)
-    while batch := list(islice(keys, _READ)):
+    while batch := list(islice(keys, READ)):
         pipeline = client.pipeline(transaction=False)
         for key in batch:
             pipeline.execute_command(*command(key))

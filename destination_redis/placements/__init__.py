@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from destination_redis.claim import Lease
 from destination_redis.pipeline import Pipeline
 from destination_redis.placements.base import Placement
+from destination_redis.placements.collection import CollectionPlacement
 from destination_redis.placements.primary_key import PrimaryKeyPlacement
 from destination_redis.placements.sequence import SequencePlacement
 from destination_redis.scripts import Scripts
-from destination_redis.streams import PRIMARY_KEY, SEQUENCE
+from destination_redis.streams import COLLECTION, PRIMARY_KEY, SEQUENCE
 
 __all__ = ["Placement", "placements"]
 
@@ -18,4 +19,5 @@ def placements(lane: Pipeline, scripts: Scripts, lease: Lease) -> Mapping[str, P
     return {
         SEQUENCE: SequencePlacement(lane, scripts, lease),
         PRIMARY_KEY: PrimaryKeyPlacement(lane, scripts, lease),
+        COLLECTION: CollectionPlacement(lane, scripts, lease),
     }

@@ -1,6 +1,6 @@
 """Where the records of streams live: the protocol of what moves and removes them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from destination_redis.claim import Claim
@@ -18,6 +18,9 @@ class Placement(Protocol):
 
     def remove_old(self, claims: Sequence[Claim]) -> None:
         """Remove the live records whose ids are below each staged generation's first."""
+
+    def enter(self, claim: Claim, changes: Mapping[str, int | str | None]) -> None:
+        """Move the ledger on at the end of a promotion, once all else is done; without waiting."""
 
     def drop(self, claims: Sequence[Claim]) -> None:
         """Remove the staged records that each ledger says are to go."""

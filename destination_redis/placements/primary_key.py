@@ -5,7 +5,7 @@ live record is of an older generation, so all of the staged are newer; in a merg
 that died left unacknowledged stays: the source sends it again, with higher ids, and so it is replaced.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from destination_redis.caches import Written
 from destination_redis.claim import Claim, Lease
@@ -50,6 +50,10 @@ class PrimaryKeyPlacement:
             ]
             self._send(commands, found)
         self._lane.settle()
+
+    def enter(self, claim: Claim, changes: Mapping[str, int | str | None]) -> None:
+        """Move the ledger on."""
+        claim.move(**changes)
 
     def drop(self, claims: Sequence[Claim]) -> None:
         """Remove staged records up to the last id that is to go."""

@@ -1,6 +1,6 @@
 """Records under ids that rise with arrival: one key per record, all ranges known, no SCAN."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from destination_redis.claim import Claim, Lease
 from destination_redis.pipeline import Pipeline
@@ -28,7 +28,7 @@ class SequencePlacement:
             for ids in _digits(ledger.staged_first, ledger.staged_committed):
                 digits = len(str(ids[0]))
                 source, target = len(head) + digits + len(tail), len(live) + digits
-                if self._scripts.expires:
+                if self._scripts.expiry:
                     move = self._scripts.move
                     commands = [move(b"%b%d%b" % (head, i, tail), b"%b%d" % (live, i)) for i in ids]
                 else:
@@ -51,6 +51,10 @@ class SequencePlacement:
                 self._unlink_found(claim, live, ledger.staged_first, ledger.staged_committed)
                 self._unlink_found(claim, claim.keys.staged, ledger.staged_first, ledger.reserved)
         self._lane.settle()
+
+    def enter(self, claim: Claim, changes: Mapping[str, int | str | None]) -> None:
+        """Move the ledger on."""
+        claim.move(**changes)
 
     def drop(self, claims: Sequence[Claim]) -> None:
         """UNLINK the staged ids that are to go."""

@@ -1,0 +1,72 @@
+"""Batches of a collection: records gathered until the next flush, then appended by one script.
+
+Appending twice would double an element, so the script goes by the ledger, which lives in the same slot and says what
+the collection has (`sent`): it skips what is there, refuses a gap, and appends the rest. So a batch may be sent again,
+and late: what it holds is there already, or its writer is not the ledger's any more.
+"""
+
+from destination_redis.caches import CollectionCache
+from destination_redis.claim import Claim
+from destination_redis.messages import Record
+from destination_redis.pipeline import Pipeline
+from destination_redis.scripts import expire, pack
+
+# KEYS: ledger, then as each script needs; ARGV: token, … It is refused to whoever is not the writer any more. Without a
+# ledger nothing is done: the move that follows finds that out.
+GUARD = """
+local held = redis.call('HMGET', KEYS[1], 'writer', 'sent', 'task', 'released_by')
+if held[1] ~= ARGV[1] then
+  if not held[1] or held[1] == '' and held[4] == ARGV[1] then return 'ok' end
+  return 'taken'
+end
+local sent = tonumber(held[2] or 0)
+"""
+
+
+def _append(cache: CollectionCache, lives: str) -> str:
+    """KEYS: ledger, collection; ARGV: token, first id, last id, the elements."""
+    return f"""{GUARD}
+local first, last = tonumber(ARGV[2]), tonumber(ARGV[3])
+if first > sent + 1 then return redis.error_reply('GAP after ' .. string.format('%.0f', sent)) end
+if last <= sent then return 'ok' end
+local skip = sent + 1 - first
+{cache.collection.append}{lives}
+redis.call('HSET', KEYS[1], 'sent', ARGV[3])
+return 'ok'
+"""
+
+
+class Batches:
+    """The batches of one stream, whose sync has begun."""
+
+    def __init__(self, lane: Pipeline, claim: Claim, cache: CollectionCache, expiry: int, *, staged: bool) -> None:
+        """Take the seconds that a live collection lives, 0 for ever; a staged one has no expiry."""
+        self._lane = lane
+        self._claim = claim
+        key = claim.keys.staged_collection if staged else claim.keys.collection
+        script = _append(cache, "" if staged else expire("KEYS[2]", expiry))
+        keys = pack(claim.keys.ledger, key, claim.token.encode())
+        self._head = b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n2\r\n%b" % (lane.load(script), keys)
+        self._parts: list[bytes] = []
+        self._gather = cache.gatherer(self._parts)
+        self._arguments = 0
+        self._first = self._last = 0
+
+    def write(self, number: int, record: Record) -> bytes:
+        """Gather a record; nothing is to be sent yet."""
+        self._arguments += self._gather(number, record)
+        self._first = self._first or number
+        self._last = number
+        return b""
+
+    def flush(self) -> None:
+        """Send what was gathered, without waiting."""
+        if not self._first:
+            return
+        ids = pack(b"%d" % self._first, b"%d" % self._last)
+        command = b"".join((b"*%d\r\n" % (8 + self._arguments), self._head, ids, *self._parts))
+        self._parts.clear()
+        self._arguments = self._first = 0
+        self._lane.send([command], judge=self._claim.judge, moves=True)
+        # A move at the end: a server that lost answered writes is found out.
+        self._claim.move()

@@ -1,0 +1,73 @@
+"""All records of a stream in one list, in the order of arrival: each as its JSON text, or its data alone."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar
+
+from redis import Redis
+
+from destination_redis.caches.base import READ, Collection, Gatherer, Layout, Lua, RecordFormat, RedisRecord
+from destination_redis.caches.document import documents, parsed
+from destination_redis.caches.elements import by_ranges, chunked
+from destination_redis.messages import Record
+
+_COLLECTION = Collection(
+    append=chunked("RPUSH"),
+    # Consumers take elements from the left: what is counted from the right is what the sync sent last.
+    sweep="redis.call('LTRIM', KEYS[2], 0, string.format('%.0f', low - sent - 1))\n",
+    merge="""
+local elements = redis.call('LRANGE', KEYS[2], 0, most - 1)
+if #elements > 0 then
+  redis.call('RPUSH', KEYS[3], unpack(elements))
+  redis.call('LTRIM', KEYS[2], #elements, -1)
+end
+""",
+)
+
+
+class ListCache:
+    """Writes records with RPUSH."""
+
+    __slots__ = ("_layout",)
+
+    formats: ClassVar[Sequence[RecordFormat]] = ("envelope", "columns")
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    @property
+    def lua(self) -> Lua:
+        """Nothing that scripts of single records could use."""
+        return Lua(kind="list", read="")
+
+    @property
+    def collection(self) -> Collection:
+        """How scripts treat a list."""
+        return _COLLECTION
+
+    @property
+    def holds_more(self) -> bool:
+        """Whether there is an envelope."""
+        return self._layout.record_format == "envelope"
+
+    def gatherer(self, parts: list[bytes]) -> Gatherer:
+        """Return what adds a record's text."""
+        document = documents(self._layout, upserts=False) if self.holds_more else None
+        add = parts.append
+
+        def gather(number: int, record: Record) -> int:
+            text = bytes(record.data) if document is None else document(number, None, record)
+            add(b"$%d\r\n%b\r\n" % (len(text), text))
+            return 1
+
+        return gather
+
+    def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
+        """Yield the records of the lists."""
+        for text in by_ranges(client, keys, lambda key, first: ("LRANGE", key, first, first + READ - 1)):
+            record = parsed(self._layout, text) if self.holds_more else RedisRecord(0, b"", text)
+            if record is not None:
+                yield record
+
+    def probes(self, key: bytes) -> Sequence[Sequence[str | bytes]]:
+        """Return the commands for lists."""
+        return [("RPUSH", key, "{}"), ("LRANGE", key, "0", "0"), ("LTRIM", key, "0", "-2")]

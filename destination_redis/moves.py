@@ -1,0 +1,83 @@
+"""The scripts that take, move and resume a ledger, each in one atomic step."""
+
+# All scripts: KEYS ledger, counter [, staged collection] (one cluster slot). The first write is an HDEL, which a server
+# out of memory allows, as it then does what follows: the ledger can always be kept.
+_CLOCK = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+# ARGV: token, connection, lease, dead writer's token
+TAKE = (
+    _CLOCK
+    + """
+local writer = redis.call('HMGET', KEYS[1], 'writer', 'writer_connection', 'writer_until')
+if writer[1] and writer[1] ~= '' and writer[1] ~= ARGV[1] and writer[1] ~= ARGV[4] then
+  return {'busy', string.format('%.0f', now), writer[1], writer[2] or '', writer[3] or '0'}
+end
+local kind = redis.call('TYPE', KEYS[2]).ok
+local counter = kind == 'string' and redis.call('GET', KEYS[2]) or ''
+local ledger = redis.call('HGETALL', KEYS[1])
+redis.call('HDEL', KEYS[1], 'none')
+redis.call('HSET', KEYS[1], 'writer', ARGV[1], 'writer_connection', ARGV[2],
+  'writer_until', string.format('%.0f', now + ARGV[3]), 'move', 0)
+return {'ok', kind, counter, ledger, string.format('%.0f', time[1] * 1000000 + time[2])}
+"""
+)
+
+# ARGV: token, number, lease, one more, field, value …
+_STEP = (
+    _CLOCK
+    + """
+local held = redis.call('HMGET', KEYS[1], 'writer', 'move', 'released_by')
+if not held[1] then
+  redis.call('HSET', KEYS[1], unpack(ARGV, 5))
+  redis.call('HSET', KEYS[1], 'lost', 1, 'writer', '', 'move', 0)
+  return 'lost'
+end
+if held[1] ~= ARGV[1] then
+  if held[1] == '' and held[3] == ARGV[1] then return 'ok' end
+  return 'taken'
+end
+if tonumber(held[2]) >= tonumber(ARGV[2]) then return 'ok' end
+redis.call('HDEL', KEYS[1], 'none')
+redis.call('HSET', KEYS[1], 'move', ARGV[2], 'writer_until', string.format('%.0f', now + ARGV[3]), unpack(ARGV, 5))
+"""
+)
+# The one more is the counter, or ''.
+MOVE = f"""{_STEP}
+if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4]) end
+return 'ok'
+"""
+# The one more is the expiry in seconds. UNLINK first: RENAME would free what was there while the server waits.
+EXCHANGE = f"""{_STEP}
+redis.call('UNLINK', KEYS[2])
+if redis.call('EXISTS', KEYS[3]) == 1 then
+  redis.call('RENAME', KEYS[3], KEYS[2])
+  if ARGV[4] ~= '0' then redis.call('EXPIRE', KEYS[2], ARGV[4]) end
+end
+return 'ok'
+"""
+
+# ARGV: token, connection, lease, answered number, answered committed, answered staged_committed, field, value …
+RESUME = (
+    _CLOCK
+    + """
+local held = redis.call('HMGET', KEYS[1], 'writer', 'move', 'committed', 'staged_committed', 'released_by')
+if held[1] and held[1] ~= ARGV[1] then
+  if held[1] == '' and held[5] == ARGV[1] then return 'ok' end
+  return 'taken'
+end
+redis.call('HDEL', KEYS[1], 'none')
+if held[1] and tonumber(held[2]) >= tonumber(ARGV[4]) then
+  redis.call('HSET', KEYS[1], 'writer_connection', ARGV[2], 'writer_until', string.format('%.0f', now + ARGV[3]))
+  return 'ok'
+end
+redis.call('HSET', KEYS[1], 'writer', '', 'writer_connection', '', 'move', 0, unpack(ARGV, 7))
+if held[1] and tonumber(held[3] or 0) >= tonumber(ARGV[5]) and tonumber(held[4] or 0) >= tonumber(ARGV[6]) then
+  return 'behind'
+end
+redis.call('HSET', KEYS[1], 'lost', 1)
+return 'lost'
+"""
+)

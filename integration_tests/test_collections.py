@@ -1,0 +1,343 @@
+"""Data types that hold all records of a stream in one key: nothing lost, nothing doubled, whatever dies and when."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from integration_tests.clusters import cluster
+from integration_tests.connector import (
+    COLLECTED,
+    COMPLETE,
+    FOLDING,
+    HASH,
+    Connector,
+    Json,
+    Shape,
+    cache,
+    dedup,
+    elements,
+    generation,
+    ledger,
+    record,
+    state,
+    stream,
+    values,
+    wait_until,
+)
+from integration_tests.library import check, full, write
+from integration_tests.servers import SERVERS, Server, running
+from integration_tests.test_faults import feed
+from integration_tests.test_promotion import gate
+
+KEY, STAGED = "default:users", "airbyte:tmp:{default:users}"
+#: Data types of which elements are counted: what is sent twice would be there twice.
+COUNTED = [shape for shape in COLLECTED if shape[0] not in FOLDING]
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with running(request.param) as server:
+        yield server
+
+
+def config_of(server: Server, shape: Shape, **more: Any) -> Json:
+    return {**server.config, "cache_type": shape[0], "record_format": shape[1], **more}
+
+
+def written(server: Server, shape: Shape, streams: list[Json], *messages: Json, **more: Any) -> int:
+    """Return the number of states that come back."""
+    return len(list(write(config_of(server, shape, **more), streams, messages)))
+
+
+def refused(server: Server, shape: Shape, streams: list[Json], *messages: Json, **more: Any) -> str:
+    with pytest.raises(AirbyteTracedException) as caught:
+        written(server, shape, streams, *messages, **more)
+    assert caught.value.failure_type is FailureType.config_error, caught.value
+    return str(caught.value)
+
+
+def held(server: Server, shape: Shape) -> list[int]:
+    return values(server.client, shape=shape)
+
+
+def contains(server: Server, shape: Shape, number: int) -> bool:
+    return number in held(server, shape)
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+def test_appends_overwrites_and_refreshes_fill_one_key(server: Server, shape: Shape) -> None:
+    written(server, shape, [full()], record(1), record(2), state(2), COMPLETE)
+    written(server, shape, [full()], record(3), COMPLETE)
+    assert held(server, shape) == [1, 2, 3]
+    with pytest.raises(AirbyteTracedException, match="Not complete"):
+        written(server, shape, [full(**generation(2, 2, 2))], record(4), state(4), record(99))
+    assert held(server, shape) == [1, 2, 3]
+    written(server, shape, [full(**generation(3, 0, 3))], record(5), COMPLETE)  # which merges
+    left = {99} if shape[0] in FOLDING else set()  # what no state covered is sent again
+    assert held(server, shape) == sorted({1, 2, 3, 4, 5} | left)
+    written(server, shape, [full(mode="overwrite")], record(6), COMPLETE)
+    assert held(server, shape) == [6]
+    written(server, shape, [full(**generation(4, 4, 4))], COMPLETE)
+    assert held(server, shape) == []
+    written(server, shape, [full(**generation(4, 0, 5))], record(7), COMPLETE)
+    assert held(server, shape) == [7]
+    assert sorted(server.client.scan_iter()) == [b"airbyte:{default:users}", KEY.encode()]
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+def test_a_retried_refresh_goes_on_where_its_states_ended_and_another_begins_anew(
+    server: Server, tmp_path: Path, shape: Shape
+) -> None:
+    written(server, shape, [full(**generation(1, 0, 1))], record(-1), COMPLETE)
+    dying = Connector(config_of(server, shape), tmp_path).start([stream(**generation(2, 2, 2))])
+    dying.send(record(1), state(1))
+    dying.wait_for_states(1)
+    dying.send(record(2))
+    wait_until(lambda: len(list(cache(shape).get_all(server.client, [STAGED.encode()]))) == 2)
+    dying.kill()
+    assert held(server, shape) == [-1]
+    written(server, shape, [full(**generation(2, 2, 2))], record(2), record(3), COMPLETE)
+    assert held(server, shape) == [1, 2, 3]
+    with pytest.raises(AirbyteTracedException, match="Not complete"):
+        written(server, shape, [full(**generation(3, 3, 3))], record(8), state(8), record(9))
+    written(server, shape, [full(**generation(4, 4, 4))], record(4), COMPLETE)
+    assert held(server, shape) == [4]
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+def test_upserts_are_refused_and_the_stream_and_the_setting_are_named(server: Server, shape: Shape) -> None:
+    configured = dedup()
+    configured["stream"]["supported_sync_modes"] = ["full_refresh"]
+    said = refused(server, shape, [configured], COMPLETE)
+    assert all(word in said for word in ("users", "append_dedup", "cache_type", shape[0]))
+    assert server.client.dbsize() == 0
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+def test_a_refresh_alone_changes_the_type_and_nothing_of_the_old_one_stays(server: Server, shape: Shape) -> None:
+    for other in [HASH, *(each for each in COLLECTED if each != shape)]:
+        for first, second in ((shape, other), (other, shape)):
+            server.client.flushall()
+            written(server, first, [full(**generation(1, 0, 1))], record(1), record(2), COMPLETE)
+            assert "refresh" in refused(server, second, [full(**generation(1, 0, 2))], record(3), COMPLETE)
+            with pytest.raises(AirbyteTracedException, match="Not complete"):
+                written(server, second, [full(**generation(2, 2, 2))], record(3), state(3))
+            assert held(server, first) == [1, 2]
+            written(server, second, [full(**generation(2, 2, 2))], record(4), COMPLETE)
+            assert held(server, second) == [3, 4]
+            written(server, second, [full(**generation(2, 0, 3))], record(5), COMPLETE)
+            assert held(server, second) == [3, 4, 5]
+            assert len(list(server.client.scan_iter("default:users*"))) == (4 if second == HASH else 1)
+            assert server.client.keys("airbyte:tmp:*") == []
+            # A stream that is empty may change its type in any sync.
+            written(server, second, [full(**generation(3, 3, 4))], COMPLETE)
+            written(server, first, [full(**generation(3, 0, 5))], record(6), COMPLETE)
+            assert held(server, first) == [6]
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+def test_a_collection_that_is_an_applications_is_refused_and_stays(server: Server, shape: Shape) -> None:
+    server.client.rpush(KEY, "mine")
+    for wanted in (shape, HASH):
+        assert KEY in refused(server, wanted, [full()], record(1), COMPLETE)
+        server.client.delete("airbyte:{default:users}")
+    assert server.client.lrange(KEY, 0, -1) == [b"mine"]
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+def test_what_no_state_covers_is_not_doubled_when_it_is_sent_again(
+    server: Server, tmp_path: Path, shape: Shape
+) -> None:
+    connector = Connector(config_of(server, shape), tmp_path)
+    for death in range(3):
+        running = connector.start([stream(sync_id=1)])
+        running.send(record(10 * death), state(death))
+        running.wait_for_states(1)
+        running.send(*(record(10 * death + number) for number in range(1, 6)))
+        last = 10 * death + 5
+        wait_until(partial(contains, server, shape, last))
+        running.kill()
+        written(server, shape, [full(sync_id=1)], record(10 * death + 1), state(1))
+    expected = [number for death in range(3) for number in (10 * death, 10 * death + 1)]
+    if shape[0] in FOLDING:
+        assert set(expected) <= set(held(server, shape))
+    else:
+        assert held(server, shape) == expected
+
+
+@pytest.mark.parametrize("shape", COUNTED, ids="-".join)
+def test_consumers_may_take_elements_away_while_syncs_die(server: Server, tmp_path: Path, shape: Shape) -> None:
+    """From the left of a list, anywhere in a stream; what is taken before its state came may come again."""
+    connector = Connector(config_of(server, shape), tmp_path)
+
+    def take(count: int) -> None:
+        if shape[0] == "list":
+            server.client.lpop(KEY, count)
+        else:
+            found: list[tuple[bytes, Any]] = server.client.xrange(KEY, count=count)  # type: ignore[assignment]
+            server.client.xdel(KEY, *(each for each, _ in found))
+
+    for taken, left, after in ((2, [3, 4, 5, 6], [3, 4]), (5, [6], []), (6, [], [])):
+        server.client.flushall()
+        running = connector.start([stream(sync_id=1)])
+        running.send(*map(record, range(1, 5)), state(4))
+        running.wait_for_states(1)
+        running.send(record(5), record(6))
+        wait_until(lambda: 6 in held(server, shape))
+        take(taken)
+        assert held(server, shape) == left
+        running.kill()
+        written(server, shape, [full(sync_id=1)], record(5), record(6), state(6))
+        assert held(server, shape) == [*after, 5, 6]
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+def test_a_server_out_of_memory_now_and_then_takes_every_batch_once_and_in_order(
+    server: Server, tmp_path: Path, shape: Shape
+) -> None:
+    connector = Connector(config_of(server, shape), tmp_path)
+    running = connector.start([stream(**generation(2, 2, 2))])
+    running.send(record(0), state(0))
+    running.wait_for_states(1)
+    messages = [*map(record, range(1, 20_001)), state(20_000), COMPLETE]
+    content = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+    feeder = threading.Thread(target=feed, args=(running.process.stdin, content))
+    feeder.start()
+    try:
+        while running.process.poll() is None:
+            server.client.config_set("maxmemory", 1)
+            time.sleep(0.003)
+            server.client.config_set("maxmemory", 0)
+            time.sleep(0.01)
+    finally:
+        server.client.config_set("maxmemory", 0)
+    feeder.join()
+    assert running.ended().code == 0
+    assert held(server, shape) == list(range(20_001))
+
+
+# About 2,000 bytes: the move that says so, then the script that does it, and the ledger given back.
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+@pytest.mark.parametrize(
+    ("allowance", "old"), [(0, "same"), (500, "same"), (1300, "same"), (2500, "same"), (1300, "hash"), (2500, "hash")]
+)
+def test_a_promotion_that_dies_after_any_number_of_bytes_is_finished_by_the_next_run(
+    server: Server, tmp_path: Path, shape: Shape, allowance: int, old: str
+) -> None:
+    written(server, HASH if old == "hash" else shape, [full(**generation(1, 0, 1))], record(-2), record(-1), COMPLETE)
+    with gate(server.port, b"promote") as proxy:
+        proxy.allowance = allowance
+        through = Connector(config_of(server, shape, port=proxy.port), tmp_path)
+        dying = through.start([stream(**generation(2, 2, 2))])
+        dying.send(*map(record, range(1, 4)), state(3), COMPLETE)
+        assert dying.process.stdin
+        dying.process.stdin.close()
+        assert proxy.closed.wait(10)
+        if old == "same":
+            assert held(server, shape) in ([-2, -1], [1, 2, 3])
+        dying.kill()
+
+    # Before it was noted, it is a refresh to be tried again.
+    following = generation(3, 0, 3) if ledger(server.client)["task"] == "promote" else generation(2, 2, 2)
+    written(server, shape, [full(**following)], record(4), COMPLETE)
+    assert held(server, shape) == [1, 2, 3, 4]
+    assert server.client.keys("airbyte:tmp:*") == []
+    assert len(list(server.client.scan_iter("default:users*"))) == 1
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+@pytest.mark.parametrize("allowance", [0, 300, 1500, 3000])
+def test_a_merge_that_dies_after_any_number_of_bytes_is_finished_by_the_next_run(
+    server: Server, tmp_path: Path, shape: Shape, allowance: int
+) -> None:
+    written(server, shape, [full(**generation(1, 0, 1))], record(-1), COMPLETE)
+    with pytest.raises(AirbyteTracedException, match="Not complete"):
+        written(server, shape, [full(**generation(2, 2, 2))], *map(record, range(1, 3501)), state(3500))
+    following = [stream(**generation(3, 0, 3))]
+    with gate(server.port, b"merge") as proxy:
+        proxy.allowance = allowance
+        dying = Connector(config_of(server, shape, port=proxy.port), tmp_path).start(following)
+        assert proxy.closed.wait(10)
+        dying.kill()
+    written(server, shape, [full(**generation(3, 0, 3))], record(4000), COMPLETE)
+    assert held(server, shape) == [-1, *range(1, 3501), 4000]
+    assert server.client.keys("airbyte:tmp:*") == []
+    assert ledger(server.client)["task"] == ""
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+def test_a_server_that_comes_back_empty_fails_the_sync_and_asks_for_a_refresh(server: Server, shape: Shape) -> None:
+    def messages() -> Iterator[Json]:
+        yield from (record(1), state(1))
+        server.client.flushall()
+        yield from (record(2), state(2), COMPLETE)
+
+    with pytest.raises(AirbyteTracedException, match="refresh"):
+        list(write(config_of(server, shape), [full(sync_id=1)], messages()))
+    assert "refresh" in refused(server, shape, [full(sync_id=2)], record(3), COMPLETE)
+    written(server, shape, [full(**generation(2, 2, 3))], record(4), COMPLETE)
+    assert held(server, shape) == [4]
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+def test_the_live_collection_expires_and_a_staged_one_does_once_it_is_promoted_or_merged(
+    server: Server, shape: Shape
+) -> None:
+    expiring = {"ttl_seconds": 1000}
+    written(server, shape, [full(**generation(1, 0, 1))], record(1), COMPLETE, **expiring)
+    assert 990 < server.client.ttl(KEY) <= 1000
+    server.client.expire(KEY, 5)
+    with pytest.raises(AirbyteTracedException, match="Not complete"):
+        written(server, shape, [full(**generation(2, 2, 2))], record(2), state(2), **expiring)
+    assert (server.client.ttl(STAGED), server.client.ttl(KEY)) == (-1, 5)
+    written(server, shape, [full(**generation(3, 0, 3))], COMPLETE, **expiring)
+    assert 990 < server.client.ttl(KEY) <= 1000
+    written(server, shape, [full(**generation(4, 4, 4))], record(4), COMPLETE, **expiring)
+    assert 990 < server.client.ttl(KEY) <= 1000
+    written(server, shape, [full(**generation(4, 0, 5))], record(5), COMPLETE)
+    assert server.client.ttl(KEY) == server.client.ttl("airbyte:{default:users}") == -1
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+def test_check_tries_the_type_and_leaves_nothing_behind(server: Server, shape: Shape) -> None:
+    assert check(config_of(server, shape, ttl_seconds=5)) is None
+    assert server.client.dbsize() == 0
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+def test_a_collection_is_read_lazily_and_one_of_another_type_is_empty(server: Server, shape: Shape) -> None:
+    written(server, shape, [full()], *map(record, range(1, 3001)), COMPLETE)
+    before = server.client.info("commandstats")
+    found = cache(shape).get_all(server.client, [b"none", KEY.encode()])
+    next(found)
+    after = server.client.info("commandstats")
+    calls = {name: each["calls"] - before.get(name, {"calls": 0})["calls"] for name, each in after.items()}
+    assert sum(count for name, count in calls.items() if name != "cmdstat_info") == 2
+    assert len(list(found)) == 2999
+    server.client.set("text", "mine")
+    assert list(cache(shape).get_all(server.client, [b"text"])) == []
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+def test_a_sync_into_a_cluster_leaves_the_collection_whole(tmp_path: Path, shape: Shape) -> None:
+    with cluster() as servers:
+        config = {**servers.config, "cache_type": shape[0], "record_format": shape[1]}
+        connector = Connector(config, tmp_path)
+        messages = [record(number, name) for number in range(1, 3001) for name in ("users", "orders", "things")]
+        ends = [json.loads(json.dumps(COMPLETE).replace("users", name)) for name in ("users", "orders", "things")]
+        for minimum in (0, 2):
+            streams = [stream(name, **generation(2, minimum, 1 + minimum)) for name in ("users", "orders", "things")]
+            outcome = connector.write(streams, [*messages, *ends])
+            assert outcome.code == 0, outcome.text
+            with servers.client() as client:
+                for name in ("users", "orders", "things"):
+                    expected = list(range(1, 3001))
+                    assert sorted(elements(client, f"default:{name}", shape)) == expected  # type: ignore[arg-type]
