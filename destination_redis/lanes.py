@@ -159,14 +159,14 @@ class Lanes:
             self._scripts[script] = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest().encode()
         return self._scripts[script], new
 
-    def witnessed(self, lane: Lane, number: int) -> tuple[bytes, bytes] | None:
+    def witnessed(self, lane: Lane, number: int) -> tuple[bytes, bytes] | tuple[None, None]:
         """Return the key and the command by which a lane's server notes that it took the batch `number`."""
         if not self._servers.clustered:
-            return None
+            return None, None
         key = self._witness_keys.get(lane)
         if key is None:
             if lane.address not in self.primaries:
-                return None
+                return None, None
             key = self._witness_keys[lane] = self._witnesses.key(self._map.key_at(lane.address))
         sha = self._scripts[witness.SCRIPT]
         return key, pack("EVALSHA", sha, *self._witnesses.arguments(key, number))

@@ -120,9 +120,8 @@ class Pipeline:
         self.sent += 1
         try:
             for lane, some in self._lanes.split(commands):
-                noted = self._lanes.witnessed(lane, self.sent) if judge is None else None
-                batch = Batch(self.sent, [*some, noted[1]] if noted else some, judge, forgive)
-                batch.witness = noted[0] if noted else None
+                key, note = self._lanes.witnessed(lane, self.sent) if judge is None else (None, None)
+                batch = Batch(self.sent, [*some, note] if note else some, judge, forgive, witness=key)
                 lane.send(batch)
                 self._unsecured += batch.size if self._durability else 0
                 if moves:
@@ -132,6 +131,10 @@ class Pipeline:
             self._relieve()
         except AirbyteTracedException as error:
             raise self._over(error) from error.__cause__
+        except BaseException as error:
+            # Some may be on no lane: nothing after them may ever count as settled.
+            self._over(transient_error(f"Commands were not sent: {error}", error))
+            raise
         return self.sent
 
     def settle(self) -> None:

@@ -180,12 +180,13 @@ class Sync:
     def _flush(self) -> None:
         """Send what is open; each batch ends with a move, so that a server that lost answered writes is found out."""
         if self._commands:
-            commands, self._commands = list(filter(None, self._commands)), []
+            commands = list(filter(None, self._commands))
             for route in self._all if not commands else ():  # one data type holds for all streams
                 route.flush()
             if commands and self._current is not None:
                 self._lane.send(commands)
                 self._current.claim.move()
+            self._commands = []
         self._states.sent()
         self._states.advance()
 
