@@ -148,10 +148,17 @@ class RedisConfig(Settings):
         "that says when it was deleted.",
         group="records",
     )
-
+    stream_max_length: int | None = setting(
+        "Stream length",
+        7,
+        default=None,
+        description="With cache_type stream: the entries that are kept, the newest ones; all unless set.",
+        ge=1,
+        group="records",
+    )
     durability: Durability | None = setting(
         "Durability",
-        4,
+        8,
         default=None,
         description="What has to have the records beside the server that answered, before a state is acknowledged.",
         group="records",
