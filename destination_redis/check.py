@@ -86,7 +86,7 @@ def _check(
 
 
 def _probe(client: Redis, config: RedisConfig, key: bytes, staged: bytes) -> tuple[str | None, list[str]]:
-    cache = CACHES[config.cache_type](Layout(config.record_format))
+    cache = CACHES[config.cache_type](Layout(config.record_format, max_length=config.stream_max_length))
     probe = b"probe"
     client.execute_command("UNLINK", key, staged)  # first: what cannot be removed must not be written
     client.execute_command("HSET", staged, "_airbyte_data", probe)

@@ -148,7 +148,6 @@ class RedisConfig(Settings):
         "that says when it was deleted.",
         group="records",
     )
-
     search_index: bool = setting(
         "Search index",
         7,
@@ -157,7 +156,14 @@ class RedisConfig(Settings):
         "their types (FT.CREATE). For cache_type json, or hash with record_format columns.",
         group="records",
     )
-
+    stream_max_length: int | None = setting(
+        "Stream length",
+        9,
+        default=None,
+        description="With cache_type stream: the entries that are kept, the newest ones; all unless set.",
+        ge=1,
+        group="records",
+    )
     durability: Durability | None = setting(
         "Durability",
         8,

@@ -25,7 +25,14 @@ _IN_SCRIPT = re.compile(r"Error running script .*@user_script: ?\d+: -?([A-Z]{2,
 _OF_REPLICA = "cannot be used with replica instances"
 _NOT_IN_SCRIPT = "The user executing the script can't"
 # What is mended in the settings or at the server, of replies that have no code for it.
-_MENDED = ("DB index", _NOT_IN_SCRIPT, "wrong Redis type", "unknown command", "called from script")
+_MENDED = (
+    "DB index",
+    _NOT_IN_SCRIPT,
+    "wrong Redis type",
+    "unknown command",
+    "called from script",
+    "XADD is equal or smaller",
+)
 
 
 class Terminated(Exception):  # noqa: N818 - a signal, not an error
@@ -188,6 +195,7 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("timed out", "The connection timed out"),
     ("unreachable", "The host cannot be reached"),
     ("max number of clients", "The server has no free connection (maxclients)"),
+    ("XADD is equal or smaller", "The Redis stream holds entries of others whose ids are above the connector's"),
     ("GAP ", "The server lacks records that were sent before these: it lost them, or goes on refusing them"),
     ("OOM ", "The server is out of memory (maxmemory) and refuses writes"),
     ("READONLY", "The server is a read-only replica; name the primary instead"),

@@ -22,6 +22,8 @@ def written(config: RedisConfig) -> Written:
         )
     if config.search_index:
         _refuse_index(config, chosen)
+    if config.stream_max_length is not None and cache_type != "stream":
+        raise config_error(f"stream_max_length is for cache_type stream, which {cache_type} is not")
     return chosen
 
 
@@ -49,7 +51,9 @@ def cache_of(config: RedisConfig, stream: Stream) -> KeyedCache | CollectionCach
     """Return what writes the stream's records."""
     cache_type, record_format = written(config)
     full = config.record_metadata == "full"
-    cache = CACHES[cache_type](Layout(record_format, stream.sync_id, stream.generation_id, full))
+    cache = CACHES[cache_type](
+        Layout(record_format, stream.sync_id, stream.generation_id, full, config.stream_max_length)
+    )
     if stream.placement == PRIMARY_KEY and not cache.lua.write:
         raise config_error(
             f"The stream {stream} has the sync mode append_dedup, for which cache_type {cache_type} with record_format "

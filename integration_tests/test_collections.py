@@ -326,6 +326,47 @@ def test_a_collection_is_read_lazily_and_one_of_another_type_is_empty(server: Se
     assert list(cache(shape).get_all(server.client, [b"text"])) == []
 
 
+def test_an_entry_of_a_stream_has_the_records_id_and_the_fields_of_a_hash(server: Server) -> None:
+    data = {"id": 1, "text": "é", "none": None, "object": {"a": [1.10]}}
+    written(server, ("stream", "columns"), [full()], record(1, data=data), record(2, data={}), COMPLETE)
+    assert server.client.xrange(KEY) == [
+        (
+            b"1-0",
+            {
+                b"_airbyte_ab_id": b"1",
+                b"_airbyte_emitted_at": b"1700000000001",
+                b"id": b"1",
+                b"text": "é".encode(),
+                b"object": b'{"a":[1.1]}',
+            },
+        ),
+        (b"2-0", {b"_airbyte_ab_id": b"2", b"_airbyte_emitted_at": b"1700000000002"}),
+    ]
+    wide = {f"column {number}": number for number in range(9000)}
+    assert "9,000 columns" in refused(server, ("stream", "columns"), [full()], record(3, data=wide), COMPLETE)
+    written(server, ("stream", "envelope"), [full(mode="overwrite")], record(3, data=wide), COMPLETE)
+    assert server.client.xlen(KEY) == 1
+
+
+def test_a_stream_keeps_the_newest_entries_only_where_that_is_asked_for(server: Server) -> None:
+    shape: Shape = ("stream", "envelope")
+    written(server, shape, [full()], *map(record, range(1, 2001)), COMPLETE, stream_max_length=100)
+    assert held(server, shape) == list(range(1901, 2001))
+    written(server, shape, [full(mode="overwrite")], *map(record, range(50)), COMPLETE, stream_max_length=10)
+    assert held(server, shape) == list(range(40, 50))
+    said = refused(server, ("list", "envelope"), [full()], COMPLETE, stream_max_length=10)
+    assert all(word in said for word in ("stream_max_length", "list"))
+    assert check(config_of(server, ("list", "envelope"), stream_max_length=10)) == said
+
+
+def test_a_stream_into_which_others_write_higher_ids_is_refused_with_the_reason(server: Server) -> None:
+    shape: Shape = ("stream", "envelope")
+    written(server, shape, [full()], record(1), COMPLETE)
+    server.client.xadd(KEY, {"mine": "1"})
+    assert "entries of others" in refused(server, shape, [full()], record(2), COMPLETE)
+    assert held(server, shape) == [1]
+
+
 @pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
 def test_a_sync_into_a_cluster_leaves_the_collection_whole(tmp_path: Path, shape: Shape) -> None:
     with cluster() as servers:

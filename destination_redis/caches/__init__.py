@@ -21,6 +21,7 @@ from destination_redis.caches.base import (
 from destination_redis.caches.hash import HashCache
 from destination_redis.caches.json import JsonCache
 from destination_redis.caches.list import ListCache
+from destination_redis.caches.stream import StreamCache
 from destination_redis.caches.string import StringCache
 
 CACHES: Mapping[str, type[KeyedCache] | type[CollectionCache]] = MappingProxyType(
@@ -29,6 +30,7 @@ CACHES: Mapping[str, type[KeyedCache] | type[CollectionCache]] = MappingProxyTyp
         "json": JsonCache,
         "string": StringCache,
         "list": ListCache,
+        "stream": StreamCache,
     }
 )
 
@@ -46,6 +48,7 @@ __all__ = [
     "RedisCache",
     "RedisRecord",
     "Start",
+    "StreamCache",
     "StringCache",
     "Upserter",
     "Writer",

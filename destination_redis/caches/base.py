@@ -48,6 +48,8 @@ class Layout:
     generation_id: int | None = None
     #: Whether every record has all of Airbyte's metadata, not only what is needed.
     full: bool = False
+    #: Entries that a stream keeps, the newest ones; None for all.
+    max_length: int | None = None
 
 
 #: (command, number of arguments after its key) -> what stands before and after the packed key.

@@ -1,0 +1,96 @@
+"""A record as field names and values, as hashes and streams hold it: packed, and read back."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from destination_redis.caches.base import Layout, RedisRecord
+from destination_redis.caches.columns import fields, text
+from destination_redis.caches.metadata import AB_ID, DATA, EMITTED_AT, META, Metadata, own_names
+from destination_redis.messages import Record
+
+PACKED_DATA = b"$13\r\n_airbyte_data\r\n$%d\r\n"
+#: What stands before a value of so many bytes.
+_SIZES = tuple(b"$%d\r\n" % size for size in range(1024))
+#: Names whose packed form is remembered: data may have ever new ones.
+_NAMES = 10_000
+
+#: (id, record) -> the number of fields beyond id and time, and what they are packed.
+Packer = Callable[[int, Record], tuple[int, Sequence[bytes]]]
+
+
+def packer(layout: Layout, *, upserts: bool) -> Packer:
+    """Return what packs the fields beyond id and time; all that was received stays the bytes it came as."""
+    return _columns(layout, upserts=upserts) if layout.record_format == "columns" else _envelope(layout)
+
+
+def reader(layout: Layout) -> Callable[[Mapping[bytes, bytes]], RedisRecord | None]:
+    """Return what makes names and values a record, None where they are none; of columns `data` holds their text."""
+    own = {name.encode() for name in own_names(layout, upserts=True)}
+    envelope = layout.record_format == "envelope"
+
+    def read(held: Mapping[bytes, bytes]) -> RedisRecord | None:
+        if AB_ID not in held or EMITTED_AT not in held:
+            return None
+        if envelope:
+            data = held[DATA]
+        else:
+            data = msgspec.json.encode({name.decode(): text.decode() for name, text in held.items() if name not in own})
+        return RedisRecord(int(held[AB_ID]), held[EMITTED_AT], data, held.get(META))
+
+    return read
+
+
+def _envelope(layout: Layout) -> Packer:
+    metadata, full = Metadata(layout), layout.full
+
+    def body(number: int, record: Record) -> tuple[int, Sequence[bytes]]:
+        data = record.data
+        if (full or len(record.meta) > len(b"null")) and (pairs := metadata(number, record)):
+            return 1 + len(pairs), (PACKED_DATA % len(data), data, b"\r\n", *map(_pair, pairs))
+        return 1, (PACKED_DATA % len(data), data, b"\r\n")
+
+    return body
+
+
+def _columns(layout: Layout, *, upserts: bool) -> Packer:
+    metadata, full = Metadata(layout), layout.full
+    own = own_names(layout, upserts=upserts)
+    names: dict[str, bytes] = {}
+
+    def head(name: str) -> bytes:
+        if len(names) >= _NAMES:
+            names.clear()
+        encoded = name.encode()
+        names[name] = b"" if name in own else b"$%d\r\n%b\r\n" % (len(encoded), encoded)
+        return names[name]
+
+    def body(number: int, record: Record) -> tuple[int, Sequence[bytes]]:
+        packed: list[bytes] = []
+        add = packed.extend
+        for name, raw in fields(record.data).items():
+            value = bytes(raw)
+            first = value[0]
+            if first == 0x22:  # a quotation mark
+                value = text(value) if b"\\" in value else value[1:-1]
+            elif first == 0x6E:  # null
+                continue
+            packed_name = names.get(name)
+            if packed_name is None:
+                packed_name = head(name)
+            if packed_name:
+                size = len(value)
+                add((packed_name, _SIZES[size] if size < len(_SIZES) else b"$%d\r\n" % size, value, b"\r\n"))
+        count = len(packed) // 4
+        if full or len(record.meta) > len(b"null"):
+            pairs = metadata(number, record)
+            count += len(pairs)
+            add(map(_pair, pairs))
+        return count, packed
+
+    return body
+
+
+def _pair(pair: tuple[bytes, bytes]) -> bytes:
+    name, value = pair[0], text(pair[1])
+    return b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(value), value)
