@@ -97,7 +97,7 @@ class Lane:
     def open_since(self) -> int | None:
         """The number of the oldest batch that is unanswered, kept or returned, None where there is none."""
         numbers = [batches[0].number for batches in (self._kept, self.flying) if batches]
-        return min([*numbers, *(each.batch.number for each in self.returned[:1])], default=None)
+        return min([*numbers, *(each.batch.number for each in self.returned)], default=None)
 
     @property
     def kept(self) -> bool:
@@ -142,7 +142,7 @@ class Lane:
         self.flying.popleft()
         self.in_flight -= batch.size
         if self._keeps and not batch.keyless:
-            self._kept.append(Batch(batch.number, batch.commands, None, batch.forgive, witness=batch.witness))
+            self._keep(Batch(batch.number, batch.commands, None, batch.forgive, witness=batch.witness))
         if len(self.returned) == before:
             self._patience.progressed()
             return batch
@@ -168,6 +168,13 @@ class Lane:
             self._kept.clear()
             self.flying.clear()
             self.in_flight = 0
+
+    def _keep(self, batch: Batch) -> None:
+        # The oldest is in front: a batch that was refused elsewhere comes after newer ones.
+        if self._kept and batch.number < self._kept[0].number:
+            self._kept.appendleft(batch)
+        else:
+            self._kept.append(batch)
 
     def _transmit_all(self) -> None:
         # A batch that is kept was judged before.

@@ -1,0 +1,26 @@
+"""A lane on its own: what it says is open."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from destination_redis.lane import Batch, Lane
+from destination_redis.patience import Patience
+
+
+def lane() -> Lane:
+    """Return a lane that keeps what is answered; its server answers everything with OK."""
+    connection: Any = SimpleNamespace(
+        send_packed_command=lambda *_, **__: None, replies=SimpleNamespace(read=lambda most: [b"OK"] * most)
+    )
+    link: Any = SimpleNamespace(live=lambda: connection, pack=None, ask=None, close=None)
+    return Lane(("", 0), link, Patience(), doubts=False, keeps=True)
+
+
+def test_an_older_batch_that_is_sent_again_after_a_newer_one_stays_open_until_it_is_released() -> None:
+    kept = lane()
+    for number in (10, 3, 5):
+        kept.send(Batch(number, [b"command"]))
+        kept.collect()
+    assert kept.open_since == 3
+    kept.release(11)
+    assert kept.open_since is None
