@@ -104,7 +104,8 @@ class Claim:
 
         def judge(reply: object) -> None:
             self._check(reply)
-            self.answered, self._answered_number = value, number
+            if number > self._answered_number:  # redirected, it may come after newer ones
+                self.answered, self._answered_number = value, number
 
         count = "" if counter is None else str(counter)
         self._lane.send([self._pack(_MOVE, self._token, number, LEASE, count, *fields)], judge=judge, moves=True)

@@ -1,0 +1,23 @@
+"""A claim on its own: what it takes from answers."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from destination_redis.claim import Claim
+from destination_redis.keys import StreamKeys
+from destination_redis.streams import Stream
+
+
+def test_a_move_that_is_answered_after_a_newer_one_changes_nothing() -> None:
+    answers: list[Any] = []
+
+    lane: Any = SimpleNamespace(
+        pack=lambda *_: b"",
+        send=lambda _, judge, moves: answers.append(judge),  # noqa: ARG005 - the pipeline's
+    )
+    claim = Claim(lane, Stream("s", None, "append"), StreamKeys("n", "s", ""), "token")
+    claim.move(reserved=1)
+    claim.move(reserved=2)
+    answers[1](b"ok")
+    answers[0](b"ok")
+    assert claim.answered.reserved == 2
