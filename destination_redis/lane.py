@@ -143,10 +143,11 @@ class Lane:
         self.in_flight -= batch.size
         if self._keeps and not batch.keyless:
             self._keep(Batch(batch.number, batch.commands, None, batch.forgive, witness=batch.witness))
-        if len(self.returned) == before:
+        returned = self.returned[before:]
+        if not returned:
             self._patience.progressed()
-            return batch
-        batch.witness = None
+        elif returned[-1].command is batch.commands[-1]:
+            batch.witness = None  # it is the last command, and was not taken
         return batch
 
     def release(self, number: int) -> None:

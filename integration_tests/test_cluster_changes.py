@@ -16,6 +16,7 @@ from integration_tests.connector import (
     Json,
     dedup,
     generation,
+    ledger,
     record,
     rows,
     state,
@@ -25,7 +26,7 @@ from integration_tests.connector import (
 )
 from integration_tests.library import check
 from integration_tests.servers import Server
-from integration_tests.test_cluster import LEDGER, failover, parted
+from integration_tests.test_cluster import LEDGER, failover, own_keys, parted
 
 
 @pytest.fixture
@@ -137,3 +138,24 @@ def test_commands_are_packed_while_the_first_primary_is_gone(replicated: Cluster
             lane.load(f"return {number}")
         lane.settle()
         lane.close()
+
+
+def test_a_batch_of_which_a_part_has_moved_is_witnessed_all_the_same(
+    with_spare: ClusterServers, tmp_path: Path
+) -> None:
+    connector = Connector(with_spare.config, tmp_path)
+    moved = slot("default:users:5")
+    owner = with_spare.owner(moved)
+    run = connector.start([stream()])
+    with with_spare.client() as client:
+        wait_until(lambda: ledger(client).get("reserved") == "256")  # type: ignore[arg-type]
+    with_spare.move_slot(moved, owner, with_spare.primaries[-1])
+    run.send(*map(record, range(1, 11)), state(10))
+    run.wait_for_states(1)
+    # As on a replica that lacks the batch and takes over.
+    (witness,) = owner.client.keys("airbyte:witness:*")
+    owner.client.delete(witness)
+    run.feed([COMPLETE])
+    outcome = run.finish()
+    assert "lost acknowledged data of the stream users: refresh it" in outcome.error["message"]
+    assert own_keys(with_spare) == []
