@@ -185,7 +185,7 @@ class Lanes:
 
     def forget_witnesses(self) -> None:
         """Remove the witnesses."""
-        for key in self._witnesses.keys:
+        for key in self._witnesses.named:
             self._servers.ask(key, "UNLINK", key)
 
     def _see(self, address: Address) -> None:

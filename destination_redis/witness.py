@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Mapping
 from enum import Enum
 
-#: Seconds for which a witness outlives a sync that could not remove it.
-_EXPIRY = 86_400
+#: Seconds for which a witness outlives its last batch: a sync may be idle for long, or die and leave it.
+_EXPIRY = 30 * 86_400
 #: Batches without a state of which the numbers are kept.
 _MOST = 65_536
 
@@ -41,12 +41,16 @@ class Witnesses:
         self._prefix = prefix
         self._token = token
         self._answered: dict[bytes, int] = {}
+        #: All witnesses there may be, not answered ones too.
+        self.named: set[bytes] = set()
         self._relied: dict[bytes, int] = {}
         self._between: dict[bytes, deque[int]] = {}
 
     def key(self, tag: bytes) -> bytes:
         """Return the key of the witness whose slot is `tag`'s."""
-        return f"{self._prefix}airbyte:witness:{{{tag.decode()}}}:{self._token}".encode()
+        key = f"{self._prefix}airbyte:witness:{{{tag.decode()}}}:{self._token}".encode()
+        self.named.add(key)
+        return key
 
     @staticmethod
     def arguments(key: bytes, number: int) -> tuple[bytes, bytes, bytes, bytes]:
@@ -55,7 +59,7 @@ class Witnesses:
 
     @property
     def keys(self) -> tuple[bytes, ...]:
-        """All witnesses there may be."""
+        """All witnesses that were answered."""
         return tuple(self._answered)
 
     def answered(self, key: bytes, number: int) -> None:

@@ -159,3 +159,14 @@ def test_a_batch_of_which_a_part_has_moved_is_witnessed_all_the_same(
     outcome = run.finish()
     assert "lost acknowledged data of the stream users: refresh it" in outcome.error["message"]
     assert own_keys(with_spare) == []
+
+
+def test_a_sync_may_be_idle_for_a_week_before_its_witnesses_expire(with_spare: ClusterServers, tmp_path: Path) -> None:
+    run = Connector(with_spare.config, tmp_path).start([stream()])
+    run.send(*map(record, range(1, 11)), state(10))
+    run.wait_for_states(1)
+    seconds = [node.client.ttl(key) for node in with_spare.primaries for key in node.client.keys("airbyte:witness:*")]
+    run.feed([COMPLETE])
+    assert run.finish().code == 0
+    assert len(seconds) == 2
+    assert min(seconds) > 7 * 86_400
