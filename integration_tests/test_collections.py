@@ -35,6 +35,7 @@ from integration_tests.connector import (
     wait_until,
 )
 from integration_tests.library import check, full, write
+from integration_tests.readme import FOR_SETTING, LEAST
 from integration_tests.servers import SERVERS, Server, running
 from integration_tests.test_faults import feed
 from integration_tests.test_promotion import gate
@@ -443,6 +444,44 @@ def test_a_collection_of_a_million_is_replaced_without_holding_the_server_up(
     assert server.client.execute_command(count, KEY) == 100_000
     print(f"{cache_type}: {len(pauses)} PINGs, the slowest took {max(pauses) * 1000:.1f} ms")
     assert max(pauses) < 0.5
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+@pytest.mark.parametrize("ttl", [None, 100])
+def test_the_permissions_that_the_readme_names_for_a_type_suffice_and_check_misses_each(
+    server: Server, shape: Shape, ttl: int | None
+) -> None:
+    more, expiry = FOR_SETTING[shape[0]], FOR_SETTING["ttl_seconds"] if ttl else "+persist"
+    settings: Json = {"ttl_seconds": ttl} if ttl else {}
+    if shape[0] == "stream" and ttl:
+        more, settings = f"{more} {FOR_SETTING['stream_max_length']}", {**settings, "stream_max_length": 10}
+    rules = LEAST.replace("+hlen +hkeys", more).replace("+persist", expiry).replace(" +scan", "")
+    config = config_of(server, shape, username="airbyte", password="password", **settings)
+
+    def allow(rules: str) -> None:
+        server.client.execute_command("ACL", "SETUSER", "airbyte", "reset")
+        server.client.execute_command(*rules.split())
+
+    def sync(number: int, minimum: int, *messages: Json) -> None:
+        list(write(config, [full(**generation(number, minimum, number))], messages))
+
+    allow(rules)
+    try:
+        assert check(config) is None
+        sync(1, 0, record(1), COMPLETE)
+        with pytest.raises(AirbyteTracedException, match="Not complete"):
+            sync(2, 2, record(2), state(2), record(3))
+        sync(3, 0, record(3), COMPLETE)  # sweeps and merges
+        assert held(server, shape) == [1, 2, 3]
+        sync(4, 4, record(4), COMPLETE)
+        assert held(server, shape) == [4]
+        for command in f"{more} {expiry}".split():
+            allow(rules.replace(f" {command}", "", 1))
+            answer = check(config)
+            assert answer is not None
+            assert command[1:].upper() in answer
+    finally:
+        server.client.execute_command("ACL", "DELUSER", "airbyte")
 
 
 @pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
