@@ -29,6 +29,11 @@ def bench(name: str, cache: KeyedCache | CollectionCache, records: int) -> Itera
         yield Bench(folder, client, records, {"cache_type": cache_type, "record_format": record_format})
 
 
+def _said(rate: float | None, pipe: float | None = None) -> str:
+    """Return a rate, and its part of the other one, in two columns."""
+    return (f"{rate:12,.0f}" if rate else f"{'-':>12}") + (f"{rate / pipe:12.2f}" if rate and pipe else f"{'-':>12}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=200_000)
@@ -40,7 +45,8 @@ def main() -> None:
     for name, cache in shapes():
         with bench(name, cache, records) as one:
             commands = one.commands()
-            cases = [PIPE, APPEND, *([INSERT] if cache.lua.write else [])]
+            piped = [] if isinstance(cache, CollectionCache) else [PIPE]
+            cases = [*piped, APPEND, *([INSERT] if cache.lua.write else [])]
             seconds: dict[str, list[float]] = {case: [] for case in cases}
             for _ in range(arguments.rounds):
                 for case in cases:
@@ -52,9 +58,12 @@ def main() -> None:
                     if case == APPEND:
                         memory = (one.client.info("memory")["used_memory"] - empty) / records
             rates = {case: records / median(times) for case, times in seconds.items()}
-        pipe, append, upserts = rates[PIPE], rates[APPEND], rates.get(INSERT)
-        said = f"{upserts:12,.0f}{upserts / pipe:12.2f}" if upserts else f"{'-':>12}{'-':>12}"
-        print(f"{name:18}{pipe:12,.0f}{append:12,.0f}{append / pipe:12.2f}{said}{memory:8,.0f}", flush=True)
+        said = [
+            _said(rates.get(PIPE)),
+            _said(rates[APPEND], rates.get(PIPE)),
+            _said(rates.get(INSERT), rates.get(PIPE)),
+        ]
+        print(f"{name:18}{said[0][:12]}{said[1]}{said[2]}{memory:8,.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ number, instant, text, anything else; so nulls are lowest, and values of differe
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -25,6 +26,8 @@ _TIME = r"(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s?(Z|z|UTC|[+-]\d\d(?::?\d\d)?
 _INSTANT = re.compile(rf"(?:([+-]?\d{{4,5}})-(\d\d)-(\d\d))?(?:(?:^|[Tt ]){_TIME})?( BC)?")
 #: Seconds; what comes out is positive, and of one length, for years -29,000 to 99,999.
 _BEFORE_ALL = 10**12
+#: What 1970 has in that count, and the digits before the decimals.
+_EPOCH, _DIGITS = _BEFORE_ALL + 719_468 * 86_400, 13
 #: Datetime's first day, and how many came before it by `_days`.
 _FIRST_DAY, _FIRST_DAY_UTC, _DAYS_BEFORE = datetime.min, datetime.min.replace(tzinfo=UTC), 306  # noqa: DTZ901
 _NINES = str.maketrans("0123456789", "9876543210")
@@ -56,6 +59,22 @@ def encode(value: msgspec.Raw, order: Order) -> str:
         case b"{" | b"[":
             return "5" + text.hex()
     return "2" + (_number(text.decode()) or "")
+
+
+def number_of(value: msgspec.Raw, order: Order) -> float | None:
+    """Return a number as it is, an instant as seconds since 1970, both as far as a double holds; None for all else."""
+    text = bytes(value)
+    if text[:1] in b"-0123456789":
+        return float(text)
+    if text[:1] != b'"' or order is Order.TEXT:
+        return None
+    plain = msgspec.json.decode(text, type=str).strip()
+    if order is Order.NUMBER:
+        return float(plain) if _NUMBER.fullmatch(plain) else None
+    if (instant := _instant(plain)) is None:
+        return None
+    seconds, fraction = instant[:_DIGITS], instant[_DIGITS:]
+    return float(int(seconds) - _EPOCH + Decimal(f"0.{fraction or 0}"))
 
 
 def _text(value: str, order: Order) -> str:

@@ -50,10 +50,16 @@ def placed(config: RedisConfig, stream: Stream) -> Stream:
 def cache_of(config: RedisConfig, stream: Stream) -> KeyedCache | CollectionCache:
     """Return what writes the stream's records."""
     cache_type, record_format = written(config)
-    full = config.record_metadata == "full"
-    cache = CACHES[cache_type](
-        Layout(record_format, stream.sync_id, stream.generation_id, full, config.stream_max_length)
+    layout = Layout(
+        record_format,
+        stream.sync_id,
+        stream.generation_id,
+        full=config.record_metadata == "full",
+        max_length=config.stream_max_length,
+        cursor=stream.cursor,
+        cursor_order=stream.cursor_order,
     )
+    cache = CACHES[cache_type](layout)
     if stream.placement == PRIMARY_KEY and not cache.lua.write:
         raise config_error(
             f"The stream {stream} has the sync mode append_dedup, for which cache_type {cache_type} with record_format "

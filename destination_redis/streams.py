@@ -52,8 +52,9 @@ class Stream:
     generation_id: int | None = None
     minimum_generation_id: int | None = None
     sync_id: int | None = None
-    #: In append_dedup: paths into a record's data, and how cursors compare; cursor () orders by arrival alone.
+    #: In append_dedup: paths into a record's data.
     primary_key: tuple[Path, ...] = ()
+    #: A path, and how cursors compare; () where there is none: then arrival alone orders.
     cursor: Path = ()
     cursor_order: Order = Order.TEXT
     #: Whether all its records live in one key, a list for example.
@@ -127,6 +128,7 @@ def _stream(configured: _Configured) -> Stream:
         raise config_error(
             f"The stream {inner.name} has the sync mode {mode!r}; this connector has append, overwrite and append_dedup"
         )
+    cursor = tuple(configured.cursor_field or ())
     stream = Stream(
         name=inner.name,
         namespace=inner.namespace or None,
@@ -135,6 +137,8 @@ def _stream(configured: _Configured) -> Stream:
         minimum_generation_id=configured.minimum_generation_id,
         sync_id=configured.sync_id,
         columns=columns_of(inner.json_schema),
+        cursor=cursor,
+        cursor_order=order_of(inner.json_schema, cursor) if cursor else Order.TEXT,
     )
     return _deduplicated(stream, configured) if mode == "append_dedup" else stream
 
@@ -146,13 +150,10 @@ def _deduplicated(stream: Stream, configured: _Configured) -> Stream:
         raise config_error(
             f"The stream {stream} has the sync mode append_dedup but no primary key: choose one, or another sync mode"
         )
-    cursor = tuple(configured.cursor_field or ())
     columns = inner.json_schema.get("properties") if isinstance(inner.json_schema, dict) else None
     return dataclasses.replace(
         stream,
         primary_key=tuple(tuple(path) for path in primary_key),
-        cursor=cursor,
-        cursor_order=order_of(inner.json_schema, cursor) if cursor else Order.TEXT,
         may_delete=not columns or DELETED_AT in columns,
     )
 

@@ -9,3 +9,5 @@ _README = (Path(__file__).parent.parent / "README.md").read_text()
 LEAST, MORE, OF_CLUSTER = re.findall(r"```acl\n(.+?)\n```", _README)
 #: What a user of the sentinels' own may do.
 (SENTINELS_RIGHTS,) = re.findall(r"the sentinels' user needs `(.+?)`", _README)
+#: By the data type or setting: what it needs instead of, or beside, some of that.
+FOR_SETTING = dict(re.findall(r"^\| `(\w+)` \| `(\+.+?)` \|$", _README, re.MULTILINE))

@@ -1,6 +1,7 @@
 """Data types that hold all records of a stream in one key: nothing lost, nothing doubled, whatever dies and when."""
 
 import json
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
@@ -33,6 +35,7 @@ from integration_tests.connector import (
     wait_until,
 )
 from integration_tests.library import check, full, write
+from integration_tests.readme import FOR_SETTING, LEAST
 from integration_tests.servers import SERVERS, Server, running
 from integration_tests.test_faults import feed
 from integration_tests.test_promotion import gate
@@ -365,6 +368,120 @@ def test_a_stream_into_which_others_write_higher_ids_is_refused_with_the_reason(
     server.client.xadd(KEY, {"mine": "1"})
     assert "entries of others" in refused(server, shape, [full()], record(2), COMPLETE)
     assert held(server, shape) == [1]
+
+
+@pytest.mark.parametrize("cache_type", FOLDING)
+def test_sets_hold_data_alone_byte_for_byte_and_equal_records_are_one(server: Server, cache_type: str) -> None:
+    data = '{"n": 123456789012345678901234567890 ,"d":0.1000000000000000055511151231257827,"s":"\\u00e9"}'
+    line = f'{{"type":"RECORD","record":{{"stream":"users","emitted_at":1700000000001,"data":{data}}}}}'
+    shape: Shape = (cache_type, "columns")
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = Connector(config_of(server, shape), Path(folder)).write([full()], [line, line, COMPLETE])
+    assert outcome.code == 0, outcome.text
+    assert [each.data for each in cache(shape).get_all(server.client, [KEY.encode()])] == [data.encode()]
+    said = refused(server, (cache_type, "envelope"), [full()], COMPLETE)
+    assert all(word in said for word in (cache_type, "record_format", "envelope"))
+    assert check(config_of(server, (cache_type, "envelope"))) == said
+
+
+@pytest.mark.parametrize(
+    ("column", "cursors", "scores"),
+    [
+        ({"type": "integer"}, [7, 1.5, None, "x"], [1.5, 7, 1700000000002, 1700000000003]),
+        ({"type": "number"}, ["2.5", -1], [-1, 2.5]),
+        (
+            {"type": "string", "format": "date-time"},
+            ["1970-01-01T00:00:01.25Z", "2024-02-29T12:00:00+02:00", None],
+            [1.25, 1700000000.002, 1709200800],
+        ),
+        ({"type": "string"}, ["1", "2"], [1700000000000, 1700000000001]),
+        (None, [5], [1700000000000]),
+    ],
+)
+def test_a_sorted_set_is_ordered_by_a_cursor_that_is_a_number_or_a_time_and_else_by_the_records_time(
+    server: Server, column: Json | None, cursors: list[Any], scores: list[float]
+) -> None:
+    configured = full(cursor_field=["at"] if column else [])
+    configured["stream"]["json_schema"] = {"properties": {"at": column}} if column else {}
+    messages = [record(number, data={"id": number, "at": at}) for number, at in enumerate(cursors)]
+    written(server, ("sorted_set", "columns"), [configured], *messages, COMPLETE)
+    found: list[tuple[bytes, float]] = server.client.zrange(KEY, 0, -1, withscores=True)  # type: ignore[assignment]
+    assert [score for _, score in found] == scores
+
+
+@pytest.mark.parametrize("cache_type", ["list", "set", "sorted_set", "stream"])
+def test_a_collection_of_a_million_is_replaced_without_holding_the_server_up(
+    server: Server, tmp_path: Path, cache_type: str
+) -> None:
+    connector = Connector(config_of(server, (cache_type, "columns")), tmp_path)
+    line = '{"type":"RECORD","record":{"stream":"users","emitted_at":1700000000001,"data":{"id":%d}}}\n'
+
+    def source(first: int, count: int) -> bytes:
+        return ("".join(line % number for number in range(first, first + count)) + json.dumps(COMPLETE) + "\n").encode()
+
+    count = {"list": "LLEN", "set": "SCARD", "sorted_set": "ZCARD", "stream": "XLEN"}[cache_type]
+    assert connector.write_bytes([stream()], source(0, 1_000_000)).code == 0
+    assert server.client.execute_command(count, KEY) == 1_000_000
+    pauses: list[float] = []
+    done = threading.Event()
+
+    def ping() -> None:
+        with redis.Redis(port=server.port) as client:
+            while not done.is_set():
+                began = time.monotonic()
+                client.ping()
+                pauses.append(time.monotonic() - began)
+                time.sleep(0.001)
+
+    pinging = threading.Thread(target=ping)
+    pinging.start()
+    try:
+        outcome = connector.write_bytes([stream(mode="overwrite")], source(-50_000, 100_000))
+    finally:
+        done.set()
+        pinging.join()
+    assert outcome.code == 0, outcome.text
+    assert server.client.execute_command(count, KEY) == 100_000
+    print(f"{cache_type}: {len(pauses)} PINGs, the slowest took {max(pauses) * 1000:.1f} ms")
+    assert max(pauses) < 0.5
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+@pytest.mark.parametrize("ttl", [None, 100])
+def test_the_permissions_that_the_readme_names_for_a_type_suffice_and_check_misses_each(
+    server: Server, shape: Shape, ttl: int | None
+) -> None:
+    more, expiry = FOR_SETTING[shape[0]], FOR_SETTING["ttl_seconds"] if ttl else "+persist"
+    settings: Json = {"ttl_seconds": ttl} if ttl else {}
+    if shape[0] == "stream" and ttl:
+        more, settings = f"{more} {FOR_SETTING['stream_max_length']}", {**settings, "stream_max_length": 10}
+    rules = LEAST.replace("+hlen +hkeys", more).replace("+persist", expiry).replace(" +scan", "")
+    config = config_of(server, shape, username="airbyte", password="password", **settings)
+
+    def allow(rules: str) -> None:
+        server.client.execute_command("ACL", "SETUSER", "airbyte", "reset")
+        server.client.execute_command(*rules.split())
+
+    def sync(number: int, minimum: int, *messages: Json) -> None:
+        list(write(config, [full(**generation(number, minimum, number))], messages))
+
+    allow(rules)
+    try:
+        assert check(config) is None
+        sync(1, 0, record(1), COMPLETE)
+        with pytest.raises(AirbyteTracedException, match="Not complete"):
+            sync(2, 2, record(2), state(2), record(3))
+        sync(3, 0, record(3), COMPLETE)  # sweeps and merges
+        assert held(server, shape) == [1, 2, 3]
+        sync(4, 4, record(4), COMPLETE)
+        assert held(server, shape) == [4]
+        for command in f"{more} {expiry}".split():
+            allow(rules.replace(f" {command}", "", 1))
+            answer = check(config)
+            assert answer is not None
+            assert command[1:].upper() in answer
+    finally:
+        server.client.execute_command("ACL", "DELUSER", "airbyte")
 
 
 @pytest.mark.parametrize("shape", COLLECTED, ids="-".join)

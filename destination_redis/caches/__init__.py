@@ -21,6 +21,8 @@ from destination_redis.caches.base import (
 from destination_redis.caches.hash import HashCache
 from destination_redis.caches.json import JsonCache
 from destination_redis.caches.list import ListCache
+from destination_redis.caches.set import SetCache
+from destination_redis.caches.sorted_set import SortedSetCache
 from destination_redis.caches.stream import StreamCache
 from destination_redis.caches.string import StringCache
 
@@ -30,6 +32,8 @@ CACHES: Mapping[str, type[KeyedCache] | type[CollectionCache]] = MappingProxyTyp
         "json": JsonCache,
         "string": StringCache,
         "list": ListCache,
+        "set": SetCache,
+        "sorted_set": SortedSetCache,
         "stream": StreamCache,
     }
 )
@@ -47,6 +51,8 @@ __all__ = [
     "RecordFormat",
     "RedisCache",
     "RedisRecord",
+    "SetCache",
+    "SortedSetCache",
     "Start",
     "StreamCache",
     "StringCache",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, 
 
 from redis import exceptions as redis_errors
 
+from destination_redis.cursor import Order
+from destination_redis.fields import Path
 from destination_redis.messages import Record
 
 if TYPE_CHECKING:
@@ -50,6 +52,9 @@ class Layout:
     full: bool = False
     #: Entries that a stream keeps, the newest ones; None for all.
     max_length: int | None = None
+    #: The path of the cursor into a record's data, and how its text compares; () for none.
+    cursor: Path = ()
+    cursor_order: Order = Order.TEXT
 
 
 #: (command, number of arguments after its key) -> what stands before and after the packed key.

@@ -1,0 +1,62 @@
+"""The data of all records of a stream in one set: equal records are one."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar
+
+from redis import Redis
+
+from destination_redis.caches.base import READ, Collection, Gatherer, Layout, Lua, RecordFormat, RedisRecord
+from destination_redis.caches.elements import ask, chunked
+from destination_redis.messages import Record
+
+_COLLECTION = Collection(
+    append=chunked("SADD"),
+    sweep="",
+    merge="""
+local members = redis.call('SPOP', KEYS[2], most)
+if #members > 0 then redis.call('SADD', KEYS[3], unpack(members)) end
+""",
+)
+
+
+class SetCache:
+    """Writes records with SADD."""
+
+    __slots__ = ()
+
+    formats: ClassVar[Sequence[RecordFormat]] = ("columns",)
+    holds_more = False
+    collection = _COLLECTION
+
+    def __init__(self, layout: Layout) -> None:
+        """Take nothing: a member is the data alone."""
+
+    @property
+    def lua(self) -> Lua:
+        """Nothing that scripts of single records could use."""
+        return Lua(kind="set", read="")
+
+    def gatherer(self, parts: list[bytes]) -> Gatherer:
+        """Return what adds a record's data, byte for byte."""
+        add = parts.append
+
+        def gather(_: int, record: Record) -> int:
+            add(b"$%d\r\n%b\r\n" % (len(record.data), record.data))
+            return 1
+
+        return gather
+
+    def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
+        """Yield the records of the sets, in no order; one may come twice while the set changes."""
+        for key in keys:
+            cursor: bytes | int | None = b"0"
+            while cursor is not None:
+                reply = ask(client, ("SSCAN", key, cursor, "COUNT", READ))
+                cursor, members = reply or (0, ())
+                cursor = cursor if int(cursor or 0) else None
+                for member in members:
+                    yield RedisRecord(0, b"", member)
+
+    def probes(self, key: bytes) -> Sequence[Sequence[str | bytes]]:
+        """Return the commands for sets."""
+        return [("SADD", key, "{}"), ("SPOP", key, "1")]

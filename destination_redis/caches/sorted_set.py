@@ -1,0 +1,80 @@
+"""The data of all records of a stream in one sorted set, by cursor or time: equal records are one."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar
+
+import msgspec
+from redis import Redis
+
+from destination_redis.caches.base import READ, Collection, Gatherer, Layout, Lua, RecordFormat, RedisRecord
+from destination_redis.caches.elements import by_ranges, chunked
+from destination_redis.cursor import Order, number_of
+from destination_redis.fields import picker
+from destination_redis.messages import Record
+
+_COLLECTION = Collection(
+    append=chunked("ZADD", 2),
+    sweep="",
+    merge="""
+local popped, members = redis.call('ZPOPMIN', KEYS[2], most), {}
+for i = 1, #popped, 2 do
+  members[i], members[i + 1] = popped[i + 1], popped[i]
+end
+if #members > 0 then redis.call('ZADD', KEYS[3], unpack(members)) end
+""",
+)
+
+
+class SortedSetCache:
+    """Writes records with ZADD."""
+
+    __slots__ = ("_layout",)
+
+    formats: ClassVar[Sequence[RecordFormat]] = ("columns",)
+    holds_more = False
+    collection = _COLLECTION
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    @property
+    def lua(self) -> Lua:
+        """Nothing that scripts of single records could use."""
+        return Lua(kind="zset", read="")
+
+    def gatherer(self, parts: list[bytes]) -> Gatherer:
+        """Return what adds a record's score and its data, byte for byte."""
+        score = self._score()
+        add = parts.append
+
+        def gather(_: int, record: Record) -> int:
+            number = repr(score(record)).encode()
+            add(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(number), number, len(record.data), record.data))
+            return 2
+
+        return gather
+
+    def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
+        """Yield the records of the sorted sets, the lowest score first."""
+        for member in by_ranges(client, keys, lambda key, first: ("ZRANGE", key, first, first + READ - 1)):
+            yield RedisRecord(0, b"", member)
+
+    def probes(self, key: bytes) -> Sequence[Sequence[str | bytes]]:
+        """Return the commands for sorted sets."""
+        return [("ZADD", key, "1", "{}"), ("ZPOPMIN", key, "1")]
+
+    def _score(self) -> Callable[[Record], float]:
+        """Return what gives a record its score."""
+        cursor, order = self._layout.cursor, self._layout.cursor_order
+        # Where the cursor is a time, a record without one is placed by its own, in seconds as well.
+        unit = 1000.0 if order is Order.INSTANT else 1.0
+        if not cursor:
+            return lambda record: float(msgspec.json.decode(record.emitted_at, type=float))
+        pick = picker((cursor,))
+
+        def score(record: Record) -> float:
+            (value,) = pick(record.data)
+            found = number_of(value, order)
+            return msgspec.json.decode(record.emitted_at, type=float) / unit if found is None else found
+
+        return score
