@@ -95,6 +95,7 @@ class Link:
     def _connect(self) -> None:
         former = self.peer
         self.close()
+        self._connection = self._client.connection_pool.get_connection()
         self.peer = self._identify()
         if former.id and former.run_id == self.peer.run_id:
             # A proxy or a tunnel may hold the old connection open with commands inside.
