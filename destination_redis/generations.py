@@ -7,7 +7,7 @@ begins in the ledger before its first record is sent.
 from destination_redis.caches import Written
 from destination_redis.claim import Claim
 from destination_redis.errors import config_error
-from destination_redis.ledger import Home, Ledger
+from destination_redis.ledger import LOST, LOST_BEFORE, Home, Ledger
 from destination_redis.pipeline import Pipeline
 from destination_redis.streams import COLLECTION, PRIMARY_KEY, SEQUENCE
 
@@ -55,12 +55,13 @@ class Generations:
         self._had_live = ledger.live
         anew = stream.starts_anew
         replaces = anew or (stream.truncates and (ledger.generation, ledger.sync_id) != stream.pair)
-        if ledger.lost and not replaces:
+        continues = ledger.staged and (ledger.staged_generation, ledger.staged_sync_id) == stream.pair and not anew
+        acknowledged = continues and ledger.staged_committed >= ledger.staged_first
+        if (ledger.lost and not replaces) or (ledger.lost == LOST and acknowledged):
             raise config_error(
                 f"The server lost acknowledged data of the stream {stream}: refresh it, so that all of it is sent again"
             )
-        continues = ledger.staged and (ledger.staged_generation, ledger.staged_sync_id) == stream.pair and not anew
-        if stream.placement == PRIMARY_KEY and ledger.staged_committed < ledger.staged_first:
+        if stream.placement == PRIMARY_KEY and not acknowledged:
             continues = False  # the source begins anew, and may not send again what is there unacknowledged
         if not replaces or continues:
             self._refuse_change(ledger, replaces)
@@ -81,6 +82,7 @@ class Generations:
         else:
             claim.move(
                 reserved=reserved,
+                lost=LOST_BEFORE if ledger.lost else 0,
                 **({"staged_first": self.next_id, "staged_committed": self.next_id - 1} | self._base(ledger)),
                 staged_generation=None if anew else stream.generation_id,
                 staged_sync_id=None if anew else stream.sync_id,

@@ -10,6 +10,8 @@ from destination_redis.streams import COLLECTION, PRIMARY_KEY, SEQUENCE
 
 #: Ids above it began with a time: where upserts live by primary key, the first is one.
 _MICROSECONDS = 10**14
+#: What `lost` says; the scripts know the first.
+LOST, LOST_BEFORE = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ class Ledger:
     drop_first: int = 0
     drop_last: int = 0
     drop_placement: str = ""
-    #: 1 where a server lost acknowledged moves: only a sync that replaces may begin.
+    #: LOST where a server lost acknowledged moves: only a sync that replaces may begin, and not go on with what is
+    #: staged; LOST_BEFORE once one has begun.
     lost: int = 0
     #: The home of the live records, and of the staged ones; empty where nothing is staged.
     placement: str = SEQUENCE
@@ -146,7 +149,7 @@ def parse(reply: list[bytes], counter: bytes) -> Ledger:
     if "reserved" not in stored and counter and int(counter) > _MICROSECONDS:
         # No count of the Java connector's: the ledger of upserts is gone, and how they lived is known no more.
         ids = int(counter)
-        return Ledger(first=1, committed=ids, reserved=ids, lost=1, placement=PRIMARY_KEY)
+        return Ledger(first=1, committed=ids, reserved=ids, lost=LOST, placement=PRIMARY_KEY)
     ledger = Ledger(**values)  # type: ignore[arg-type]
     if counter and int(counter) > ledger.committed:
         committed = int(counter)

@@ -164,3 +164,31 @@ def test_a_server_that_lost_what_was_acknowledged_fails_every_sync_until_a_refre
     refreshed = connector.write([stream(**generation(2, 2, 2))], [record(4), COMPLETE])
     assert refreshed.code == 0, refreshed.text
     assert values(server.client) == [4]
+
+
+def test_a_refresh_that_lost_acknowledged_records_is_not_gone_on_with_but_one_begun_after_the_loss_is(
+    connector: Connector, server: Server
+) -> None:
+    assert connector.write([stream()], [record(1), COMPLETE]).code == 0
+    running = connector.start([stream(**generation(2, 2, 2))])
+    running.send(record(2), state(2))
+    running.wait_for_states(1)
+    # As a server that was replaced by one that lacks the staged record and its commit.
+    server.client.delete("airbyte:tmp:{default:users:2}")
+    server.client.hincrby(LEDGER, "staged_committed", -1)
+    server.client.hincrby(LEDGER, "move", -1)
+    cut(server)
+    running.send(record(3), state(3), COMPLETE)
+    assert "lost acknowledged data of the stream users: refresh it" in running.finish().error["message"]
+
+    # The source goes on after the state it was acknowledged.
+    retried = connector.write([stream(**generation(2, 2, 2))], [record(3), state(3), COMPLETE])
+    assert retried.error["failure_type"] == "config_error"
+    assert "refresh" in retried.error["message"]
+    assert values(server.client) == [1]
+
+    interrupted = connector.write([stream(**generation(3, 3, 3))], [record(4), state(4)])
+    assert interrupted.error["failure_type"] == "transient_error"
+    resumed = connector.write([stream(**generation(3, 3, 3))], [record(5), state(5), COMPLETE])
+    assert resumed.code == 0, resumed.text
+    assert values(server.client) == [4, 5]
