@@ -36,7 +36,7 @@ from integration_tests.connector import (
 )
 from integration_tests.library import check, full, write
 from integration_tests.readme import FOR_SETTING, LEAST
-from integration_tests.servers import SERVERS, Server, running
+from integration_tests.servers import ONE_OF_THEM, Server, running
 from integration_tests.test_faults import feed
 from integration_tests.test_promotion import gate
 
@@ -45,7 +45,7 @@ KEY, STAGED = "default:users", "airbyte:tmp:{default:users}"
 COUNTED = [shape for shape in COLLECTED if shape[0] not in FOLDING]
 
 
-@pytest.fixture(scope="module", params=SERVERS)
+@pytest.fixture(scope="module", params=ONE_OF_THEM)
 def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with running(request.param) as server:
         yield server

@@ -28,10 +28,10 @@ from integration_tests.connector import (
     stream,
     values,
 )
-from integration_tests.servers import SERVERS, WITH_JSON, Server, json_module, needs_json, running
+from integration_tests.servers import ONE_OF_THEM, WITH_JSON, Server, json_module, needs_json, running
 
 
-@pytest.fixture(scope="module", params=SERVERS)
+@pytest.fixture(scope="module", params=ONE_OF_THEM)
 def _server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     modules = json_module(tmp_path_factory.mktemp("module")) if request.param in WITH_JSON else ()
     with running(request.param, *modules) as server:
