@@ -47,7 +47,7 @@ ALL_SERVERS = ("redis-7.0", "valkey-9.1", "redis-8.2", "redis-6.2")
 #: Two unless TEST_SERVERS names others, so that a run stays short; "all" is every one.
 _CHOSEN = os.environ.get("TEST_SERVERS", "redis-7.0,valkey-9.1")
 SERVERS = ALL_SERVERS if _CHOSEN == "all" else tuple(_CHOSEN.split(","))
-#: The first of these, unless it is to be every one: for long tests, in which the connector is more on trial than a server.
+#: The first of these, unless it is to be every one: for long tests, in which a server is less on trial than we are.
 ONE_OF_THEM = SERVERS if _CHOSEN == "all" else SERVERS[:1]
 
 
