@@ -15,7 +15,7 @@ from destination_redis.keys import StreamKeys
 from destination_redis.ledger import Ledger, parse
 from destination_redis.moves import EXCHANGE, MOVE, RESUME, TAKE
 from destination_redis.pipeline import Pipeline
-from destination_redis.streams import COLLECTION, Stream
+from destination_redis.streams import Stream
 from destination_redis.witness import Loss
 
 #: Milliseconds by the server's clock for which a writer is believed alive without a sign of life.
@@ -58,7 +58,7 @@ class Claim:
             if kind in (b"string", b"none") and not (counter or b"0").isdigit():
                 raise self._foreign()
             found = parse(held, counter)
-            if kind != b"none" and (found.placement == COLLECTION) != (kind != b"string"):
+            if kind != b"none" and found.collected != (kind != b"string"):
                 raise self._foreign()
             self.value = self.answered = found
             self.taken_at = int(taken_at)
@@ -81,7 +81,7 @@ class Claim:
     def move(self, **changes: int | str | None) -> None:
         """Replace the ledger, without waiting; where records have keys of their own, the counter says `committed`."""
         value = self._change(changes)
-        counted = "committed" in changes and value.placement != COLLECTION
+        counted = "committed" in changes and not value.collected
         self._send(MOVE, self._fields(changes), str(value.committed) if counted else "")
 
     def exchange(self, expiry: int, changes: Mapping[str, int | str | None]) -> None:

@@ -54,7 +54,8 @@ class Ledger:
     staged_sync_id: int | None = None
     #: No id above it has been sent.
     reserved: int = 0
-    #: "promote" or "merge": under way since the move that says so, done again by whoever finds it.
+    #: "promote" or "merge": under way since the move that says so, done again by whoever finds it. "remove" is what is
+    #: left of a promotion whose collection is in place already, while the old records had keys of their own.
     task: str = ""
     #: Staged ids of an older sync that go away, and where they live; 0 to 0 where none do.
     drop_first: int = 0
@@ -90,6 +91,11 @@ class Ledger:
         # By primary key what was not acknowledged stays; a clean end leaves nothing reserved.
         last = self.reserved if self.placement == PRIMARY_KEY else self.committed
         return bool(self.lost) or last >= self.first
+
+    @property
+    def collected(self) -> bool:
+        """Whether the stream's key is its collection, not its counter."""
+        return self.placement == COLLECTION or self.task == "remove"
 
     @property
     def staged(self) -> bool:

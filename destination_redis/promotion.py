@@ -37,7 +37,7 @@ class Promotion:
 
     def recover(self, claims: Sequence[Claim]) -> None:
         """Finish what former runs began, and remove what they did not get acknowledged."""
-        self._promote([claim for claim in claims if claim.value.task == "promote"])
+        self._promote([claim for claim in claims if claim.value.task in {"promote", "remove"}])
         self.merge([claim for claim in claims if claim.value.task == "merge"])
         self.drop(claims)
         for placement, some in self._by(claims, _of_newest):

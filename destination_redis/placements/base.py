@@ -14,7 +14,10 @@ class Placement(Protocol):
     """
 
     def move(self, claims: Sequence[Claim]) -> None:
-        """Give the records of each staged generation their live keys: all of them, or, in a merge, what is newer."""
+        """Give the records of each staged generation their live keys: all of them, or, in a merge, what is newer.
+
+        Where `enter` would come too late for that, since the old ones go before, the ledger moves on to "remove" here.
+        """
 
     def remove_old(self, claims: Sequence[Claim]) -> None:
         """Remove the live records whose ids are below each staged generation's first."""

@@ -11,6 +11,7 @@ from destination_redis.caches import CACHES, Collection, CollectionCache, Layout
 from destination_redis.claim import Claim, Lease
 from destination_redis.pipeline import Pipeline
 from destination_redis.scripts import Scripts, expire
+from destination_redis.streams import COLLECTION
 
 #: Elements that one script removes or moves: some milliseconds of a server's time.
 _MOST = 1000
@@ -56,9 +57,14 @@ class CollectionPlacement:
         self._lease = lease
 
     def move(self, claims: Sequence[Claim]) -> None:
-        """In a merge, move the staged elements to the live ones; in a promotion `enter` does all of it."""
+        """In a merge, move the staged elements to the live ones; in a promotion put the collection in its place.
+
+        In place of another collection `enter` does that: old and new change places in the step that ends the promotion.
+        """
         for claim in claims:
-            if claim.value.task == "merge":
+            if claim.value.task == "promote" and claim.value.placement != COLLECTION:
+                claim.exchange(self._expiry, {"task": "remove"})
+            elif claim.value.task == "merge":
                 script = _merge(_collection(claim.value.staged_home.written), self._expiry)
                 keys = (claim.keys.staged_collection, claim.keys.collection)
                 more = True
@@ -66,6 +72,7 @@ class CollectionPlacement:
                     more = False
                     for reply in self._run(claim, [self._pack(claim, script, *keys)] * _AT_ONCE):
                         more = reply == b"more"
+        self._lane.settle()
 
     def remove_old(self, claims: Sequence[Claim]) -> None:
         """UNLINK the collections of which the new generation's records have keys of their own."""
@@ -74,8 +81,11 @@ class CollectionPlacement:
                 self._run(claim, [self._pack(claim, _UNLINK, claim.keys.collection)])
 
     def enter(self, claim: Claim, changes: Mapping[str, int | str | None]) -> None:
-        """Put the staged collection in the place of what is live, in the step that moves the ledger on."""
-        claim.exchange(self._expiry, changes)
+        """Put the staged collection in the place of a live one, in the step that moves the ledger on."""
+        if claim.value.task == "remove":
+            claim.move(**changes)
+        else:
+            claim.exchange(self._expiry, changes)
 
     def drop(self, claims: Sequence[Claim]) -> None:
         """UNLINK the staged collections."""

@@ -6,6 +6,7 @@ from destination_redis.claim import Claim, Lease
 from destination_redis.pipeline import Pipeline
 from destination_redis.placements.scan import scan
 from destination_redis.scripts import Scripts
+from destination_redis.streams import SEQUENCE
 
 #: Commands in a batch while keys are moved or removed.
 _BATCH = 1000
@@ -48,8 +49,10 @@ class SequencePlacement:
             else:
                 self._unlink(claim, live, ledger.first, ledger.staged_first - 1)
             if ledger.lost:
-                self._unlink_found(claim, live, ledger.staged_first, ledger.staged_committed)
-                self._unlink_found(claim, claim.keys.staged, ledger.staged_first, ledger.reserved)
+                # Of a lost ledger nobody knows which ids there were; only sequential ones of today are to stay.
+                ours = ledger.staged_home.placement == SEQUENCE
+                self._unlink_found(claim, live, ledger.staged_first, ledger.staged_committed if ours else 0)
+                self._unlink_found(claim, claim.keys.staged, ledger.staged_first, ledger.reserved if ours else 0)
         self._lane.settle()
 
     def enter(self, claim: Claim, changes: Mapping[str, int | str | None]) -> None:
