@@ -17,7 +17,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto
 
-# The same on all four servers: Redis 6.2, 7.0, 8.2 and Valkey 9.1.
+# The same, each test on all four servers: Redis 6.2, 7.0, 8.2 and Valkey 9.1.
 test-all: $(STAMP)
 	TEST_SERVERS=all $(BIN)/python -m pytest -n auto
 

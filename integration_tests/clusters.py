@@ -92,7 +92,7 @@ class ClusterServers:
     def kill(self, node: Server) -> None:
         """Kill a primary, whose replica then takes over in a while."""
         node._process.kill()
-        node._process.wait(20)
+        node._process.wait(60)
 
     def takes_over(self, node: Server) -> bool:
         return bool(node.client.role()[0] == b"master")

@@ -1,3 +1,5 @@
+import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -5,7 +7,24 @@ from pathlib import Path
 import pytest
 
 from integration_tests.connector import Connector
-from integration_tests.servers import SERVERS, Server, running
+from integration_tests.servers import ONE_EACH, SERVERS, Server, running
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave each test that could run on several servers the one that its name comes to."""
+    if not ONE_EACH:
+        return
+    same: defaultdict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        server = (
+            item.callspec.params.get("_server", "")
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+            else ""
+        )
+        same[item.nodeid.replace(str(server), "", 1)].append(item)
+    chosen = {id(some[zlib.crc32(name.encode()) % len(some)]) for name, some in same.items()}
+    config.hook.pytest_deselected(items=[item for item in items if id(item) not in chosen])
+    items[:] = [item for item in items if id(item) in chosen]
 
 
 @pytest.fixture(scope="session", params=SERVERS)

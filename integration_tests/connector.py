@@ -110,7 +110,7 @@ class Running:
         with contextlib.suppress(BrokenPipeError, ValueError):
             self.send(*messages)
 
-    def wait_for_states(self, count: int, seconds: float = 20) -> list[Json]:
+    def wait_for_states(self, count: int, seconds: float = 60) -> list[Json]:
         with self._arrived:
             assert self._arrived.wait_for(lambda: len(self.outcome(0).states) >= count, seconds)
         return self.outcome(0).states
@@ -122,7 +122,7 @@ class Running:
 
     def ended(self) -> Outcome:
         code = self.process.wait(60)
-        self._reader.join(10)
+        self._reader.join(60)
         if self.process.stdin and not self.process.stdin.closed:
             with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.close()
@@ -169,7 +169,7 @@ class Connector:
         return [PYTHON, MAIN, "write", "--config", str(config), "--catalog", str(catalog)]
 
 
-def wait_until(there: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(there: Callable[[], bool], seconds: float = 60) -> None:
     """Return as soon as something is there; fails where it never comes."""
     deadline = time.monotonic() + seconds
     while not there():

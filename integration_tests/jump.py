@@ -83,7 +83,7 @@ class Jump:
         """End every SSH connection, and take no more."""
         sessions = self.sessions
         self._process.kill()
-        self._process.wait(20)
+        self._process.wait(60)
         for session in sessions:
             os.kill(session, signal.SIGKILL)
 
@@ -109,7 +109,7 @@ class Jump:
         given = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
         command = [self._binary, "-D", "-q", "-f", "/dev/null", *given]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 5).close()

@@ -33,7 +33,7 @@ class Sentinel:
 
     def close(self) -> None:
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(60)
 
 
 class Watched:
@@ -69,7 +69,7 @@ class Watched:
         if not self._parted:
             self._wait_until_in_step()
         self.primary._process.kill()
-        self.primary._process.wait(20)
+        self.primary._process.wait(60)
 
     def _wait_until_in_step(self) -> None:
         wait_until(lambda: self._offset(self.primary) == self._offset(self.replica))
@@ -96,7 +96,7 @@ def watched() -> Iterator[Watched]:
 
 
 def _wait_until_it_knows_the_others(sentinel: Sentinel) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     with redis.Redis(port=sentinel.port, protocol=2) as client:
         while time.monotonic() < deadline:
             try:

@@ -36,7 +36,7 @@ from integration_tests.connector import (
 )
 from integration_tests.library import check, full, write
 from integration_tests.readme import FOR_SETTING, LEAST
-from integration_tests.servers import ONE_OF_THEM, Server, running
+from integration_tests.servers import SERVERS, Server, running
 from integration_tests.test_faults import feed
 from integration_tests.test_promotion import gate
 
@@ -45,7 +45,7 @@ KEY, STAGED = "default:users", "airbyte:tmp:{default:users}"
 COUNTED = [shape for shape in COLLECTED if shape[0] not in FOLDING]
 
 
-@pytest.fixture(scope="module", params=ONE_OF_THEM)
+@pytest.fixture(scope="module", params=SERVERS)
 def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with running(request.param) as server:
         yield server
@@ -256,7 +256,7 @@ def test_a_promotion_that_dies_after_any_number_of_bytes_is_finished_by_the_next
         dying.send(*map(record, range(1, 4)), state(3), COMPLETE)
         assert dying.process.stdin
         dying.process.stdin.close()
-        assert proxy.closed.wait(10)
+        assert proxy.closed.wait(60)
         if old == "same":
             assert held(server, shape) in ([-2, -1], [1, 2, 3])
         else:
@@ -283,7 +283,7 @@ def test_a_merge_that_dies_after_any_number_of_bytes_is_finished_by_the_next_run
     with gate(server.port, b"merge") as proxy:
         proxy.allowance = allowance
         dying = Connector(config_of(server, shape, port=proxy.port), tmp_path).start(following)
-        assert proxy.closed.wait(10)
+        assert proxy.closed.wait(60)
         dying.kill()
     written(server, shape, [full(**generation(3, 0, 3))], record(4000), COMPLETE)
     assert held(server, shape) == [-1, *range(1, 3501), 4000]

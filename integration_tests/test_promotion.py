@@ -23,10 +23,10 @@ from integration_tests.connector import (
     values,
     wait_until,
 )
-from integration_tests.servers import ONE_OF_THEM, Server, running
+from integration_tests.servers import SERVERS, Server, running
 
 
-@pytest.fixture(scope="module", params=ONE_OF_THEM)
+@pytest.fixture(scope="module", params=SERVERS)
 def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with running(request.param) as server:
         yield server

@@ -35,7 +35,7 @@ from integration_tests.connector import (
     state,
 )
 from integration_tests.connector import cache as cache_of
-from integration_tests.servers import ONE_OF_THEM, WITH_JSON, Server, json_module, needs_json, running
+from integration_tests.servers import SERVERS, WITH_JSON, Server, json_module, needs_json, running
 
 KEYS = 12
 CURSORS = (None, 0, 1, 2, 3, 10, 11)
@@ -136,7 +136,7 @@ class Source:
         return messages
 
 
-@pytest.fixture(scope="module", params=ONE_OF_THEM)
+@pytest.fixture(scope="module", params=SERVERS)
 def _server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     modules = json_module(tmp_path_factory.mktemp("module")) if request.param in WITH_JSON else ()
     with running(request.param, *modules) as server:
