@@ -1,8 +1,12 @@
-"""The connector as a user runs it: a process with files and pipes."""
+"""The connector as a user runs it: a process with files and pipes; forked, since a start takes a second.
+
+Tests of the whole program start it for real: by `Connector.command`, in the image, under PyAirbyte.
+"""
 
 import contextlib
+import functools
+import io
 import json
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -13,6 +17,7 @@ from typing import Any
 from redis import Redis
 
 from destination_redis.caches import CACHES, CollectionCache, KeyedCache, Layout, RecordFormat, RedisCache
+from integration_tests.forks import Forks
 from integration_tests.servers import MAIN, PYTHON
 
 Json = dict[str, Any]
@@ -93,17 +98,15 @@ class Outcome:
 class Running:
     """A write under way, its input still open."""
 
-    def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, arguments: list[str]) -> None:
+        self.process = _forks().start(arguments)
         self._lines: list[str] = []
         self._arrived = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def send(self, *messages: Json) -> None:
-        assert self.process.stdin
         self.process.stdin.write(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
-        self.process.stdin.flush()
 
     def feed(self, messages: list[Json]) -> None:
         """Send until the process ends."""
@@ -116,16 +119,13 @@ class Running:
         return self.outcome(0).states
 
     def finish(self) -> Outcome:
-        assert self.process.stdin
         self.process.stdin.close()
         return self.ended()
 
     def ended(self) -> Outcome:
-        code = self.process.wait(60)
+        code = self.process.wait(120)
         self._reader.join(60)
-        if self.process.stdin and not self.process.stdin.closed:
-            with contextlib.suppress(BrokenPipeError):
-                self.process.stdin.close()
+        self.process.close()
         return self.outcome(code)
 
     def kill(self) -> Outcome:
@@ -137,8 +137,7 @@ class Running:
         return Outcome(code, [json.loads(line) for line in lines if line.startswith("{")], "".join(lines))
 
     def _read(self) -> None:
-        assert self.process.stdout
-        for line in self.process.stdout:
+        for line in io.BufferedReader(self.process.stdout):
             with self._arrived:
                 self._lines.append(line.decode())
                 self._arrived.notify_all()
@@ -150,23 +149,33 @@ class Connector:
         self._folder = folder
 
     def start(self, streams: Iterable[Json]) -> Running:
-        return Running(self.command(streams))
+        return Running(self.arguments(streams))
 
     def write(self, streams: Iterable[Json], messages: Iterable[Json | str]) -> Outcome:
         lines = [line if isinstance(line, str) else json.dumps(line) for line in messages]
         return self.write_bytes(streams, "".join(line + "\n" for line in lines).encode())
 
     def write_bytes(self, streams: Iterable[Json], content: bytes) -> Outcome:
-        done = subprocess.run(self.command(streams), input=content, capture_output=True, timeout=120, check=False)
-        text = done.stdout.decode()
-        messages = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-        return Outcome(done.returncode, messages, text + done.stderr.decode())
+        running = self.start(streams)
+        with contextlib.suppress(BrokenPipeError):
+            running.process.stdin.write(content)
+        return running.finish()
 
     def command(self, streams: Iterable[Json]) -> list[str]:
+        """Return what starts a process of its own."""
+        return [PYTHON, MAIN, *self.arguments(streams)]
+
+    def arguments(self, streams: Iterable[Json]) -> list[str]:
         config, catalog = self._folder / "config.json", self._folder / "catalog.json"
         config.write_text(json.dumps(self.config))
         catalog.write_text(json.dumps({"streams": list(streams)}))
-        return [PYTHON, MAIN, "write", "--config", str(config), "--catalog", str(catalog)]
+        return ["write", "--config", str(config), "--catalog", str(catalog)]
+
+
+@functools.cache
+def _forks() -> Forks:
+    """Return the one fork server of this process, which ends with it."""
+    return Forks()
 
 
 def wait_until(there: Callable[[], bool], seconds: float = 60) -> None:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import signal
 import socket
 import subprocess
 import threading
@@ -199,7 +200,7 @@ def test_a_sync_told_to_end_does_so_with_its_tunnel(jump: Jump, server: Server, 
     running = connector.start([stream()])
     running.send(record(1), state(1))
     running.wait_for_states(1)
-    running.process.terminate()
+    running.process.send_signal(signal.SIGTERM)
     outcome = running.ended()
 
     assert outcome.error["failure_type"] == "transient_error"

@@ -1,5 +1,6 @@
 import json
 import signal
+import subprocess
 import time
 
 import pytest
@@ -28,6 +29,18 @@ def test_an_append_adds_to_what_is_there_and_ids_go_on(connector: Connector, ser
     assert stored(server.client) == {1: 1, 2: 2, 3: 3}
     assert server.client.get("default:users") == b"3"
     assert (ledger(server.client)["committed"], ledger(server.client)["reserved"]) == ("3", "3")
+
+
+def test_a_shell_pipe_into_main_py_writes_prints_its_states_and_ends_with_zero(
+    connector: Connector, server: Server
+) -> None:
+    lines = b"".join(json.dumps(each).encode() + b"\n" for each in (record(1), state(1), record(2), COMPLETE))
+    done = subprocess.run(connector.command([stream()]), input=lines, capture_output=True, check=False, timeout=120)
+
+    assert done.returncode == 0, done
+    assert done.stderr == b""
+    assert [each["type"] for each in map(json.loads, done.stdout.splitlines())].count("STATE") == 1
+    assert values(server.client) == [1, 2]
 
 
 def test_data_bytes_are_kept_as_they_came(connector: Connector, server: Server) -> None:
