@@ -17,6 +17,12 @@ FOR_SETTING = dict(re.findall(r"^\| `(\w+)` \| `(\+.+?)` \|$", _README, re.MULTI
 OF_HASHES = "+hlen +hkeys"
 
 
+def section(title: str) -> str:
+    """Return what stands under a title, up to the next one."""
+    (found,) = re.findall(rf"^#+ {title}\n(.+?)(?=^##|\Z)", _README, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
 def for_type(cache_type: str) -> str:
     """Return the permissions that a data type's own commands need beside those that every type has."""
     every = set(LEAST.replace(OF_HASHES, "").split())
