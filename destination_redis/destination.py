@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, nullcontext
@@ -42,6 +43,10 @@ from destination_redis.streams import Stream, parse_catalog
 from destination_redis.sync import Sync
 
 logger = logging.getLogger("airbyte")
+
+#: Bytes of messages written at once, and the seconds that they are gathered for at most while messages come.
+_BATCH = 256 * 1024
+_WAIT = 0.2
 
 
 class DestinationRedis(Destination):
@@ -184,10 +189,21 @@ def _read_config(path: str) -> Mapping[str, Any]:
 
 
 def _lines(messages: Iterable[AirbyteMessage], stop: Stop) -> Iterator[bytes]:
+    """Yield lines in batches; whatever is no record ends one, so that no state waits for the message after it."""
+    batch: list[bytes] = []
+    size, began = 0, time.monotonic()
     for message in messages:
         if stop.requested:
             raise Terminated
-        yield orjson.dumps(AirbyteMessageSerializer.dump(message)) + b"\n"
+        line = orjson.dumps(AirbyteMessageSerializer.dump(message), option=orjson.OPT_APPEND_NEWLINE)
+        batch.append(line)
+        size += len(line)
+        if message.type is not Type.RECORD or size > _BATCH or time.monotonic() - began > _WAIT:
+            yield b"".join(batch)
+            batch.clear()
+            size, began = 0, time.monotonic()
+    if batch:
+        yield b"".join(batch)
 
 
 def _messages(lines: deque[bytes]) -> Iterator[AirbyteMessage]:

@@ -243,7 +243,7 @@ def test_a_promotion_that_dies_after_any_number_of_bytes_is_finished_by_the_next
         dying.send(*map(record, range(1, 4)), state(3), COMPLETE)
         assert dying.process.stdin
         dying.process.stdin.close()
-        assert proxy.closed.wait(10)
+        assert proxy.closed.wait(60)
         if old == "same":
             assert held(server, shape) in ([-2, -1], [1, 2, 3])
         dying.kill()
@@ -268,7 +268,7 @@ def test_a_merge_that_dies_after_any_number_of_bytes_is_finished_by_the_next_run
     with gate(server.port, b"merge") as proxy:
         proxy.allowance = allowance
         dying = Connector(config_of(server, shape, port=proxy.port), tmp_path).start(following)
-        assert proxy.closed.wait(10)
+        assert proxy.closed.wait(60)
         dying.kill()
     written(server, shape, [full(**generation(3, 0, 3))], record(4000), COMPLETE)
     assert held(server, shape) == [-1, *range(1, 3501), 4000]

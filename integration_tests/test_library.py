@@ -26,6 +26,7 @@ from integration_tests.connector import (
     state,
     status,
     values,
+    wait_until,
 )
 from integration_tests.library import full, write
 from integration_tests.servers import WITH_JSON, Server, json_module, running
@@ -114,6 +115,26 @@ def test_a_state_is_yielded_while_more_is_read(server: Server) -> None:
     assert taken[0] == 1
     assert len(taken) == 2
     assert values(server.client) == list(range(1, taken[-1] + 1))
+
+
+def test_records_are_sent_in_batches_and_a_state_ends_one(server: Server) -> None:
+    def messages() -> Iterator[Json]:
+        yield from map(record, range(1, 2001))
+        yield state(2000)
+        wait_until(lambda: server.client.exists("default:users:2000") == 1, 60)  # before there is another message
+        yield COMPLETE
+
+    server.client.config_resetstat()
+    assert cursors(write(server.config, [full()], messages())) == [2000]
+    stats = server.client.info("commandstats")
+    moves = sum(of["calls"] for name, of in stats.items() if name.startswith("cmdstat_eval"))
+    assert 0 < moves < 1000  # not one for each record
+    assert values(server.client) == list(range(1, 2001))
+
+
+def test_what_no_batch_has_yet_is_not_lost_at_the_end_of_input(server: Server) -> None:
+    assert list(write(server.config, [full()], [record(1), record(2)])) == []
+    assert values(server.client) == [1, 2]
 
 
 def endless() -> Iterator[Json]:
