@@ -26,7 +26,7 @@ def bench(name: str, cache: KeyedCache | CollectionCache, records: int) -> Itera
     cache_type, record_format = name.split()
     with tempfile.TemporaryDirectory() as temporary, server(folder := Path(temporary)) as client:
         prepare(folder, records, cache)
-        yield Bench(folder, client, records, {"cache_type": cache_type, "record_format": record_format})
+        yield Bench(folder, client, records, cache, {"cache_type": cache_type, "record_format": record_format})
 
 
 def _said(rate: float | None, pipe: float | None = None) -> str:

@@ -1,5 +1,6 @@
 """Airbyte destination connector for Redis."""
 
+from destination_redis.caches import CACHES, Layout, RedisRecord
 from destination_redis.destination import DestinationRedis
 
-__all__ = ["DestinationRedis"]
+__all__ = ["CACHES", "DestinationRedis", "Layout", "RedisRecord"]

@@ -5,11 +5,11 @@ the collection has (`sent`): it skips what is there, refuses a gap, and appends 
 and late: what it holds is there already, or its writer is not the ledger's any more.
 """
 
-from destination_redis.caches import CollectionCache
+from destination_redis.caches import CollectionCache, pack
 from destination_redis.claim import Claim
 from destination_redis.messages import Record
 from destination_redis.pipeline import Pipeline
-from destination_redis.scripts import expire, pack
+from destination_redis.scripts import expire
 
 # KEYS: ledger, then as each script needs; ARGV: token, … It is refused to whoever is not the writer any more. Without a
 # ledger nothing is done: the move that follows finds that out.

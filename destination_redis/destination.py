@@ -4,7 +4,10 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from airbyte_cdk.models import (
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from destination_redis.caches import RedisRecord
 from destination_redis.check import check
 from destination_redis.config import RedisConfig, parse_config, unknown_settings
 from destination_redis.connection import CONNECT_TIMEOUT, connect
@@ -32,12 +36,17 @@ from destination_redis.lines import Stop, read_lines
 from destination_redis.opening import open_routes
 from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress
+from destination_redis.reading import read
 from destination_redis.records import written
 from destination_redis.spec import specification
 from destination_redis.streams import Stream, parse_catalog
 from destination_redis.sync import Sync
 
 logger = logging.getLogger("airbyte")
+
+#: Bytes of messages written at once, and the seconds that they are gathered for at most while messages come.
+_BATCH = 256 * 1024
+_WAIT = 0.2
 
 
 class DestinationRedis(Destination):
@@ -72,20 +81,31 @@ class DestinationRedis(Destination):
         configured_catalog: ConfiguredAirbyteCatalog,
         input_messages: Iterable[AirbyteMessage],
     ) -> Iterable[AirbyteMessage]:
-        """Write messages of the CDK's models and yield the states acknowledged; the command line has a faster way."""
+        """Write messages of the CDK's models and yield each state once it is acknowledged, while more is read.
+
+        Whoever stops taking states before the end leaves what a killed sync leaves. The command line has a faster way.
+        """
         catalog = orjson.dumps(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
-        states: list[bytes] = []
+        states: deque[bytes] = deque()
         failure = None
-        try:
-            with Stop() as stop:
-                lines = _lines(input_messages, stop)
-                self._sync(parse_config(config), parse_catalog(catalog), lines, states.append, stop)
-        except AirbyteTracedException as error:
-            failure = error
+        with Stop() as stop:
+            lines = _lines(input_messages, stop)
+            try:
+                sync = self._sync(parse_config(config), parse_catalog(catalog), lines, states.append, stop)
+                with closing(sync) as steps:
+                    for _ in steps:
+                        with stop.aside() if states else nullcontext():
+                            yield from _messages(states)
+            except AirbyteTracedException as error:
+                failure = error
         # What was acknowledged before a failure will not be written again, so the caller must hear of it.
-        yield from (AirbyteMessageSerializer.load(orjson.loads(state)) for state in states)
+        yield from _messages(states)
         if failure is not None:
             raise failure
+
+    def get_all(self, config: Mapping[str, Any], stream: str, namespace: str | None = None) -> Iterator[RedisRecord]:
+        """Yield the live records of a stream, in no order; of a data type that holds no more, their data alone."""
+        return read(parse_config(config), stream, namespace)
 
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
         """Run one command; unlike the CDK's, no wrong setting's value is ever printed."""
@@ -124,7 +144,8 @@ class DestinationRedis(Destination):
             raise config_error(f"The catalog cannot be read: {error.strerror}", error) from error
         with Stop() as stop:
             lines = read_lines(input_stream.fileno(), stop)
-            self._sync(settings, parse_catalog(catalog), lines, _print_line, stop)
+            for _ in self._sync(settings, parse_catalog(catalog), lines, _print_line, stop):
+                pass
         return iter(())
 
     def _sync(
@@ -132,9 +153,9 @@ class DestinationRedis(Destination):
         config: RedisConfig,
         streams: tuple[Stream, ...],
         lines: Iterable[bytes],
-        acknowledge: Any,  # noqa: ANN401
+        acknowledge: Callable[[bytes], None],
         stop: Stop,
-    ) -> None:
+    ) -> Generator[None]:
         try:
             written(config)
             with connect(config) as servers:
@@ -143,7 +164,7 @@ class DestinationRedis(Destination):
                 try:
                     routes, promote = open_routes(config, streams, lane, servers, stop.pause, logger)
                     with Progress(logger, set(routes.values())) as progress:
-                        Sync(routes, lane, promote, acknowledge, progress, logger).run(lines)
+                        yield from Sync(routes, lane, promote, acknowledge, progress, logger).run(lines)
                 finally:
                     lane.close()
         except AirbyteTracedException:
@@ -168,10 +189,26 @@ def _read_config(path: str) -> Mapping[str, Any]:
 
 
 def _lines(messages: Iterable[AirbyteMessage], stop: Stop) -> Iterator[bytes]:
+    """Yield lines in batches; whatever is no record ends one, so that no state waits for the message after it."""
+    batch: list[bytes] = []
+    size, began = 0, time.monotonic()
     for message in messages:
         if stop.requested:
             raise Terminated
-        yield orjson.dumps(AirbyteMessageSerializer.dump(message)) + b"\n"
+        line = orjson.dumps(AirbyteMessageSerializer.dump(message), option=orjson.OPT_APPEND_NEWLINE)
+        batch.append(line)
+        size += len(line)
+        if message.type is not Type.RECORD or size > _BATCH or time.monotonic() - began > _WAIT:
+            yield b"".join(batch)
+            batch.clear()
+            size, began = 0, time.monotonic()
+    if batch:
+        yield b"".join(batch)
+
+
+def _messages(lines: deque[bytes]) -> Iterator[AirbyteMessage]:
+    while lines:
+        yield AirbyteMessageSerializer.load(orjson.loads(lines.popleft()))
 
 
 def _print_line(line: bytes) -> None:

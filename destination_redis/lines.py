@@ -27,17 +27,22 @@ class Stop:
         self._former: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> Self:
-        # Only the main thread of a program can be told of signals.
-        main = threading.current_thread() is threading.main_thread()
-        for number in (signal.SIGTERM, signal.SIGINT) if main else ():
-            self._former[number] = signal.signal(number, self._request)
+        self._listen()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
+        self._give_back()
         os.close(self._read)
         os.close(self._write)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave signals to whoever else takes them, for so long."""
+        self._give_back()
+        try:
+            yield
+        finally:
+            self._listen()
 
     def fileno(self) -> int:
         """Return a descriptor that is readable once the wish is there."""
@@ -47,6 +52,16 @@ class Stop:
         """Wait; raises Terminated where the wish is there or comes."""
         if select.select([self._read], [], [], seconds)[0]:
             raise Terminated
+
+    def _listen(self) -> None:
+        # Only the main thread of a program can be told of signals.
+        main = threading.current_thread() is threading.main_thread()
+        for number in (signal.SIGTERM, signal.SIGINT) if main else ():
+            self._former[number] = signal.signal(number, self._request)
+
+    def _give_back(self) -> None:
+        while self._former:
+            signal.signal(*self._former.popitem())
 
     def _request(self, _number: int, _frame: FrameType | None) -> None:
         if not self.requested:

@@ -14,7 +14,7 @@ read a record of every type, and go by the id inside: a refresh may have changed
 
 from collections.abc import Callable, Sequence
 
-from destination_redis.caches import CACHES, Layout, Lua, Written, plain
+from destination_redis.caches import CACHES, Layout, Lua, Written, pack, plain
 from destination_redis.pipeline import Pipeline
 
 #: Seconds for which a deletion is remembered, so that an older record cannot come back.
@@ -66,8 +66,13 @@ def _read_any(written: Written) -> str:
     cache_type, record_format = written
     layouts = {name: Layout(record_format if name == cache_type else "envelope") for name in CACHES}
     kinds = [lua for name, layout in layouts.items() if (lua := CACHES[name](layout).lua).read]
-    cases = "".join(f"if kind == '{lua.kind}' then{lua.read}end\n" for lua in kinds)
-    return f"local function read(key)\nlocal kind = redis.call('TYPE', key).ok\n{cases}end\n"
+    # Several data types may be of one kind: the record is of the one that finds an id.
+    cases = "".join(
+        f"if kind == '{lua.kind}' then\nlocal function one(){lua.read}end\n"
+        "local id, cursor, gone = one()\nif id then return id, cursor, gone end\nend\n"
+        for lua in kinds
+    )
+    return f"local function read(key)\nlocal kind = redis.call('TYPE', key).ok\n{cases}return nil, ''\nend\n"
 
 
 def expire(key: str, seconds: int) -> str:
@@ -217,8 +222,3 @@ class Scripts:
             head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n%d\r\n" % (3 + keys + arguments, sha, keys)
             self._heads[name] = head
         return head
-
-
-def pack(*arguments: bytes) -> bytes:
-    """Return arguments as they stand in a command."""
-    return b"".join([b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in arguments])

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -63,14 +63,15 @@ class Sync:
         self._other_lines = 0
         self._settled_at = time.monotonic()
 
-    def run(self, lines: Iterable[bytes]) -> None:
-        """Write all of `lines`; raises a traced error where any stream is not complete at the end."""
+    def run(self, lines: Iterable[bytes]) -> Iterator[None]:
+        """Write a chunk of `lines` at each step; raises a traced error where a stream is not complete at the end."""
         try:
             for chunk in lines:
                 if chunk:
                     self._take(chunk)
                     self._flush()
                 self._look_after(idle=not chunk)
+                yield  # left here, it is like a process that was killed: nothing more is settled
         except Exception as error:
             self._wind_up(error)
             raise
@@ -202,7 +203,9 @@ class Sync:
         """Settle what is open before the end of input; promote nothing, and let the next run begin at once."""
         try:
             self.settle()
-            self._release()
+            for route in self._all:
+                route.claim.release(clean=False)
+            self._lane.settle()
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
             self._logger.warning("What was open could not be settled: %s", second)
         if isinstance(error, Terminated):
@@ -243,8 +246,3 @@ class Sync:
             others_ended=ended > int(route.seen.ended),
             input_had_records=input_had_records,
         )
-
-    def _release(self) -> None:
-        for route in self._all:
-            route.claim.release(clean=False)
-        self._lane.settle()

@@ -1,12 +1,12 @@
 """A record -> its upsert: the key is the primary key, the order is (cursor, id)."""
 
-from destination_redis.caches import KeyedCache, Upserter, Writer
+from destination_redis.caches import KeyedCache, Upserter, Writer, pack
 from destination_redis.claim import Claim
 from destination_redis.cursor import encode
 from destination_redis.fields import picker
 from destination_redis.keys import key_part
 from destination_redis.messages import Record
-from destination_redis.scripts import GONE, Scripts, pack
+from destination_redis.scripts import GONE, Scripts
 from destination_redis.streams import DELETED_AT
 
 

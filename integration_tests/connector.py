@@ -30,8 +30,12 @@ SHAPES: list[Shape] = [(cache_type, form) for cache_type, made in CACHES.items()
 COLLECTED = [shape for shape in SHAPES if isinstance(CACHES[shape[0]](Layout(shape[1])), CollectionCache)]
 KEYED = [shape for shape in SHAPES if shape not in COLLECTED]
 UPSERTING = [shape for shape in SHAPES if CACHES[shape[0]](Layout(shape[1])).lua.write]
-#: Data types in which equal records are one.
-FOLDING = ("set", "sorted_set")
+#: Data types in which equal records are one: what a sync that died had sent need not be swept away.
+FOLDING = [
+    name
+    for name, made in CACHES.items()
+    if isinstance(it := made(Layout()), CollectionCache) and not it.collection.sweep
+]
 
 
 def stream(name: str = "users", mode: str = "append", **more: Any) -> Json:

@@ -1,7 +1,6 @@
 """Every data type with a key for each record, in every sync mode it can have: what is there, and what is refused."""
 
 import json
-import re
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
@@ -29,6 +28,7 @@ from integration_tests.connector import (
     state,
 )
 from integration_tests.library import check, full, write
+from integration_tests.readme import FOR_SETTING, LEAST, OF_HASHES, for_type
 from integration_tests.servers import SERVERS, WITH_JSON, Server, has_json, json_module, needs_json, running
 
 HOLDING_MORE = [shape for shape in KEYED if cache(shape).holds_more]
@@ -429,23 +429,17 @@ def test_a_stream_is_read_lazily_and_keys_of_others_are_left_out(server: Server,
     assert list(cache(shape).get_all(server.client, [b"default:users:none"])) == []
 
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-LEAST = re.findall(r"```acl\n(.+?)\n```", README)[0]
-MORE = dict(re.findall(r"^\| `(\w+)` \| `(\+.+?)` \|$", README, re.MULTILINE))
-
-
 @pytest.mark.parametrize("shape", KEYED)
 @pytest.mark.parametrize("ttl", [None, 100])
-def test_the_permissions_that_the_readme_names_for_a_type_suffice_and_check_misses_each(
+def test_the_permissions_for_a_types_own_commands_suffice_and_check_misses_each(
     server: Server, shape: Shape, ttl: int | None
 ) -> None:
     def allow(rules: str) -> None:
         server.client.execute_command("ACL", "SETUSER", "airbyte", "reset")
         server.client.execute_command(*rules.split())
 
-    more = MORE.get(shape[0], "+hlen +hkeys")
-    expiry = MORE["ttl_seconds"] if ttl else "+persist"
-    rules = LEAST.replace("+hlen +hkeys", more).replace("+persist", expiry)
+    more, expiry = for_type(shape[0]), FOR_SETTING["ttl_seconds"] if ttl else "+persist"
+    rules = LEAST.replace(OF_HASHES, more).replace("+persist", expiry)
     config = config_of(server, shape, username="airbyte", password="password", **({"ttl_seconds": ttl} if ttl else {}))
     allow(rules)
     try:

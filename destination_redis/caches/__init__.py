@@ -16,6 +16,7 @@ from destination_redis.caches.base import (
     Upserter,
     Writer,
     Written,
+    pack,
     plain,
 )
 from destination_redis.caches.hash import HashCache
@@ -59,5 +60,6 @@ __all__ = [
     "Upserter",
     "Writer",
     "Written",
+    "pack",
     "plain",
 ]

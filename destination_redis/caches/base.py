@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
+import msgspec
 from redis import exceptions as redis_errors
 
 from destination_redis.cursor import Order
@@ -72,10 +73,10 @@ class Lua:
     """What scripts are made of that differs between data types.
 
     `kind` is what TYPE says of a record's key. `read` are statements that return, for `key` of that kind: the record's
-    id (nil where there is none), its cursor, and whether it is a staged deletion. `write` and `mark` replace KEYS[1]
-    whole, by ARGV as `upserter` gives them, and make it a staged deletion; `held` is its id so far, or nil. The first
-    write of both is one that a server refuses when it is out of memory. Both are empty where a record has no room for
-    what upserts need.
+    id (nil where it is no record of this data type), its cursor, and whether it is a staged deletion. `write` and
+    `mark` replace KEYS[1] whole, by ARGV as `upserter` gives them, and make it a staged deletion; `held` is its id so
+    far, or nil. The first write of both is one that a server refuses when it is out of memory. Both are empty where a
+    record has no room for what upserts need.
     """
 
     kind: str
@@ -144,7 +145,7 @@ class KeyedCache(RedisCache, Protocol):
 
 @runtime_checkable
 class CollectionCache(RedisCache, Protocol):
-    """A data type that holds all records of a stream in one key."""
+    """A data type that holds all records of a stream in one key; TYPE never says string of it, as of the counter."""
 
     @property
     def collection(self) -> Collection:
@@ -157,6 +158,11 @@ class CollectionCache(RedisCache, Protocol):
 def plain(command: bytes, arguments: int) -> tuple[bytes, bytes]:
     """Start a command that is sent as it is."""
     return b"*%d\r\n$%d\r\n%b\r\n" % (2 + arguments, len(command), command), b""
+
+
+def pack(*arguments: bytes | msgspec.Raw) -> bytes:
+    """Return arguments as they stand in a command."""
+    return b"".join([b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in arguments])
 
 
 def read_all(

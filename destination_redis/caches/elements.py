@@ -17,11 +17,12 @@ Page = Callable[[bytes, int], Sequence[str | bytes | int]]
 def chunked(command: str, width: int = 1) -> str:
     """Return the Lua statements that add elements of so many arguments by `command`.
 
-    Lua's stack holds some 8,000 of them.
+    Lua's stack holds some 8,000 of them; no element is torn apart.
     """
+    step = 7000 // width * width
     return f"""
-for i = 4 + skip * {width}, #ARGV, 7000 do
-  redis.call('{command}', KEYS[2], unpack(ARGV, i, math.min(#ARGV, i + 6999)))
+for i = 4 + skip * {width}, #ARGV, {step} do
+  redis.call('{command}', KEYS[2], unpack(ARGV, i, math.min(#ARGV, i + {step - 1})))
 end
 """
 

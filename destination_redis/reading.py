@@ -1,0 +1,67 @@
+"""The live records of one stream, read back from whatever deployment holds them."""
+
+from collections.abc import Iterator
+
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from destination_redis.caches import CACHES, CollectionCache, Layout, RedisRecord
+from destination_redis.config import RedisConfig
+from destination_redis.connection import connect
+from destination_redis.errors import traced
+from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys, pattern, record_part
+from destination_redis.ledger import Ledger, parse
+from destination_redis.servers import Servers
+from destination_redis.slots import Address, slot_of
+
+#: Keys a SCAN looks at in one step.
+_COUNT = 2000
+
+
+def read(config: RedisConfig, name: str, namespace: str | None = None) -> Iterator[RedisRecord]:
+    """Yield the records as their ledger says they are written; raises a traced error where they cannot be read.
+
+    They come in no order, and one may come twice while keys are added or cluster slots move.
+    """
+    try:
+        with connect(config) as servers:
+            keys = _keys(config, name, namespace, servers)
+            ledger = _ledger(keys, servers)
+            written = ledger.home.written
+            cache = CACHES[written.cache_type](Layout(written.record_format, full=config.record_metadata == "full"))
+            slots = servers.slot_map()
+            if isinstance(cache, CollectionCache):
+                address = slots.table()[slot_of(keys.collection)]
+                places = [(address, iter([keys.collection]))] if address else []
+            else:
+                places = [(address, _scan(servers, address, keys, ledger)) for address in slots.primaries]
+            for address, found in places:
+                yield from cache.get_all(servers.client(address), found)
+    except AirbyteTracedException:
+        raise
+    except Exception as error:
+        raise traced(error, "reading") from error
+
+
+def _keys(config: RedisConfig, name: str, namespace: str | None, servers: Servers) -> StreamKeys:
+    """Return the stream's keys, with the namespace that a sync would take."""
+    namespace = namespace or config.default_namespace
+    if namespace is None:
+        # The Java connector's streams stay where they are.
+        empty = StreamKeys("", name, config.key_prefix)
+        there = [servers.ask(key, "EXISTS", key) for key in (empty.ledger, empty.counter)]
+        namespace = "" if any(there) else DEFAULT_NAMESPACE
+    return StreamKeys(namespace, name, config.key_prefix)
+
+
+def _ledger(keys: StreamKeys, servers: Servers) -> Ledger:
+    """Return the ledger; the default, which is the Java connector's form, where there is none."""
+    held = servers.ask(keys.ledger, "HGETALL", keys.ledger)
+    assert isinstance(held, dict)
+    return parse([part for pair in held.items() for part in pair], b"")
+
+
+def _scan(servers: Servers, address: Address, keys: StreamKeys, ledger: Ledger) -> Iterator[bytes]:
+    """Yield a server's keys that have the form of the stream's."""
+    for key in servers.client(address).scan_iter(pattern(keys.live), _COUNT):
+        if record_part(key, keys.live, ledger.key_parts) is not None:
+            yield key

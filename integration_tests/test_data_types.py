@@ -1,0 +1,22 @@
+"""A data type of one's own beside those that are there."""
+
+import pytest
+
+from destination_redis import scripts
+from destination_redis.caches import CACHES, HashCache, Lua, Written
+from integration_tests.servers import Server
+
+
+class Numbered(HashCache):
+    """Hashes too, but with the id under another name."""
+
+    lua = Lua(kind="hash", read="return tonumber(redis.call('HGET', key, 'number')), ''\n")
+
+
+def test_records_of_two_data_types_of_one_kind_are_told_apart(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scripts, "CACHES", {**CACHES, "numbered": Numbered})
+    remove = scripts._remove(scripts._read_any(Written("numbered")))
+    for key, name in (("ours", "_airbyte_ab_id"), ("other", "number"), ("foreign", "id")):
+        server.client.hset(key, name, "5")
+    removed = {key: server.client.eval(remove, 1, key, "5", "5") for key in ("ours", "other", "foreign")}
+    assert removed == {"ours": 1, "other": 1, "foreign": 0}
