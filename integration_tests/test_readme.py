@@ -1,6 +1,7 @@
 """The code blocks of README.md do what it says of them."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -97,9 +98,13 @@ def near(server: Server, longitude: float, latitude: float) -> Sequence[str]:
 
 def test_the_contract_tests_and_the_linters_take_the_new_data_type(house: Path) -> None:
     def done(*command: str) -> str:
-        return subprocess.run(command, cwd=house, capture_output=True, text=True, timeout=300, check=False).stdout
+        environment = {**os.environ, "TEST_SERVERS": "redis-7.0"}
+        ran = subprocess.run(
+            command, cwd=house, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        return ran.stdout
 
-    tests = "geo and redis-7.0 and (appends_overwrites or upserts_are_refused or permissions)"
+    tests = "geo and (appends_overwrites or upserts_are_refused or permissions)"
     contract = ("-p", "no:cacheprovider", "integration_tests/test_collections.py", "-k", tests)
     assert "4 passed" in (said := done(PYTHON, "-m", "pytest", "-q", *contract)), said
     ruff, caches = str(Path(PYTHON).parent / "ruff"), "destination_redis/caches"
