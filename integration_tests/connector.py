@@ -100,9 +100,9 @@ class Running:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
-    def send(self, *messages: Json) -> None:
+    def send(self, *messages: Json | str) -> None:
         assert self.process.stdin
-        self.process.stdin.write(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+        self.process.stdin.write(_input(messages))
         self.process.stdin.flush()
 
     def feed(self, messages: list[Json]) -> None:
@@ -153,8 +153,7 @@ class Connector:
         return Running(self.command(streams))
 
     def write(self, streams: Iterable[Json], messages: Iterable[Json | str]) -> Outcome:
-        lines = [line if isinstance(line, str) else json.dumps(line) for line in messages]
-        return self.write_bytes(streams, "".join(line + "\n" for line in lines).encode())
+        return self.write_bytes(streams, _input(messages))
 
     def write_bytes(self, streams: Iterable[Json], content: bytes) -> Outcome:
         done = subprocess.run(self.command(streams), input=content, capture_output=True, timeout=120, check=False)
@@ -167,6 +166,12 @@ class Connector:
         config.write_text(json.dumps(self.config))
         catalog.write_text(json.dumps({"streams": list(streams)}))
         return [PYTHON, MAIN, "write", "--config", str(config), "--catalog", str(catalog)]
+
+
+def _input(messages: Iterable[Json | str]) -> bytes:
+    """Return the lines of these messages; text is a line as it is."""
+    lines = (line if isinstance(line, str) else json.dumps(line) for line in messages)
+    return "".join(line + "\n" for line in lines).encode()
 
 
 def wait_until(there: Callable[[], bool], seconds: float = 20) -> None:
