@@ -145,7 +145,7 @@ def test_an_interrupted_refresh_hides_its_records_until_it_is_complete_and_keeps
     refresh["other_mode"].update(KEYED, destination_sync_mode="append_dedup")
     messages: list[Json | str] = [line(stream, second) for stream in refresh.values()]
     messages += [checkpoint(stream, {"id": 2}) for stream in refresh.values()]
-    messages += [line(stream, lost) for stream in refresh.values()]
+    messages += [line(refresh[name], lost) for name in ("cancelled", "new")]
     destination.interrupt([*refresh.values()], messages, end)
 
     for stream in first.values():
@@ -185,7 +185,7 @@ HISTORIES: dict[str, History] = {
     "BFT 22 testOverwriteSchemaEvolution": History(
         [((1, 0, 42), ONE), ((2, 2, 43), TWO), ((2, 0, 44), ONE)], stay=(1, 2)
     ),
-    "the same as overwrite": History([((1, 0, 42), ONE), ((2, 2, 43), TWO)], stay=(1,), mode="overwrite"),
+    "TD fullRefreshOverwrite": History([((1, 0, 42), ONE), ((2, 2, 43), TWO)], stay=(1,), mode="overwrite"),
     "BFT 35 testNoColumns, TD noColumns": History([((0, 0, 42), [Row("{}")]), ((0, 0, 43), [Row("{}")])], stay=(0, 1)),
     "TD truncateRefresh": History([((42, 0, 42), ONE), ((43, 43, 43), TWO)], stay=(1,)),
     "TD mergeRefresh": History([((42, 0, 42), ONE), ((43, 0, 43), TWO)], stay=(0, 1)),

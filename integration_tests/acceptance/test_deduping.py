@@ -140,6 +140,12 @@ CASES: dict[str, Case] = {
         cursors=("cursor1", "cursor2"),
         key=[["id"]],
     ),
+    "BFT 26 testDedupChangeCursor, in one column: a null or missing cursor is the oldest": Case(
+        ([row(id=1, cursor1=-9, name="foo_1")], [row(id=1, cursor1=None, name="foo_2"), row(id=1, name="foo_3")]),
+        [(0, 0)],
+        cursors=("cursor1", "cursor1"),
+        key=[["id"]],
+    ),
     "TD incrementalDedup": Case((ONE, TWO), [(0, 3), (0, 4), (1, 0)], [(1, 2)]),
     "TD incrementalDedupDefaultNamespace": Case((ONE, TWO), [(0, 3), (0, 4), (1, 0)], [(1, 2)], place=(None, "users")),
     "TD incrementalDedupIdenticalName": Case((ONE, TWO), [(0, 3), (0, 4), (1, 0)], [(1, 2)], place=("test_1", "same")),
