@@ -136,7 +136,7 @@ class Destination:
             running.send(ANALYTICS)
             return len(running.outcome(0).states) == states
 
-        wait_until(acknowledged)
+        wait_until(acknowledged, 60)
         if end == "unparseable":
             running.send('{"unparseable')
         outcome = running.kill() if end == "kill" else running.finish()

@@ -250,7 +250,7 @@ def test_two_syncs_at_once_into_streams_of_one_name_do_not_disturb_each_other(de
     )
     first = destination.connector.start([one])
     first.send(*lines(one, ONE), checkpoint(one, {}))
-    first.wait_for_states(1)
+    first.wait_for_states(1, 60)
     second = destination.connector.start([other])
     second.send(*lines(other, ONE_OTHER) * 10_000)
     first.send(complete(one))
