@@ -109,8 +109,8 @@ class Running:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
-    def send(self, *messages: Json) -> None:
-        self.process.stdin.write(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+    def send(self, *messages: Json | str) -> None:
+        self.process.stdin.write(_input(messages))
 
     def feed(self, messages: list[Json]) -> None:
         """Send until the process ends."""
@@ -156,8 +156,7 @@ class Connector:
         return Running(self.arguments(streams))
 
     def write(self, streams: Iterable[Json], messages: Iterable[Json | str]) -> Outcome:
-        lines = [line if isinstance(line, str) else json.dumps(line) for line in messages]
-        return self.write_bytes(streams, "".join(line + "\n" for line in lines).encode())
+        return self.write_bytes(streams, _input(messages))
 
     def write_bytes(self, streams: Iterable[Json], content: bytes) -> Outcome:
         running = self.start(streams)
@@ -180,6 +179,12 @@ class Connector:
 def _forks() -> Forks:
     """Return the one fork server of this process, which ends with it."""
     return Forks()
+
+
+def _input(messages: Iterable[Json | str]) -> bytes:
+    """Return the lines of these messages; text is a line as it is."""
+    lines = (line if isinstance(line, str) else json.dumps(line) for line in messages)
+    return "".join(line + "\n" for line in lines).encode()
 
 
 def wait_until(there: Callable[[], bool], seconds: float = 60) -> None:

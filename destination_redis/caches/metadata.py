@@ -33,9 +33,9 @@ class Metadata:
         self._full = layout.full
         self._sync_id = layout.sync_id
         self._generation = b"%d" % (layout.generation_id or 0)
-        # A UUID of version 8: random for each run, then the record's id.
+        # Random for each run, then the record's id; of the version 4 that readers of Airbyte's data look for.
         random = uuid.uuid4().hex
-        self._uuid = f'"{random[:8]}-{random[8:12]}-8{random[12:15]}-%b-%b"'.encode()
+        self._uuid = f'"{random[:8]}-{random[8:12]}-4{random[12:15]}-%b-%b"'.encode()
 
     def __call__(self, number: int, record: Record, changes: Sequence[object] = ()) -> Sequence[Pair]:
         """Return names and JSON values; `changes` are the connector's own, after the source's."""
