@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import os
-import re
 import subprocess
 import sys
 import tomllib
@@ -13,14 +12,28 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-#: Nothing in it is changed once it is complete: what it was made from is in its name.
+#: May be removed at any time. What an environment was made of is in its name, so none is ever changed.
 KEPT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "destination-redis-tests"
 
 
-def kept(requirements: list[str], lock: Path) -> Path:
-    """Return the environment that has these packages, in the versions of the lock file."""
-    made_of = "\n".join([sys.version, *requirements, lock.read_text()])
-    name = re.split(r"[^\w-]", requirements[0])[0]
+def locked(package: str) -> Path:
+    """Return the environment of a package that is not ours: what its lock file names."""
+    return _kept(package, ["--no-deps", "--requirement"], ROOT / "integration_tests" / "locks" / f"{package}.txt")
+
+
+def with_this_checkout(folder: Path) -> Path:
+    """Install the connector as it is here into a new environment, over a kept one with what it depends on."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lock = ROOT / "requirements.lock"
+    dependencies = _kept(project["name"], [*project["dependencies"], "--constraint"], lock)
+    venv.create(folder, symlinks=True)
+    (_packages(folder) / "dependencies.pth").write_text(str(_packages(dependencies)))
+    _install(folder, str(ROOT), "--constraint", str(lock))
+    return folder
+
+
+def _kept(name: str, arguments: list[str], lock: Path) -> Path:
+    made_of = "\n".join([sys.version, *arguments, lock.read_text()])
     folder = KEPT / f"{name}-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
     KEPT.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as only_one:
@@ -28,18 +41,8 @@ def kept(requirements: list[str], lock: Path) -> Path:
         complete = folder / "complete"
         if not complete.exists():
             venv.create(folder, clear=True, symlinks=True)
-            _install(folder, *requirements, "--constraint", str(lock))
+            _install(folder, *arguments, str(lock))
             complete.touch()
-    return folder
-
-
-def with_this_checkout(folder: Path) -> Path:
-    """Install the connector as it is here into a new environment, over a kept one with what it depends on."""
-    lock = ROOT / "requirements.lock"
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    venv.create(folder, symlinks=True)
-    (_packages(folder) / "dependencies.pth").write_text(str(_packages(kept(dependencies, lock))))
-    _install(folder, str(ROOT), "--constraint", str(lock))
     return folder
 
 
@@ -50,11 +53,11 @@ def _packages(folder: Path) -> Path:
 
 def _install(folder: Path, *arguments: str) -> None:
     """Install packages; where they are not to be had it is a skip on a laptop and a failure in CI."""
-    # Of hundreds of packages few modules are ever loaded: these are compiled when they are.
+    # Few modules of these packages are ever loaded: they are compiled when they are.
     command = [sys.executable, "-m", "pip", "--python", str(folder), "install", "--quiet", "--no-compile", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     if done.returncode == 0:
         return
     if os.environ.get("CI") == "true":
-        pytest.fail(f"pip cannot install {arguments[0]}: {done.stderr}")
-    pytest.skip(f"pip cannot install {arguments[0]}")
+        pytest.fail(f"pip cannot make {folder.name}: {done.stderr}")
+    pytest.skip(f"pip cannot make {folder.name}")

@@ -17,11 +17,11 @@ def main(task: dict[str, Any]) -> None:
         local_executable=task["source"],
         streams=task["streams"],
     )
-    cache: Any = ab.new_local_cache("faker", cache_dir=task["cache"]) if task["cache"] else False
-    # Where there is a cache only the first sync reads the source for itself.
-    data, options = source, {"cache": cache, "state_cache": cache}
+    cache = ab.new_local_cache("faker", cache_dir=task["cache"])
+    # Through the cache, only the first sync reads the source for itself.
+    cached: tuple[Any, dict[str, Any]] = (source, {"cache": cache})
     outcomes: list[int | str] = []
-    for namespace, strategy in task["syncs"]:
+    for way, namespace, strategy in task["syncs"]:
         destination = ab.get_destination(
             "destination-redis",
             config={**task["config"], "default_namespace": namespace},
@@ -29,18 +29,16 @@ def main(task: dict[str, Any]) -> None:
         )
         if not outcomes:
             destination.check()
+        data, options = cached if way == "cached" else (source, {"cache": False, "state_cache": False})
         try:
             written = destination.write(data, write_strategy=WriteStrategy(strategy), **options)
             outcomes.append(written.processed_records)
         except AirbyteConnectorWriteError as error:
             outcomes.append(str(error))
-        if cache and data is source:
-            data, options = source.read(cache=cache, force_full_refresh=True), {}
-    states = []
-    if cache:
-        known = cache.get_state_provider("source-faker", destination_name="destination-redis")
-        states = sorted(known.known_stream_names)
-    Path(task["outcome"]).write_text(json.dumps({"outcomes": outcomes, "states": states}))
+        if way == "cached" and data is source:
+            cached = (source.read(cache=cache, force_full_refresh=True), {})
+    states = cache.get_state_provider("source-faker", destination_name="destination-redis").known_stream_names
+    Path(task["outcome"]).write_text(json.dumps({"outcomes": outcomes, "states": sorted(states)}))
 
 
 if __name__ == "__main__":

@@ -14,15 +14,17 @@ import pytest
 
 from destination_redis.caches import RedisRecord
 from integration_tests.connector import Json, cache
-from integration_tests.environments import ROOT, kept, with_this_checkout
+from integration_tests.environments import ROOT, locked, with_this_checkout
 from integration_tests.library import full
 from integration_tests.servers import Server
 
-LOCKS = ROOT / "integration_tests" / "locks"
 COUNTS = {"products": 100, "users": 120}
 FAKER = {"count": COUNTS["users"], "seed": 7, "parallelism": 1, "records_per_slice": 50}
 #: The namespace, and PyAirbyte's strategy: overwrite, append and merge, each where it has something to do.
-SYNCS = [("kept", "replace"), ("kept", "replace"), ("kept", "append"), ("merged", "merge"), ("merged", "merge")]
+SYNCS = [
+    *[("sequence", "replace"), ("sequence", "replace"), ("sequence", "append")],
+    *[("rows", "merge"), ("rows", "merge")],
+]
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +34,12 @@ def destination(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def faker() -> Path:
-    return kept(["airbyte-source-faker"], LOCKS / "airbyte-source-faker.txt") / "bin" / "source-faker"
+    return locked("airbyte-source-faker") / "bin" / "source-faker"
 
 
 @pytest.fixture(scope="module")
 def pyairbyte() -> Path:
-    return kept(["airbyte"], LOCKS / "airbyte.txt") / "bin" / "python"
+    return locked("airbyte") / "bin" / "python"
 
 
 def recording(program: Path, folder: Path) -> Path:
@@ -89,55 +91,64 @@ def by_id(records: Iterable[Json]) -> list[Json]:
     return sorted(records, key=lambda record: int(record["id"]))
 
 
-@pytest.mark.parametrize("cached", [False, True], ids=["without its cache", "through its cache"])
-def test_pyairbyte_overwrites_appends_and_merges_what_the_source_sent(
-    cached: bool,
-    pyairbyte: Path,
-    faker: Path,
-    destination: Path,
-    start_server: Callable[..., Server],
-    tmp_path: Path,
+def same(record: Json) -> Json:
+    return record
+
+
+def test_pyairbyte_overwrites_appends_and_merges_what_the_source_sent_with_and_without_its_cache(
+    pyairbyte: Path, faker: Path, destination: Path, start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     server = start_server()
-    refused = ("merged", "append")
+    syncs = [(way, f"{way}-{namespace}", strategy) for way in ("piped", "cached") for namespace, strategy in SYNCS]
     task = {
         "source": str(recording(faker, tmp_path / "runs")),
         "source_config": FAKER,
         "streams": list(COUNTS),
         "destination": str(destination),
         "config": server.config,
-        "cache": str(tmp_path / "cache") if cached else None,
-        "syncs": [*SYNCS, refused] if cached else SYNCS,
+        "cache": str(tmp_path / "cache"),
+        "syncs": [*syncs, ("cached", "cached-rows", "append")],
         "outcome": str(tmp_path / "outcome.json"),
     }
     own = {"PROJECT_DIR": tmp_path, "TEMP_DIR": tmp_path, "LOGGING_ROOT": tmp_path / "logs", "OFFLINE_MODE": 1}
     environment = {**os.environ, **{f"AIRBYTE_{name}": str(value) for name, value in own.items()}}
     environment.pop("PYTHONPATH", None)
     command = [str(pyairbyte), str(ROOT / "integration_tests" / "pyairbyte_syncs.py"), json.dumps(task)]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=300, check=False)
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=600, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr).decode()[-5000:]
 
     told = json.loads((tmp_path / "outcome.json").read_text())
-    written = told["outcomes"][: len(SYNCS)]
-    assert written == [sum(COUNTS.values())] * len(SYNCS)
-    if cached:
-        # A stream with primary keys does not become a sequence by an append: PyAirbyte hears of it.
-        assert "Exit Code: 1" in told["outcomes"][-1]
-        assert told["states"] == sorted(COUNTS)
+    *written, refused = told["outcomes"]
+    assert written == [sum(COUNTS.values())] * len(syncs)
+    assert "Exit Code: 1" in refused, "An append makes no sequence of rows, and PyAirbyte hears of it"
+    assert told["states"] == sorted(COUNTS), "PyAirbyte keeps the states that were acknowledged"
 
-    runs = sent(tmp_path / "runs")
-    assert len(runs) == (2 if cached else len(SYNCS))
-    _, replaced, appended, _, merged = [runs[0], *[runs[1]] * 4] if cached else runs
-    alike: Callable[[Json], Json] = of_a_cache if cached else lambda record: record
-    for name, count in COUNTS.items():
-        kept_records = found(server, f"kept:{name}:")
-        assert [record.id for record in kept_records] == list(range(count + 1, 3 * count + 1))
-        for expected, actual in ((replaced, kept_records[:count]), (appended, kept_records[count:])):
-            assert [alike(each) for each in by_id(contents(actual))] == [alike(each) for each in by_id(expected[name])]
+    # The cache's first sync reads the source, and one more run fills it for all the others.
+    *piped, _, cached = sent(tmp_path / "runs")
+    assert len(piped) == len(SYNCS)
+    for stream in COUNTS:
+        _, replaced, appended, _, merged = [run[stream] for run in piped]
+        assert_stored(server, f"piped-sequence:{stream}:", replaced, appended, same)
+        assert_rows(server, f"piped-rows:{stream}:", merged, same)
+        assert_stored(server, f"cached-sequence:{stream}:", cached[stream], cached[stream], of_a_cache)
+        assert_rows(server, f"cached-rows:{stream}:", cached[stream], of_a_cache)
 
-        rows = found(server, f"merged:{name}:")
-        assert [alike(each) for each in by_id(contents(rows))] == [alike(each) for each in by_id(merged[name])]
-        assert all(server.client.exists(f"merged:{name}:{each['id']}") for each in merged[name])
+
+def assert_stored(
+    server: Server, prefix: str, replaced: list[Json], appended: list[Json], known: Callable[[Json], Json]
+) -> None:
+    """Assert that the second overwrite took the place of the first, and that the append added to it."""
+    records = found(server, prefix)
+    count = len(replaced)
+    assert [record.id for record in records] == list(range(count + 1, 3 * count + 1))
+    assert by_id(map(known, contents(records[:count]))) == by_id(map(known, replaced))
+    assert by_id(map(known, contents(records[count:]))) == by_id(map(known, appended))
+
+
+def assert_rows(server: Server, prefix: str, merged: list[Json], known: Callable[[Json], Json]) -> None:
+    """Assert that each row is what was sent last for its primary key."""
+    assert by_id(map(known, contents(found(server, prefix)))) == by_id(map(known, merged))
+    assert all(server.client.exists(f"{prefix}{record['id']}") for record in merged)
 
 
 def test_a_shell_pipes_a_source_into_the_connector(
