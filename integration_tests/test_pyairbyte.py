@@ -1,0 +1,179 @@
+"""The connector as PyAirbyte and a shell run it: as the command that pip installs, fed by a source that is not ours."""
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from destination_redis.caches import RedisRecord
+from integration_tests.connector import Json, cache
+from integration_tests.environments import ROOT, locked, with_this_checkout
+from integration_tests.library import full
+from integration_tests.servers import Server
+
+COUNTS = {"products": 100, "users": 120}
+FAKER = {"count": COUNTS["users"], "seed": 7, "parallelism": 1, "records_per_slice": 50}
+#: The namespace, and PyAirbyte's strategy: overwrite, append and merge, each where it has something to do.
+SYNCS = [
+    *[("sequence", "replace"), ("sequence", "replace"), ("sequence", "append")],
+    *[("rows", "merge"), ("rows", "merge")],
+]
+
+
+@pytest.fixture(scope="module")
+def destination(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_this_checkout(tmp_path_factory.mktemp("installed") / "venv") / "bin" / "destination-redis"
+
+
+@pytest.fixture(scope="module")
+def faker() -> Path:
+    return locked("airbyte-source-faker") / "bin" / "source-faker"
+
+
+@pytest.fixture(scope="module")
+def pyairbyte() -> Path:
+    return locked("airbyte") / "bin" / "python"
+
+
+def recording(program: Path, folder: Path) -> Path:
+    """Return a program that does the same, and leaves what each of its runs printed in `folder`."""
+    folder.mkdir()
+    script = folder / program.name
+    script.write_text(f'#!/bin/bash\nset -o pipefail\n{program} "$@" | tee "{folder}/$$.$1"\n')
+    script.chmod(0o755)
+    return script
+
+
+def sent(folder: Path) -> list[dict[str, list[Json]]]:
+    """Return the records of each run, by stream."""
+    runs = sorted(folder.glob("*.read"), key=lambda path: path.stat().st_mtime_ns)
+    return [by_stream(run.read_text().splitlines()) for run in runs]
+
+
+def by_stream(lines: Iterable[str]) -> dict[str, list[Json]]:
+    records: dict[str, list[Json]] = {name: [] for name in COUNTS}
+    for message in map(json.loads, lines):
+        if message["type"] == "RECORD":
+            records[message["record"]["stream"]].append(message["record"]["data"])
+    return records
+
+
+def found(server: Server, prefix: str) -> list[RedisRecord]:
+    """Return the records under a prefix, by id."""
+    keys = list(server.client.scan_iter(match=f"{prefix}*", count=1000))
+    return sorted(cache().get_all(server.client, keys), key=lambda record: record.id)
+
+
+def contents(records: Iterable[RedisRecord]) -> list[Json]:
+    return [json.loads(record.data) for record in records]
+
+
+def of_a_cache(record: Json) -> Json:
+    """Return a record as it is before and after DuckDB: it adds columns, and knows decimals and times by their type."""
+    return {name: _plain(name, value) for name, value in record.items() if not name.startswith("_airbyte_")}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name.endswith("_at"):
+        moment = datetime.fromisoformat(value)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return Decimal(value) if name == "price" else value
+
+
+def by_id(records: Iterable[Json]) -> list[Json]:
+    return sorted(records, key=lambda record: int(record["id"]))
+
+
+def same(record: Json) -> Json:
+    return record
+
+
+def test_pyairbyte_overwrites_appends_and_merges_what_the_source_sent_with_and_without_its_cache(
+    pyairbyte: Path, faker: Path, destination: Path, start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start_server()
+    syncs = [(way, f"{way}-{namespace}", strategy) for way in ("piped", "cached") for namespace, strategy in SYNCS]
+    task = {
+        "source": str(recording(faker, tmp_path / "runs")),
+        "source_config": FAKER,
+        "streams": list(COUNTS),
+        "destination": str(destination),
+        "config": server.config,
+        "cache": str(tmp_path / "cache"),
+        "syncs": [*syncs, ("cached", "cached-rows", "append")],
+        "outcome": str(tmp_path / "outcome.json"),
+    }
+    own = {"PROJECT_DIR": tmp_path, "TEMP_DIR": tmp_path, "LOGGING_ROOT": tmp_path / "logs", "OFFLINE_MODE": 1}
+    environment = {**os.environ, **{f"AIRBYTE_{name}": str(value) for name, value in own.items()}}
+    environment.pop("PYTHONPATH", None)
+    command = [str(pyairbyte), str(ROOT / "integration_tests" / "pyairbyte_syncs.py"), json.dumps(task)]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=600, check=False)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()[-5000:]
+
+    told = json.loads((tmp_path / "outcome.json").read_text())
+    *written, refused = told["outcomes"]
+    assert written == [sum(COUNTS.values())] * len(syncs)
+    assert "Exit Code: 1" in refused, "An append makes no sequence of rows, and PyAirbyte hears of it"
+    assert told["states"] == sorted(COUNTS), "PyAirbyte keeps the states that were acknowledged"
+
+    # The cache's first sync reads the source, and one more run fills it for all the others.
+    *piped, _, cached = sent(tmp_path / "runs")
+    assert len(piped) == len(SYNCS)
+    for stream in COUNTS:
+        _, replaced, appended, _, merged = [run[stream] for run in piped]
+        assert_stored(server, f"piped-sequence:{stream}:", replaced, appended, same)
+        assert_rows(server, f"piped-rows:{stream}:", merged, same)
+        assert_stored(server, f"cached-sequence:{stream}:", cached[stream], cached[stream], of_a_cache)
+        assert_rows(server, f"cached-rows:{stream}:", cached[stream], of_a_cache)
+
+
+def assert_stored(
+    server: Server, prefix: str, replaced: list[Json], appended: list[Json], known: Callable[[Json], Json]
+) -> None:
+    """Assert that the second overwrite took the place of the first, and that the append added to it."""
+    records = found(server, prefix)
+    count = len(replaced)
+    assert [record.id for record in records] == list(range(count + 1, 3 * count + 1))
+    assert by_id(map(known, contents(records[:count]))) == by_id(map(known, replaced))
+    assert by_id(map(known, contents(records[count:]))) == by_id(map(known, appended))
+
+
+def assert_rows(server: Server, prefix: str, merged: list[Json], known: Callable[[Json], Json]) -> None:
+    """Assert that each row is what was sent last for its primary key."""
+    assert by_id(map(known, contents(found(server, prefix)))) == by_id(map(known, merged))
+    assert all(server.client.exists(f"{prefix}{record['id']}") for record in merged)
+
+
+def test_a_shell_pipes_a_source_into_the_connector(
+    faker: Path, destination: Path, start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start_server()
+    products = full("products", mode="overwrite")
+    users = full("users", mode="append_dedup", primary_key=[["id"]], cursor_field=["updated_at"])
+    files = {"faker.json": FAKER, "config.json": server.config, "catalog.json": {"streams": [products, users]}}
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    read = f"{shlex.quote(str(faker))} read --config faker.json --catalog catalog.json"
+    write = f"{shlex.quote(str(destination))} write --config config.json --catalog catalog.json"
+    command = ["bash", "-o", "pipefail", "-c", f"{read} | tee sent.jsonl | {write}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    lines = (tmp_path / "sent.jsonl").read_text().splitlines()
+    expected = by_stream(lines)
+    assert {name: len(records) for name, records in expected.items()} == COUNTS
+    assert contents(found(server, "default:products:")) == expected["products"]
+    assert contents(found(server, "default:users:")) == expected["users"]
+    printed = [message["state"] for message in map(json.loads, done.stdout.splitlines()) if message["type"] == "STATE"]
+    states = [message["state"] for message in map(json.loads, lines) if message["type"] == "STATE"]
+    assert [{**state, "destinationStats": None} for state in printed] == [
+        {**state, "destinationStats": None} for state in states
+    ]
+    assert sum(state["destinationStats"]["recordCount"] for state in printed) == sum(COUNTS.values())
