@@ -1,5 +1,8 @@
 """Airbyte destination connector for Redis."""
 
-from destination_redis.destination import DestinationRedis
+from destination_redis.start import uncollected
+
+with uncollected():
+    from destination_redis.destination import DestinationRedis
 
 __all__ = ["DestinationRedis"]
