@@ -117,7 +117,10 @@ def _registry(folder: Path) -> list[str]:
     words = {word.removeprefix("file://") for value in settings.values() for word in value.split()}
     # The files of an index that lies on this machine are beside its pages.
     paths = {word.removesuffix("/").removesuffix("/simple") for word in words if word.startswith("/")}
-    mounts = [f"{file}:/etc/pip.conf:ro", *(f"{path}:{path}:ro" for path in sorted(paths) if Path(path).exists())]
+    mounts = [
+        f"{file}:/etc/pip.conf:ro",
+        *(f"{path}:{path}:ro" for path in sorted(paths) if path and Path(path).exists()),
+    ]
     return [argument for mount in mounts for argument in ("--volume", mount)]
 
 
