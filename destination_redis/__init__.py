@@ -1,6 +1,9 @@
 """Airbyte destination connector for Redis."""
 
-from destination_redis.caches import CACHES, Layout, RedisRecord
-from destination_redis.destination import DestinationRedis
+from destination_redis.start import uncollected
+
+with uncollected():
+    from destination_redis.caches import CACHES, Layout, RedisRecord
+    from destination_redis.destination import DestinationRedis
 
 __all__ = ["CACHES", "DestinationRedis", "Layout", "RedisRecord"]

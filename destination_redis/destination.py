@@ -39,6 +39,7 @@ from destination_redis.progress import Progress
 from destination_redis.reading import read
 from destination_redis.records import written
 from destination_redis.spec import specification
+from destination_redis.start import settle
 from destination_redis.streams import Stream, parse_catalog
 from destination_redis.sync import Sync
 
@@ -221,4 +222,5 @@ def _print_line(line: bytes) -> None:
 
 def main() -> None:
     """Run the command line."""
+    settle()
     DestinationRedis().run(sys.argv[1:])

@@ -4,10 +4,10 @@ import logging
 import sys
 import time
 from collections.abc import Iterable
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-from rich.console import Console
-from rich.status import Status
+if TYPE_CHECKING:
+    from rich.status import Status
 
 #: Seconds between two LOG lines, and the most streams one of them names.
 _EVERY = 5.0
@@ -38,8 +38,7 @@ class Progress:
         self._streams = tuple(streams)
         self._started = self._last = time.monotonic()
         self._before: dict[str, int] = {}
-        console = Console(stderr=True)
-        self._status = Status("Waiting for records", console=console) if sys.stderr.isatty() else None
+        self._status = _live_line() if sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
         if self._status:
@@ -73,3 +72,10 @@ class Progress:
         if len(moved) > _MOST_NAMED:
             self._logger.info("and %d more streams", len(moved) - _MOST_NAMED)
         self._before = {stream.label: stream.received for stream in self._streams}
+
+
+def _live_line() -> "Status":
+    from rich.console import Console  # noqa: PLC0415 - only a terminal is worth the time it takes
+    from rich.status import Status  # noqa: PLC0415
+
+    return Status("Waiting for records", console=Console(stderr=True))

@@ -1,0 +1,110 @@
+import ast
+import json
+import os
+import re
+from collections.abc import Iterable
+from importlib.metadata import distributions
+from pathlib import Path
+
+from integration_tests.connector import Json, record, state, stream, values
+from integration_tests.images import PROJECT, Image, built
+from integration_tests.servers import Server, running
+
+_UNCOMPILED = """
+import os, sys
+import destination_redis.tunnel
+specs = [module.__spec__ for module in sys.modules.values() if getattr(module, "__spec__", None)]
+print([spec.origin for spec in specs if spec.cached and not os.path.exists(spec.cached)])
+"""
+
+
+# One test, since several could each build an image of their own, in as many processes.
+def test_the_image_is_small_and_harmless_and_does_by_its_entrypoint_what_airbyte_asks(tmp_path: Path) -> None:
+    with built(tmp_path / "image") as image, running("redis-7.0") as server:
+        print("\n".join(_sizes(image)))
+        _says_what_it_is(image)
+        _holds_what_it_needs_and_nothing_else(image)
+        _does_its_work(image, server, tmp_path)
+    assert not (tmp_path / "image").exists()
+
+
+def _says_what_it_is(image: Image) -> None:
+    labels = image.config["Labels"]
+    assert labels["io.airbyte.name"] == "airbyte/destination-redis"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", labels["io.airbyte.version"])
+    entrypoint = image.config["Entrypoint"]
+    assert f"AIRBYTE_ENTRYPOINT={' '.join(entrypoint)}" in image.config["Env"]
+    assert int(image.run("id", "-u").stdout) == 1000
+
+
+def _holds_what_it_needs_and_nothing_else(image: Image) -> None:
+    version = image.config["Labels"]["io.airbyte.version"]
+    code = image.root / "airbyte/integration_code"
+    distribution = f"airbyte_destination_redis-{version}.dist-info"
+    assert {path.name for path in code.iterdir()} == {"main.py", "destination_redis", "__pycache__", distribution}
+    folders = [name for place in ("airbyte", "venv", "build", "connector") for name in _folders(image.root / place)]
+    assert not {".git", "secrets", "tests", "unit_tests", "integration_tests"}.intersection(folders)
+    assert "airbyte_cdk" in folders
+    found = image.run("python", "-c", _UNCOMPILED)
+    assert ast.literal_eval(found.stdout.decode()) == [], found.stderr
+    assert not [path for path in (code / "destination_redis").rglob("*.py") if not _bytecode(path).exists()]
+    installed = {_plain(each.name): each.version for each in distributions(path=[str(_packages(image))])}
+    lines = (PROJECT / "requirements.lock").read_text().splitlines()
+    locked = [line.split("==") for line in lines if "==" in line]
+    assert installed.items() <= {_plain(name): version for name, version in locked}.items()
+    assert {"airbyte-cdk", "redis"} <= installed.keys()
+    assert not {"pytest", "mypy", "pip"} & installed.keys()
+
+
+def _does_its_work(image: Image, server: Server, folder: Path) -> None:
+    mounted = folder / "config"
+    mounted.mkdir()
+    mounted.chmod(0o755)
+    (mounted / "config.json").write_text(json.dumps(server.config))
+    (mounted / "catalog.json").write_text(json.dumps({"streams": [stream()]}))
+    entrypoint = image.config["Entrypoint"]
+
+    spec = image.run(*entrypoint, "spec")
+    assert _messages(spec.stdout)[0]["spec"]["connectionSpecification"]["required"] == ["host"], spec.stderr
+
+    # As Airbyte's launcher does.
+    check = image.run("sh", "-c", 'eval "$AIRBYTE_ENTRYPOINT check --config /config/config.json"', folder=mounted)
+    assert [message["connectionStatus"]["status"] for message in _messages(check.stdout)] == ["SUCCEEDED"]
+
+    lines = "".join(json.dumps(message) + "\n" for message in (record(1), record(2), state(2))).encode()
+    command = (*entrypoint, "write", "--config", "/config/config.json", "--catalog", "/config/catalog.json")
+    write = image.run(*command, folder=mounted, stdin=lines)
+    assert write.returncode == 0, write.stdout
+    assert [message["type"] for message in _messages(write.stdout)].count("STATE") == 1
+    assert values(server.client) == [1, 2]
+
+
+def _sizes(image: Image) -> Iterable[str]:
+    base, *ours = image.layers
+    yield f"the stand-in for the base image: {base / 1e6:.0f} MB"
+    yield f"on top of it: {sum(ours) / 1e6:.0f} MB"
+    for place in ("venv", "airbyte"):
+        files = [path for path in (image.root / place).rglob("*") if path.is_file() and not path.is_symlink()]
+        yield f"of that /{place}: {sum(path.stat().st_size for path in files) / 1e6:.1f} MB"
+
+
+def _messages(output: bytes) -> list[Json]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def _folders(place: Path) -> list[str]:
+    return [name for _, names, _ in os.walk(place) for name in names]
+
+
+def _packages(image: Image) -> Path:
+    (found,) = (image.root / "venv/lib").glob("python*/site-packages")
+    return found
+
+
+def _bytecode(path: Path) -> Path:
+    return next(iter((path.parent / "__pycache__").glob(f"{path.stem}.*.pyc")), path.with_suffix(".pyc"))
+
+
+def _plain(name: str) -> str:
+    """Return a package's name as registries compare it."""
+    return re.sub("[-_.]+", "-", name).lower()
