@@ -51,8 +51,10 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("There is no Node.js here")
     install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "redis@5"]
-    if subprocess.run(install, capture_output=True, timeout=120, check=False).returncode:
-        pytest.skip("npm cannot install redis here")
+    try:
+        subprocess.run(install, capture_output=True, timeout=120, check=True)
+    except subprocess.SubprocessError as error:
+        pytest.skip(f"npm cannot install redis here: {error}")
     return folder / "node_modules"
 
 
