@@ -9,7 +9,6 @@ import dataclasses
 import os
 import tempfile
 from pathlib import Path
-from statistics import median
 
 from benchmarks import figures
 from benchmarks.bench import APPEND, INSERT, PIPE, Bench, server
@@ -32,19 +31,18 @@ def measured(folder: Path, cache_type: str, record_format: RecordFormat, records
         commands = one.commands()
         runs = {case: (commands[case], MESSAGES) for case in cases}
         runs |= {f"{case}, {PIPE}": (commands[PIPE], case) for case in cases}
+        idle: dict[str, list[float]] = {name: [] for name in runs}
         seconds: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(rounds):
             for name, (command, source) in runs.items():
                 client.flushall()
-                idle = one.run(command, EMPTY).seconds
+                idle[name].append(one.run(command, EMPTY).seconds)
                 client.flushall()
                 empty = client.info("memory")["used_memory"]
-                seconds[name].append(one.timed(name, command, source) - idle)
+                seconds[name].append(one.timed(name, command, source))
                 if name == APPEND:
                     used = client.info("memory")["used_memory"] - empty
-        if min(medians := [median(times) for times in seconds.values()]) <= 0:
-            raise SystemExit(f"{records:,} records are too few to be told from a process start here")
-        return {name: records / each for name, each in zip(runs, medians, strict=True)} | {"bytes": used / records}
+        return {name: one.rate(seconds[name], idle[name]) for name in runs} | {"bytes": used / records}
 
 
 def main() -> None:
