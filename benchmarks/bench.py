@@ -1,7 +1,7 @@
 """Records per second beside `redis-cli --pipe`, which sends finished commands, and beside a plain connector.
 
 All on one fresh server, in interleaved rounds; the medians count. Process start is left out: every command is
-also timed on empty input, and the shortest of these times is subtracted. ``--memory`` measures the connector's peak
+also timed on empty input, and the median of that is subtracted. ``--memory`` measures the connector's peak
 memory instead.
 """
 
@@ -136,7 +136,7 @@ class Bench:
 
     def rate(self, seconds: Sequence[float], idle: Sequence[float]) -> float:
         """Return the records a second; ends the benchmark where a sync cannot be told from a process start."""
-        if (busy := median(seconds) - min(idle)) <= 0:
+        if (busy := median(seconds) - median(idle)) <= 0:
             raise SystemExit(f"{self.records:,} records are too few to be timed on this machine")
         return self.records / busy
 
