@@ -1,8 +1,7 @@
 """Records per second beside `redis-cli --pipe`, which sends finished commands, and beside a plain connector.
 
 All on one fresh server, in interleaved rounds; the medians count. Process start is left out: every command is
-also timed on empty input, and the median of that is subtracted. ``--memory`` measures the connector's peak
-memory instead.
+also timed on empty input, and the median of that is subtracted. ``--memory`` measures the connector's peak memory.
 """
 
 import argparse
