@@ -61,7 +61,7 @@ def filled(page: str, figures: Figures) -> str:
     def table(mark: re.Match[str]) -> str:
         name = mark[2]
         of = figures[name]
-        measured = f"{of['records']:,} records, {of['rounds']} rounds, {of['cores']} cores."
+        measured = f"Records: {of['records']:,}; rounds: {of['rounds']}; cores: {of['cores']}."
         return f"{mark[1]}\n{measured}\n\n{TABLES[name](of)}\n{mark[3]}"
 
     return re.sub(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", table, page, flags=re.DOTALL)
