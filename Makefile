@@ -31,6 +31,7 @@ lint-fix: $(STAMP)
 	$(BIN)/ruff format .
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python -m benchmarks.bench
 	$(BIN)/python -m benchmarks.cluster
 	$(BIN)/python -m benchmarks.data_types
+	$(BIN)/python -m benchmarks.tables

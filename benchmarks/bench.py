@@ -1,11 +1,10 @@
 """Records per second beside `redis-cli --pipe`, which sends finished commands, and beside a plain connector.
 
 All on one fresh server, in interleaved rounds; the medians count. Process start is left out: every command is
-also timed on empty input, and that is subtracted. ``--memory`` measures the connector's peak memory instead.
+also timed on empty input, and the median of that is subtracted. ``--memory`` measures the connector's peak memory.
 """
 
 import argparse
-import gzip
 import json
 import os
 import shutil
@@ -17,7 +16,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -29,14 +27,9 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from destination_redis.caches import CollectionCache, HashCache, KeyedCache, Layout, plain
-from destination_redis.messages import decode
-
-ROOT = Path(__file__).resolve().parent.parent
-STATE_EVERY = 10_000
-MESSAGES = "messages.jsonl"
-COMMANDS = "commands.resp"
-EMPTY = "empty"
+from benchmarks import figures
+from benchmarks.inputs import COMMANDS, EMPTY, MESSAGES, ROOT, STATE_EVERY, catalog, finish, prepare
+from destination_redis.caches import CACHES, CollectionCache, HashCache, Layout
 
 PIPE, APPEND, OVERWRITE, PLAIN = "redis-cli --pipe", "append", "overwrite", "plain connector"
 INSERT, UPDATE = "upsert, inserts", "upsert, updates"
@@ -63,52 +56,6 @@ class Run(NamedTuple):
     seconds: float
     megabytes: float
     states: int
-
-
-def prepare(folder: Path, records: int, cache: KeyedCache | CollectionCache) -> None:
-    """Write the messages of a sync of `records` different users, and the same records as finished commands."""
-    # Line by line: a child's peak memory is never reported below what this process held when it was started.
-    with gzip.open(ROOT / "examples" / "faker.jsonl.gz") as faker:
-        start = b'{"type":"RECORD","record":{"stream":"users","data":{"id":'
-        users = [line.partition(b',"created_at')[2] for line in faker if line.startswith(start)]
-    # What a collection is sent depends on its ledger: there are no commands to make ahead.
-    command_of = None if isinstance(cache, CollectionCache) else cache.writer((b"default:users:", b""), plain)
-    descriptor = {"stream_descriptor": {"name": "users"}}
-    with (folder / MESSAGES).open("wb") as messages, (folder / COMMANDS).open("wb") as commands:
-        for number, user in enumerate(islice(cycle(users), records), 1):
-            line = b'%b%d,"created_at%b' % (start, number, user)
-            messages.write(line)
-            body = decode(line).record
-            assert body
-            if command_of:
-                commands.write(command_of(number, body))
-            if number % STATE_EVERY == 0:
-                stream = {**descriptor, "stream_state": {"id": number}}
-                messages.write(_line({"type": "STATE", "state": {"type": "STREAM", "stream": stream}}))
-        status = {
-            "type": "STREAM_STATUS",
-            "emitted_at": 0,
-            "stream_status": {**descriptor, "status": "COMPLETE"},
-        }
-        messages.write(_line({"type": "TRACE", "trace": status}))
-    (folder / EMPTY).touch()
-
-
-def catalog(mode: str, generation: int, minimum: int, sync: int) -> str:
-    with (ROOT / "examples" / "catalog.json").open() as example:
-        schemas = {each["stream"]["name"]: each["stream"]["json_schema"] for each in json.load(example)["streams"]}
-    stream = {"name": "users", "json_schema": schemas["users"], "supported_sync_modes": ["full_refresh"]}
-    configured = {
-        "stream": stream,
-        "sync_mode": "full_refresh",
-        "destination_sync_mode": mode,
-        "primary_key": [["id"]],
-        "cursor_field": ["updated_at"],
-        "generation_id": generation,
-        "minimum_generation_id": minimum,
-        "sync_id": sync,
-    }
-    return json.dumps({"streams": [configured]})
 
 
 def json_module(folder: Path) -> list[str]:
@@ -142,8 +89,7 @@ class Bench:
     folder: Path
     client: Redis
     records: int
-    cache: KeyedCache | CollectionCache = field(default_factory=lambda: HashCache(Layout()))
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str | int] = field(default_factory=dict)
 
     def commands(self) -> dict[str, list[str]]:
         """Write config and catalogs; return each case's command. Some find what the one before them left."""
@@ -179,35 +125,43 @@ class Bench:
             raise SystemExit(f"{' '.join(command)} failed:\n{said.decode()}")
         return Run(seconds, usage.ru_maxrss / 1024, said.count(b'"stream_state"'))
 
-    def timed(self, case: str, command: Sequence[str]) -> float:
+    def timed(self, case: str, command: Sequence[str], source: str) -> float:
         """Return the seconds a case takes; ends the benchmark if not all of its records arrived."""
-        source = COMMANDS if case == PIPE else MESSAGES
         run = self.run(command, source)
         keys = self._arrived()
         if keys != self.records or (source == MESSAGES and run.states != self.records // STATE_EVERY):
             raise SystemExit(f"{case}: {keys:,} records and {run.states} states arrived")
         return run.seconds
 
+    def rate(self, seconds: Sequence[float], idle: Sequence[float]) -> float:
+        """Return the records a second; ends the benchmark where a sync cannot be told from a process start."""
+        if (busy := median(seconds) - median(idle)) <= 0:
+            raise SystemExit(f"{self.records:,} records are too few to be timed on this machine")
+        return self.records / busy
+
     def _arrived(self) -> int:
         """Return the number of records that are live, in a collection or under keys of their own."""
-        if isinstance(self.cache, CollectionCache):
-            return sum(1 for _ in self.cache.get_all(self.client, [b"default:users"]))
+        cache = CACHES[str(self.settings.get("cache_type", "hash"))](Layout("columns"))
+        if isinstance(cache, CollectionCache):
+            return sum(1 for _ in cache.get_all(self.client, [b"default:users"]))
         return sum(1 for _ in self.client.scan_iter("default:users:*", count=10_000))
 
     def speed(self, rounds: int) -> None:
         """Print every case's median rate and how it stands to the targets."""
         commands = self.commands()
         seconds: dict[str, list[float]] = {case: [] for case in commands}
+        idle: dict[str, list[float]] = {case: [] for case in commands}
         for _ in range(rounds):
-            idle = {}
             for case, command in commands.items():
                 self.client.flushall()
-                idle[case] = self.run(command, EMPTY).seconds
+                idle[case].append(self.run(command, EMPTY).seconds)
             for case, command in commands.items():
                 if case not in LATER:
                     self.client.flushall()
-                seconds[case].append(self.timed(case, command) - idle[case])
-        rates = {case: self.records / median(times) for case, times in seconds.items()}
+                source = COMMANDS if case == PIPE else MESSAGES
+                seconds[case].append(self.timed(case, command, source))
+        rates = {case: self.rate(seconds[case], idle[case]) for case in commands}
+        figures.keep("modes", {"records": self.records, "rounds": rounds, "cores": os.cpu_count(), "rates": rates})
         print(f"{self.records:,} records, {rounds} rounds, {os.cpu_count()} cores\n")
         print(f"{'':18}{'records/s':>12}{'of --pipe':>12}{'of plain':>12}")
         for case, rate in rates.items():
@@ -224,10 +178,6 @@ class Bench:
         print(f"{self.records:>12,} records: {peak:.0f} MB at most")
 
 
-def _line(message: object) -> bytes:
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=300_000)
@@ -236,7 +186,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, server(folder := Path(temporary)) as client:
         for records in (1_000_000, 2_000_000) if arguments.memory else (arguments.records,):
-            prepare(folder, records, HashCache(Layout()))
+            prepare(folder, records)
+            finish(folder, HashCache(Layout()))
             bench = Bench(folder, client, records)
             if arguments.memory:
                 bench.memory()

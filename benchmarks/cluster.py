@@ -12,8 +12,8 @@ from statistics import median
 from subprocess import DEVNULL, Popen
 from typing import NamedTuple
 
-from benchmarks.bench import EMPTY, MESSAGES, ROOT, catalog, prepare
-from destination_redis.caches import HashCache, Layout
+from benchmarks import figures
+from benchmarks.inputs import EMPTY, MESSAGES, ROOT, catalog, prepare
 from integration_tests.clusters import ClusterServers, cluster
 
 
@@ -56,8 +56,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepare(folder, arguments.records, HashCache(Layout()))
-        rates = {}
+        prepare(folder, arguments.records)
+        rates: dict[int, float] = {}
+        shares: dict[int, tuple[float, float]] = {}
         print(f"append into a cluster, {arguments.records:,} records, {os.cpu_count()} cores\n")
         print(f"{'primaries':>9}{'records/s':>12}{'connector busy':>16}{'each server busy':>18}")
         for primaries in (1, 2, 3):
@@ -82,7 +83,11 @@ def main() -> None:
             rates[primaries] = arguments.records / seconds
             busy = median(run.connector / run.seconds for run in runs)
             server = median(max(run.servers) / run.seconds for run in runs)
+            shares[primaries] = busy, server
             print(f"{primaries:9}{rates[primaries]:12,.0f}{busy:16.0%}{server:18.0%}")
+        rows = {str(each): {"rate": rates[each], "connector": of[0], "server": of[1]} for each, of in shares.items()}
+        said = {"records": arguments.records, "rounds": arguments.rounds, "cores": os.cpu_count(), "rows": rows}
+        figures.keep("cluster", said)
         print(f"\nthree primaries: {rates[3] / rates[1]:.2f} of one")
 
 

@@ -1,37 +1,48 @@
 """Every data type and format: records per second beside `redis-cli --pipe` with the same commands, and their memory.
 
-On one fresh server each, in interleaved rounds; the medians count, process start is left out as in bench.py.
+On one fresh server each, in interleaved rounds; the medians count, process start is left out as in bench.py. The
+commands are the bytes that the connector sends to an empty server, its ledger's included, written down beforehand.
 """
 
 import argparse
+import dataclasses
+import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 
-from benchmarks.bench import APPEND, EMPTY, INSERT, PIPE, Bench, prepare, server
-from destination_redis.caches import CACHES, CollectionCache, KeyedCache, Layout
-
-
-def shapes() -> Iterator[tuple[str, KeyedCache | CollectionCache]]:
-    """Yield the name of every data type and format, and what writes it."""
-    for cache_type, cache in CACHES.items():
-        for record_format in cache.formats:
-            yield f"{cache_type} {record_format}", cache(Layout(record_format))
+from benchmarks import figures
+from benchmarks.bench import APPEND, INSERT, PIPE, Bench, server
+from benchmarks.inputs import EMPTY, MESSAGES, prepare
+from benchmarks.recording import recording
+from benchmarks.tables import types
+from destination_redis.caches import CACHES, Layout, RecordFormat
 
 
-@contextmanager
-def bench(name: str, cache: KeyedCache | CollectionCache, records: int) -> Iterator[Bench]:
-    cache_type, record_format = name.split()
-    with tempfile.TemporaryDirectory() as temporary, server(folder := Path(temporary)) as client:
-        prepare(folder, records, cache)
-        yield Bench(folder, client, records, cache, {"cache_type": cache_type, "record_format": record_format})
-
-
-def _said(rate: float | None, pipe: float | None = None) -> str:
-    """Return a rate, and its part of the other one, in two columns."""
-    return (f"{rate:12,.0f}" if rate else f"{'-':>12}") + (f"{rate / pipe:12.2f}" if rate and pipe else f"{'-':>12}")
+def measured(folder: Path, cache_type: str, record_format: RecordFormat, records: int, rounds: int) -> figures.Figures:
+    """Return the rates of the connector and of `--pipe`, and the bytes a record takes."""
+    with server(folder) as client:
+        one = Bench(folder, client, records, {"cache_type": cache_type, "record_format": record_format})
+        upserts = CACHES[cache_type](Layout(record_format)).lua.write
+        cases = (APPEND, INSERT) if upserts else (APPEND,)
+        for case in cases:
+            client.flushall()
+            with recording(client.get_connection_kwargs()["port"], folder / case) as port:
+                one.run(dataclasses.replace(one, settings={**one.settings, "port": port}).commands()[case], MESSAGES)
+        commands = one.commands()
+        runs = {case: (commands[case], MESSAGES) for case in cases}
+        runs |= {f"{case}, {PIPE}": (commands[PIPE], case) for case in cases}
+        idle: dict[str, list[float]] = {name: [] for name in runs}
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(rounds):
+            for name, (command, source) in runs.items():
+                client.flushall()
+                idle[name].append(one.run(command, EMPTY).seconds)
+                client.flushall()
+                empty = client.info("memory")["used_memory"]
+                seconds[name].append(one.timed(name, command, source))
+                if name == APPEND:
+                    used = client.info("memory")["used_memory"] - empty
+        return {name: one.rate(seconds[name], idle[name]) for name in runs} | {"bytes": used / records}
 
 
 def main() -> None:
@@ -39,31 +50,17 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    records = arguments.records
-    print(f"{records:,} records, {arguments.rounds} rounds\n")
-    print(f"{'':18}{'--pipe/s':>12}{'append/s':>12}{'of --pipe':>12}{'upserts/s':>12}{'of --pipe':>12}{'bytes':>8}")
-    for name, cache in shapes():
-        with bench(name, cache, records) as one:
-            commands = one.commands()
-            piped = [] if isinstance(cache, CollectionCache) else [PIPE]
-            cases = [*piped, APPEND, *([INSERT] if cache.lua.write else [])]
-            seconds: dict[str, list[float]] = {case: [] for case in cases}
-            for _ in range(arguments.rounds):
-                for case in cases:
-                    one.client.flushall()
-                    idle = one.run(commands[case], EMPTY).seconds
-                    one.client.flushall()
-                    empty = one.client.info("memory")["used_memory"]
-                    seconds[case].append(one.timed(case, commands[case]) - idle)
-                    if case == APPEND:
-                        memory = (one.client.info("memory")["used_memory"] - empty) / records
-            rates = {case: records / median(times) for case, times in seconds.items()}
-        said = [
-            _said(rates.get(PIPE)),
-            _said(rates[APPEND], rates.get(PIPE)),
-            _said(rates.get(INSERT), rates.get(PIPE)),
-        ]
-        print(f"{name:18}{said[0][:12]}{said[1]}{said[2]}{memory:8,.0f}", flush=True)
+    rows: figures.Figures = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        prepare(folder := Path(temporary), arguments.records)
+        for cache_type, cache in CACHES.items():
+            for record_format in cache.formats:
+                found = measured(folder, cache_type, record_format, arguments.records, arguments.rounds)
+                print(f"{cache_type} {record_format}:", {name: round(each) for name, each in found.items()}, flush=True)
+                rows.setdefault(cache_type, {})[record_format] = found
+    said = {"records": arguments.records, "rounds": arguments.rounds, "cores": os.cpu_count(), "rows": rows}
+    figures.keep("types", said)
+    print(f"\n{arguments.records:,} records, {arguments.rounds} rounds, {os.cpu_count()} cores\n\n{types(said)}")
 
 
 if __name__ == "__main__":

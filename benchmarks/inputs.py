@@ -1,0 +1,69 @@
+"""What a benchmark sends: the messages of a sync, the same records as finished commands, and a catalog."""
+
+import gzip
+import json
+from itertools import cycle, islice
+from pathlib import Path
+
+from destination_redis.caches import KeyedCache, plain
+from destination_redis.messages import decode
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE_EVERY = 10_000
+MESSAGES = "messages.jsonl"
+COMMANDS = "commands.resp"
+EMPTY = "empty"
+
+
+def prepare(folder: Path, records: int) -> None:
+    """Write the messages of a sync of `records` different users, and an empty file."""
+    # Line by line: a child's peak memory is never reported below what this process held when it was started.
+    with gzip.open(ROOT / "examples" / "faker.jsonl.gz") as faker:
+        start = b'{"type":"RECORD","record":{"stream":"users","data":{"id":'
+        users = [line.partition(b',"created_at')[2] for line in faker if line.startswith(start)]
+    descriptor = {"stream_descriptor": {"name": "users"}}
+    with (folder / MESSAGES).open("wb") as messages:
+        for number, user in enumerate(islice(cycle(users), records), 1):
+            messages.write(b'%b%d,"created_at%b' % (start, number, user))
+            if number % STATE_EVERY == 0:
+                stream = {**descriptor, "stream_state": {"id": number}}
+                messages.write(_line({"type": "STATE", "state": {"type": "STREAM", "stream": stream}}))
+        status = {
+            "type": "STREAM_STATUS",
+            "emitted_at": 0,
+            "stream_status": {**descriptor, "status": "COMPLETE"},
+        }
+        messages.write(_line({"type": "TRACE", "trace": status}))
+    (folder / EMPTY).touch()
+
+
+def finish(folder: Path, cache: KeyedCache) -> None:
+    """Write the records that were prepared as finished commands."""
+    command_of = cache.writer((b"default:users:", b""), plain)
+    number = 0
+    with (folder / MESSAGES).open("rb") as messages, (folder / COMMANDS).open("wb") as commands:
+        for line in messages:
+            if body := decode(line).record:
+                number += 1
+                commands.write(command_of(number, body))
+
+
+def catalog(mode: str, generation: int, minimum: int, sync: int) -> str:
+    with (ROOT / "examples" / "catalog.json").open() as example:
+        schemas = {each["stream"]["name"]: each["stream"]["json_schema"] for each in json.load(example)["streams"]}
+    stream = {"name": "users", "json_schema": schemas["users"], "supported_sync_modes": ["full_refresh"]}
+    configured = {
+        "stream": stream,
+        "sync_mode": "full_refresh",
+        "destination_sync_mode": mode,
+        "primary_key": [["id"]],
+        "cursor_field": ["updated_at"],
+        "generation_id": generation,
+        "minimum_generation_id": minimum,
+        "sync_id": sync,
+    }
+    return json.dumps({"streams": [configured]})
+
+
+def _line(message: object) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
