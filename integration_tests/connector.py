@@ -105,6 +105,7 @@ class Running:
     def __init__(self, arguments: list[str]) -> None:
         self.process = _forks().start(arguments)
         self._lines: list[str] = []
+        self._over = False
         self._arrived = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -119,8 +120,10 @@ class Running:
 
     def wait_for_states(self, count: int, seconds: float = 60) -> list[Json]:
         with self._arrived:
-            assert self._arrived.wait_for(lambda: len(self.outcome(0).states) >= count, seconds)
-        return self.outcome(0).states
+            self._arrived.wait_for(lambda: len(self.outcome(0).states) >= count or self._over, seconds)
+        found = self.outcome(0)
+        assert len(found.states) >= count, found.text
+        return found.states
 
     def finish(self) -> Outcome:
         self.process.stdin.close()
@@ -145,6 +148,9 @@ class Running:
             with self._arrived:
                 self._lines.append(line.decode())
                 self._arrived.notify_all()
+        with self._arrived:
+            self._over = True
+            self._arrived.notify_all()
 
 
 class Connector:

@@ -151,6 +151,8 @@ def test_a_sync_asked_to_end_while_it_promotes_and_its_server_is_away_is_finishe
     assert promoting.process.stdin
     promoting.process.stdin.close()
     wait_until(lambda: ledger(server.client)["task"] == "promote")
+    first = f"airbyte:tmp:{{default:users:{ledger(server.client)['staged_first']}}}"
+    wait_until(lambda: not server.client.exists(first))
     server.stop()
     promoting.process.send_signal(signal.SIGTERM)
     outcome = promoting.ended()
