@@ -1,3 +1,4 @@
+import io
 import json
 import logging
 import sys
@@ -15,6 +16,7 @@ from destination_redis.masks import MASK, guard, masking, secret_names, secrets_
 from destination_redis.spec import specification
 
 NAMES = secret_names(specification()["connectionSpecification"])
+LOGGER = logging.getLogger("airbyte")
 LINES = ["MIIEvQIBADANBgkqhkiG9w0B", "qhkiG9w0BAQEFAASCBKcwggSj", "Qw=="]
 PEM = "-----BEGIN PRIVATE KEY-----\n" + "\n".join(LINES) + "\n-----END PRIVATE KEY-----\n"
 
@@ -81,24 +83,25 @@ def test_what_no_output_can_encode_is_written_as_its_escape() -> None:
 
 
 @pytest.fixture
-def logger(capsys: pytest.CaptureFixture[str]) -> Iterator[logging.Logger]:  # noqa: ARG001 - it replaces stdout
-    """Yield a logger whose way out is the root's; what guards a process is taken back."""
+def logged() -> Iterator[io.StringIO]:
+    """Yield what is logged; what guards a process is taken back in the end."""
     root, hooks = logging.getLogger(), (sys.excepthook, threading.excepthook)
-    former, root.handlers = root.handlers, [logging.StreamHandler(sys.stdout)]
-    yield logging.getLogger("airbyte")
-    root.handlers = former
+    former, out = list(root.handlers), io.StringIO()
+    root.handlers[:] = [logging.StreamHandler(out)]
+    yield out
+    root.handlers[:] = former
     sys.excepthook, threading.excepthook = hooks
 
 
 @pytest.mark.parametrize("secret", ['"', "type", "message", "S3cret", "a\nb-long-one", "ERROR"])
 def test_logs_and_the_last_error_are_json_without_the_secret(
-    logger: logging.Logger, capsys: pytest.CaptureFixture[str], secret: str
+    logged: io.StringIO, capsys: pytest.CaptureFixture[str], secret: str
 ) -> None:
-    guard(masking([secret]), logger)
-    logger.warning("This is <%s>", secret)
+    guard(masking([secret]), LOGGER)
+    LOGGER.warning("This is <%s>", secret)
     error = config_error(f"It is <{secret}>", redis_errors.ConnectionError(f"Error connecting to <{secret}>"))
     sys.excepthook(type(error), error, error.__traceback__)
-    lines = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lines = [orjson.loads(line) for line in (logged.getvalue() + capsys.readouterr().out).splitlines()]
     assert [line["type"] for line in lines] == ["LOG", "LOG", "TRACE"]
     assert lines[0]["log"]["message"] == f"This is <{MASK}>"
     found = lines[2]["trace"]["error"]
@@ -108,16 +111,16 @@ def test_logs_and_the_last_error_are_json_without_the_secret(
 
 
 def test_an_error_that_nobody_expected_is_told_by_its_kind_and_place_and_not_by_its_text(
-    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+    logged: io.StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    guard(masking(()), logger)
+    guard(masking(()), LOGGER)
     try:
         int("Jane Doe")
     except ValueError as error:
         sys.excepthook(type(error), error, error.__traceback__)
         with pytest.raises(Exception, match="The connector failed: ValueError"):
             raise traced(error, "writing") from error
-    out = capsys.readouterr().out
+    out = logged.getvalue() + capsys.readouterr().out
     assert "Jane" not in out.replace('int(\\"Jane Doe\\")', "")
     assert "builtins.ValueError" in orjson.loads(out.splitlines()[-1])["trace"]["error"]["stack_trace"]
 
