@@ -41,7 +41,7 @@ class Ran:
     @property
     def messages(self) -> list[Json]:
         """Every line of the output, each of which has to be a message."""
-        found = [json.loads(line) for line in self.out.splitlines()]
+        found = [json.loads(line, parse_int=_int) for line in self.out.splitlines()]
         assert all(isinstance(message, dict) and "type" in message for message in found), self.out
         return found
 
@@ -131,6 +131,11 @@ def _feed(descriptor: int, content: Content) -> None:
             left = memoryview(part)
             while left:
                 left = left[pipe.write(left) :]
+
+
+def _int(digits: str) -> int | str:
+    """Return a number, or its digits where Python would refuse so many."""
+    return int(digits) if len(digits) < 1000 else digits
 
 
 def _text(file: IO[bytes]) -> str:

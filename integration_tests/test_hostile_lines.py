@@ -1,0 +1,175 @@
+"""Lines that mean harm, one among good ones, in every data type and mode, by the command line's own way."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integration_tests.connector import SHAPES, UPSERTING, Json, Shape, dedup, state, status, stream
+from integration_tests.forked import Forks, Ran, forking
+from integration_tests.hostile import LINES, MARK, Random, assert_honest, mutated, real_lines
+from integration_tests.servers import Server, json_module, running
+from integration_tests.torture import FULL, report, rng
+
+pytestmark = pytest.mark.torture
+
+MEGABYTE = 1024 * 1024
+#: Keys of an application, and of another stream, whose names resemble those of the streams under test.
+FOREIGN = (
+    *("default:other:1", "default:other", "airbyte:{default:other}", "airbyte:tmp:{default:other:1}"),
+    *("default:a0", "default:a0:1:cart", "default:a:1", "a", "*", "default:*:1", "airbyte:tmp:{x", "airbyte", ":a0:1"),
+)
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    with forking(tmp_path_factory.mktemp("forks")) as forks:
+        yield forks
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running("redis-7.0", *json_module(tmp_path_factory.mktemp("module"))) as server:
+        for key in FOREIGN:
+            server.client.hset(key, "_airbyte_ab_id", "1")
+        yield server
+
+
+def foreign(server: Server) -> list[Any]:
+    reading = server.client.pipeline()
+    for key in FOREIGN:
+        reading.dump(key)
+        reading.pttl(key)
+    found: list[Any] = reading.execute()
+    assert None not in found
+    return found
+
+
+def everything(server: Server, name: str) -> bytes:
+    """Return the content of every record's key, or collection, of a stream, staged ones too."""
+    client, found = server.client, []
+    for key in client.scan_iter(f"*default:{name}*", count=10_000):
+        if key.startswith(b"airbyte:{"):
+            continue
+        match client.type(key):
+            case b"string":
+                found.append(client.get(key))
+            case b"hash":
+                found += client.hvals(key)
+            case b"list":
+                found += client.lrange(key, 0, -1)
+            case b"set":
+                found += client.smembers(key)
+            case b"zset":
+                found += client.zrange(key, 0, -1)
+            case b"stream":
+                found += [value for _, entry in client.xrange(key) for value in entry.values()]
+            case _:
+                found.append(client.execute_command("JSON.GET", key))
+    return b"\n".join(found)
+
+
+class Case:
+    """One stream, its good messages, and a hostile line between them."""
+
+    def __init__(self, random: Random, number: int, line: bytes | None) -> None:
+        """Take a line, None for a message that is changed at random."""
+        self.name = f"a{number + 1}"
+        modes = ["append", "overwrite", "append_dedup"]
+        self.mode = random.choice(modes)
+        self.shape: Shape = random.choice(UPSERTING if self.mode == "append_dedup" else SHAPES)
+        records, others = real_lines(self.name)
+        for index, record in enumerate(records):
+            record["record"]["data"] |= {"id": f"{MARK}-{index}-", "token": f"token{index}-{number}"}
+        self.tokens = [record["record"]["data"]["token"] for record in records[:6]]
+        self.good = [json.dumps(record).encode() for record in records[:6]]
+        self.good.insert(3, json.dumps(state(3, self.name)).encode())
+        self.end = [json.dumps(state(6, self.name)).encode(), json.dumps(status("COMPLETE", self.name)).encode()]
+        base = random.choice([records[7], records[7], random.choice(others), state(5, self.name)])
+        self.line = mutated(random, json.dumps(base).encode()) if line is None else line
+        self.at = random.randrange(len(self.good) + 1)
+
+    def catalog(self) -> Json:
+        if self.mode == "append_dedup":
+            return {"streams": [dedup(self.name, cursor_field=["updated_at"])]}
+        return {"streams": [stream(self.name, self.mode)]}
+
+    def config(self, server: Server) -> Json:
+        return {**server.config, "cache_type": self.shape[0], "record_format": self.shape[1]}
+
+    def content(self) -> bytes:
+        return b"".join(line + b"\n" for line in [*self.good[: self.at], self.line, *self.good[self.at :], *self.end])
+
+    @property
+    def about(self) -> str:
+        return f"{self.mode} {self.shape} {self.line[:300]!r}"
+
+    def assert_nothing_lost(self, ran: Ran, held: bytes) -> None:
+        for token in self.tokens if ran.code == 0 else self.tokens[: covered(ran)]:
+            assert token.encode() in held, self.about
+        if ran.code == 0:
+            for line in self.line.split(b"\n"):
+                if line.strip() and not self._arrived(line, held):
+                    assert "left out" in "".join(ran.logged), self.about
+
+    def assert_exact(self, forks: Forks, server: Server, done: int) -> None:
+        """Run it again without the hostile line, as a source does that goes on behind its last state."""
+        again = 0 if self.mode == "overwrite" else done
+        rest = [line for line in self.good if MARK.encode() in line][again:]
+        ran = forks.write(self.config(server), self.catalog(), b"\n".join([*rest, *self.end]))
+        assert ran.code == 0, f"{self.about}\n{ran.out}"
+        held = everything(server, self.name)
+        assert [held.count(token.encode()) for token in self.tokens] == [1] * len(self.tokens), self.about
+
+    def _arrived(self, line: bytes, held: bytes) -> bool:
+        """Return whether a line, that did no harm, is a record that arrived or a message that is no record."""
+        try:
+            message = json.loads(line.decode(errors="replace"), parse_int=str)
+        except (ValueError, RecursionError):
+            return False
+        if not isinstance(message, dict) or message.get("type") != "RECORD":
+            return isinstance(message, dict)
+        data = message["record"]["data"]
+        token = data.get("token") if isinstance(data, dict) else None
+        plain = isinstance(token, str) and token.replace("-", "").isalnum() and token.isascii()
+        return not plain or token.encode() in held
+
+
+def covered(ran: Ran) -> int:
+    """Return how many good records the states of a run cover."""
+    reached = [state["stream"]["stream_state"].get("cursor") for state in ran.states if "stream" in state]
+    return max([number for number in reached if number in (3, 6)], default=0)
+
+
+def test_a_hostile_line_among_good_ones_loses_nothing_and_ends_in_a_sentence(forks: Forks, server: Server) -> None:
+    random = rng("lines")
+    before = foreign(server)
+    counts = {"inputs": 0, "honest_failures": 0, "exact_retries": 0, "records_compared": 0}
+    odd = list(LINES) if FULL else random.sample(LINES, 60)
+    for line in [*odd, *[None] * (5000 if FULL else 180)]:
+        case = Case(random, counts["inputs"], line)
+        ran = forks.write(case.config(server), case.catalog(), case.content())
+        assert_honest(ran)
+        case.assert_nothing_lost(ran, everything(server, case.name))
+        if ran.code and random.random() < 0.3:
+            case.assert_exact(forks, server, covered(ran))
+            counts["exact_retries"] += 1
+        assert foreign(server) == before, case.about
+        clear(server, case)
+        counts["inputs"] += 1
+        counts["honest_failures"] += ran.code
+        counts["records_compared"] += len(case.tokens)
+    report("hostile lines", **counts)
+
+
+def clear(server: Server, case: Case) -> None:
+    """Remove what a case has written, which has to be under its own keys."""
+    name = f"default:{case.name}"
+    heads = (f"{name}:", f"airbyte:tmp:{{{name}:", f"airbyte:gone:{{{name}:")
+    for key in server.client.scan_iter(count=10_000):
+        text = key.decode(errors="replace")
+        if text not in FOREIGN:
+            assert text.startswith(heads) or text in (name, f"airbyte:{{{name}}}", f"airbyte:tmp:{{{name}}}"), text
+            server.client.unlink(key)
