@@ -23,6 +23,8 @@ _RETRIED_CODES = ("BUSY", "NOREPLICAS", "UNBLOCKED", "MISCONF", "OOM", "TRYAGAIN
 _IN_SCRIPT = re.compile(r"Error running script .*@user_script: ?\d+: -?([A-Z]{2,}) ")
 # What a primary says to WAIT that has become a replica.
 _OF_REPLICA = "cannot be used with replica instances"
+#: Characters of a message: names in it may be of any length.
+_LONGEST = 1000
 _NOT_IN_SCRIPT = "The user executing the script can't"
 # What is mended in the settings or at the server, of replies that have no code for it.
 _MENDED = (
@@ -164,6 +166,8 @@ def _code(error: Exception) -> str:
 
 
 def _traced(message: str, failure: FailureType, cause: BaseException | None) -> AirbyteTracedException:
+    if len(message) > _LONGEST:
+        message = f"{message[:_LONGEST]}…"
     error = AirbyteTracedException(message=message, internal_message=message, failure_type=failure)
     error.__cause__ = cause
     return error

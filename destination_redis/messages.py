@@ -87,7 +87,8 @@ class State(msgspec.Struct, frozen=True, gc=False):
         stats = _RAW_FIELDS.decode(self.body.get("destinationStats", _ABSENT)) or {}
         stats["recordCount"] = msgspec.Raw(b"%d.0" % records)
         body = {**self.body, "destinationStats": msgspec.Raw(msgspec.json.encode(stats))}
-        return msgspec.json.encode({**self.fields, "state": body}) + b"\n"
+        # A carriage return, which JSON takes for a space between values, ends a line for many readers.
+        return msgspec.json.encode({**self.fields, "state": body}).replace(b"\r", b" ") + b"\n"
 
 
 #: What decoding raises; RecursionError where arrays or objects are nested deeper than the interpreter goes.

@@ -41,7 +41,7 @@ class Ran:
     @property
     def messages(self) -> list[Json]:
         """Every line of the output, each of which has to be a message."""
-        found = [json.loads(line, parse_int=_int) for line in self.out.splitlines()]
+        found = [json.loads(line, parse_int=_int) for line in self.out.split("\n")[:-1]]
         assert all(isinstance(message, dict) and "type" in message for message in found), self.out
         return found
 

@@ -141,9 +141,9 @@ _HOLE, _TWICE = "@@hole@@", "@@twice@@"
 def _changed(rng: Random, line: bytes, change: Callable[[Any, Any], object], hole: bytes = b"") -> bytes:
     try:
         message = json.loads(line)
+        places = _places(message)
     except (ValueError, RecursionError):
         return line
-    places = list(_places(message))
     if not places:
         return line
     change(*rng.choice(places))
@@ -166,9 +166,8 @@ def assert_honest(ran: Ran, *unsaid: str) -> None:
     for sentence in [ran.error["message"] if ran.error else None, *statuses]:
         if sentence is not None:
             assert 10 < len(sentence) < 2000, told
-            assert "\n" not in sentence, told
             for unclear in ("Traceback", "The connector failed", "Something went wrong", "Error("):
                 assert unclear not in sentence, told
-    said = "\n".join(line for line in ran.out.splitlines() if '"STATE"' not in line[:20])
+    said = "\n".join(line for line in ran.out.split("\n") if '"STATE"' not in line[:20])
     for secret in (MARK, *unsaid):
         assert secret not in said, told
