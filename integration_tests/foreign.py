@@ -15,14 +15,17 @@ FOREIGN = (
 class Foreign:
     """The keys of others in one server."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *among: str) -> None:
+        """Take the names of keys that lie among a stream's own and hold something else."""
         self._client: Any = server.client
         self._client.flushall()
-        for number, key in enumerate(FOREIGN):
-            self._client.hset(key, mapping={"_airbyte_ab_id": number, "_airbyte_emitted_at": 1, "_airbyte_data": "{}"})
+        self._keys = (*FOREIGN, *among)
+        for number, key in enumerate(self._keys):
+            like_records: dict[Any, Any] = {"_airbyte_ab_id": number, "_airbyte_emitted_at": 1, "_airbyte_data": "{}"}
+            self._client.hset(key, mapping={"of": "others"} if key in among else like_records)
             if number % 3 == 0:
                 self._client.expire(key, 10_000_000)
-        self._known = {key.encode() for key in FOREIGN}
+        self._known = {key.encode() for key in self._keys}
         self._before = self._looked_at()
 
     def assert_untouched(self) -> None:
@@ -38,7 +41,7 @@ class Foreign:
 
     def _looked_at(self) -> list[Any]:
         reading = self._client.pipeline()
-        for key in FOREIGN:
+        for key in self._keys:
             reading.dump(key)
             reading.pexpiretime(key)
         found: list[Any] = reading.execute()

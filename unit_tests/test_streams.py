@@ -172,4 +172,4 @@ def test_a_schema_that_is_none_says_nothing_about_columns(odd: Any, name: str) -
 
 def test_a_catalog_nested_too_deeply_is_said_to_be_so() -> None:
     says = "The catalog cannot be read: it is nested too deeply"
-    assert complaint(b'{"streams":' + b"[" * 100_000) == says
+    assert complaint(b'{"more":' + b"[" * 100_000) == says
