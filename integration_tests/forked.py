@@ -84,24 +84,37 @@ class Forks:
         return self.run("check", self._file("config", config), **more)
 
     def run(
-        self, command: str, *files: str, content: Content = b"", seconds: float = 60, env: dict[str, str] | None = None
+        self,
+        command: str,
+        *files: str,
+        content: Content = b"",
+        seconds: float = 60,
+        patience: float | None = None,
+        debug: bool = False,
     ) -> Ran:
-        """Run a command with its input; one that is not over after `seconds` is killed, and its code tells so."""
+        """Run a command with its input, its log at debug level if asked for.
+
+        One that is not over after so many seconds of `patience` is told to end, and after `seconds` killed: its code
+        tells so.
+        """
         given = [part for name, file in zip(("--config", "--catalog"), files, strict=False) for part in (name, file)]
         began = time.monotonic()
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             reading, writing = os.pipe()
-            request = json.dumps([[command, *given], env or {}]).encode()
+            request = json.dumps([[command, *given], debug]).encode()
             descriptors = array.array("i", [reading, out.fileno(), err.fileno()])
             self._socket.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
             os.close(reading)
             process = int(self._replies.readline())
             killer = threading.Timer(seconds, os.kill, (process, signal.SIGKILL))
             killer.start()
+            ending = threading.Timer(seconds if patience is None else patience, os.kill, (process, signal.SIGTERM))
+            ending.start()
             feeder = threading.Thread(target=_feed, args=(writing, content))
             feeder.start()
             code, memory = json.loads(self._replies.readline())
             killer.cancel()
+            ending.cancel()
             feeder.join()
             return Ran(code, _text(out), _text(err), time.monotonic() - began, memory)
 
@@ -152,14 +165,16 @@ def _serve(control: socket.socket) -> None:
         request, descriptors, *_ = socket.recv_fds(control, 1 << 16, 3)
         if not request:
             return
-        arguments, env = json.loads(request)
+        arguments, debug = json.loads(request)
         process = os.fork()
         if process == 0:
             control.close()
             for number, descriptor in enumerate(descriptors):
                 os.dup2(descriptor, number)
                 os.close(descriptor)
-            os.environ.update(env)
+            if debug:
+                for name in (None, "airbyte", "asyncio", "asyncssh"):
+                    logging.getLogger(name).setLevel(logging.DEBUG)
             sys.argv[1:] = arguments
             os._exit(_run(main))
         for descriptor in descriptors:

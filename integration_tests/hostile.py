@@ -3,11 +3,12 @@
 import gzip
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from destination_redis.spec import specification
 from integration_tests.connector import Json
 from integration_tests.forked import Ran
 
@@ -16,6 +17,8 @@ MARK = "M4rker"
 _FAKER = Path(__file__).parent.parent / "examples" / "faker.jsonl.gz"
 _DEEP = 100_000
 
+#: Where a value goes.
+HOLE = "@@hole@@"
 #: JSON text that stands where something else belongs, of some no JSON at all.
 TEXTS: Sequence[bytes] = (
     *(b"null", b"true", b"0", b"-1", b"1.5", b'""', b'"x"', b"[]", b"{}", b"[[]]", b'[""]', b'{"":{}}'),
@@ -109,7 +112,7 @@ def _doubled(rng: Random, line: bytes) -> bytes:
 
 def _retyped(rng: Random, line: bytes) -> bytes:
     """Put some text in place of one of a message's values."""
-    return _changed(rng, line, lambda node, name: node.__setitem__(name, _HOLE), rng.choice(TEXTS))
+    return _changed(rng, line, lambda node, name: node.__setitem__(name, HOLE), rng.choice(TEXTS))
 
 
 def _robbed(rng: Random, line: bytes) -> bytes:
@@ -135,7 +138,7 @@ _MUTATIONS: Sequence[Callable[[Random, bytes], bytes]] = (
     *(_truncated, _headless, _scratched, _stuffed, _doubled),
     *(_retyped, _retyped, _retyped, _retyped, _robbed, _robbed, _repeated),
 )
-_HOLE, _TWICE = "@@hole@@", "@@twice@@"
+_TWICE = "@@twice@@"
 
 
 def _changed(rng: Random, line: bytes, change: Callable[[Any, Any], object], hole: bytes = b"") -> bytes:
@@ -147,13 +150,34 @@ def _changed(rng: Random, line: bytes, change: Callable[[Any, Any], object], hol
     if not places:
         return line
     change(*rng.choice(places))
-    return json.dumps(message).encode().replace(b'"%b"' % _HOLE.encode(), hole)
+    return json.dumps(message).encode().replace(json.dumps(HOLE).encode(), hole)
 
 
 def _places(node: Any) -> Sequence[tuple[Any, Any]]:
     """Return every (container, name or index) in a JSON value."""
     names = list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else []
     return [place for name in names for place in ((node, name), *_places(node[name]))]
+
+
+def settings(*, secret: bool = False) -> Iterator[Json]:
+    """Yield a config for every setting, or every secret one, of every choice too, in which that one is the hole."""
+
+    def asked(node: Json) -> bool:
+        return not secret or node.get("airbyte_secret") is True
+
+    for name, node in specification()["connectionSpecification"]["properties"].items():
+        if asked(node):
+            yield {name: HOLE}
+        for option in node.get("oneOf", ()):
+            tags = {inner: field["const"] for inner, field in option["properties"].items() if "const" in field}
+            needed = {inner: "127.0.0.1" if inner == "tunnel_host" else "x" for inner in option["required"]}
+            for inner, field in option["properties"].items():
+                if asked(field):
+                    yield {name: {**needed, **tags, inner: HOLE}}
+
+
+def filled(value: Json, text: bytes) -> bytes:
+    return json.dumps(value).encode().replace(json.dumps(HOLE).encode(), text)
 
 
 def assert_honest(ran: Ran, *unsaid: str) -> None:

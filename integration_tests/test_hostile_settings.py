@@ -7,18 +7,15 @@ from typing import Any
 
 import pytest
 
-from destination_redis.spec import specification
 from integration_tests.connector import COMPLETE, Json, dedup, record, state, stream
 from integration_tests.foreign import Foreign
 from integration_tests.forked import Forks
-from integration_tests.hostile import MARK, TEXTS, assert_honest
+from integration_tests.hostile import HOLE, MARK, TEXTS, assert_honest, filled, settings
 from integration_tests.servers import Server, free_port
 from integration_tests.torture import FULL, report, rng
 
 pytestmark = pytest.mark.torture
 
-#: Where a value goes, in JSON text.
-HOLE = '"@@hole@@"'
 #: What a setting is not, as JSON text; with a mark, since no wrong value may be printed.
 WRONG: Sequence[bytes] = (
     *TEXTS,
@@ -36,21 +33,6 @@ NO_CONFIGS: Sequence[bytes] = (
 )
 
 
-def settings(form: Json) -> Iterator[Json]:
-    """Yield a config for every setting, that of every choice too, in which that one is the hole."""
-    for name, node in form["properties"].items():
-        yield {name: HOLE}
-        for option in node.get("oneOf", ()):
-            tags = {inner: field["const"] for inner, field in option["properties"].items() if "const" in field}
-            needed = {inner: "127.0.0.1" if inner == "tunnel_host" else "x" for inner in option["required"]}
-            for inner in option["properties"]:
-                yield {name: {**needed, **tags, inner: HOLE}}
-
-
-def filled(value: Json, text: bytes) -> bytes:
-    return json.dumps(value).encode().replace(json.dumps(HOLE).encode(), text)
-
-
 def test_no_setting_makes_check_or_write_fail_without_a_sentence_or_print_its_value(
     forks: Forks, besieged: Server
 ) -> None:
@@ -59,7 +41,7 @@ def test_no_setting_makes_check_or_write_fail_without_a_sentence_or_print_its_va
     tls = {"ssl": True, "port": free_port()}  # where nobody listens: a plain server would be waited for
     configs = [
         filled({**besieged.config, **(tls if "ssl_mode" in each else {}), **each}, text)
-        for each in settings(specification()["connectionSpecification"])
+        for each in settings()
         for text in WRONG
     ]
     tried = [*NO_CONFIGS, *(configs if FULL else random.sample(configs, 140))]
