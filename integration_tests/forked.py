@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import IO, Any
 from integration_tests.connector import Json
 from integration_tests.servers import PYTHON
 
-Content = bytes | Sequence[bytes]
+Content = bytes | Iterable[bytes]
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,26 @@
 """Lines that mean harm, one among good ones, in every data type and mode, by the command line's own way."""
 
+import itertools
 import json
+import subprocess
 from typing import Any
 
 import pytest
 
-from integration_tests.connector import SHAPES, UPSERTING, Json, Shape, dedup, state, status, stream
+from integration_tests.connector import (
+    COMPLETE,
+    SHAPES,
+    UPSERTING,
+    Connector,
+    Json,
+    Shape,
+    dedup,
+    record,
+    state,
+    status,
+    stream,
+    values,
+)
 from integration_tests.foreign import Foreign
 from integration_tests.forked import Forks, Ran
 from integration_tests.hostile import LINES, MARK, Random, assert_honest, mutated, real_lines
@@ -52,10 +67,10 @@ class Case:
         self.mode = random.choice(modes)
         self.shape: Shape = random.choice(UPSERTING if self.mode == "append_dedup" else SHAPES)
         records, others = real_lines(self.name)
-        for index, record in enumerate(records):
-            record["record"]["data"] |= {"id": f"{MARK}-{index}-", "token": f"token{index}-{number}"}
-        self.tokens = [record["record"]["data"]["token"] for record in records[:6]]
-        self.good = [json.dumps(record).encode() for record in records[:6]]
+        for index, each in enumerate(records):
+            each["record"]["data"] |= {"id": f"{MARK}-{index}-", "token": f"token{index}-{number}"}
+        self.tokens = [each["record"]["data"]["token"] for each in records[:6]]
+        self.good = [json.dumps(each).encode() for each in records[:6]]
         self.good.insert(3, json.dumps(state(3, self.name)).encode())
         self.end = [json.dumps(state(6, self.name)).encode(), json.dumps(status("COMPLETE", self.name)).encode()]
         base = random.choice([records[7], records[7], random.choice(others), state(5, self.name)])
@@ -134,6 +149,59 @@ def test_a_hostile_line_among_good_ones_loses_nothing_and_ends_in_a_sentence(for
         counts["honest_failures"] += ran.code
         counts["records_compared"] += len(case.tokens)
     report("hostile lines", **counts)
+
+
+def lines(*messages: Json, end: bytes = b"\n") -> bytes:
+    return b"".join(json.dumps(message).encode() + end for message in messages)
+
+
+def test_a_line_of_100_megabytes_that_never_ends_is_an_error_in_bounded_memory(forks: Forks, besieged: Server) -> None:
+    besieged.client.flushall()
+    begun = json.dumps(record(3)).encode().removesuffix(b"}}") + b', "more": "'
+    content = [lines(record(1), record(2), state(2)), begun, *[b"x" * MEGABYTE] * 100]
+    ran = forks.write(besieged.config, {"streams": [stream()]}, content, seconds=300)
+    assert_honest(ran)
+    assert ran.error
+    assert "Line 4 of the input" in ran.error["message"]
+    assert len(ran.states) == 1
+    assert values(besieged.client) == [1, 2]
+    assert ran.memory < 400 * MEGABYTE
+    report("a line of 100 MB", megabytes=ran.memory // MEGABYTE)
+
+
+@pytest.mark.skipif(not FULL, reason="half a gigabyte is for make torture")
+def test_a_line_longer_than_any_value_is_an_error_before_its_end(forks: Forks, besieged: Server) -> None:
+    besieged.client.flushall()
+    content = itertools.chain([lines(record(1), state(1))], itertools.repeat(b"{" + b"x" * MEGABYTE))
+    ran = forks.write(besieged.config, {"streams": [stream()]}, content, seconds=300)
+    assert_honest(ran)
+    assert ran.error
+    assert ran.error["message"] == "A line of the input is longer than 536,870,912 bytes, which no record can be"
+    assert values(besieged.client) == [1]
+    assert ran.memory < 800 * MEGABYTE
+    report("a line without an end", megabytes=ran.memory // MEGABYTE)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n", b" \n\r\n\t\n"])
+def test_lines_with_other_ends_or_empty_ones_between_them_are_taken(forks: Forks, besieged: Server, end: bytes) -> None:
+    besieged.client.flushall()
+    messages = [record(1), state(1), record(2), record(3), state(3), COMPLETE]
+    for content in (lines(*messages, end=end), lines(*messages, end=end).rstrip()):
+        ran = forks.write(besieged.config, {"streams": [stream("users", "overwrite")]}, content)
+        assert_honest(ran)
+        assert ran.code == 0, ran.out
+        assert values(besieged.client) == [1, 2, 3]
+        assert len(ran.states) == 2
+
+
+def test_a_process_of_its_own_is_as_honest(connector: Connector) -> None:
+    odd = b'{"type":"RECORD","record":{"stream":"users","emitted_at":1,"data":{"a":"%b","b":%b}}}\n'
+    content = lines(record(1), state(1)) + odd % (MARK.encode(), b"[" * 100_000) + lines(record(2))
+    done = subprocess.run(connector.command([stream()]), input=content, capture_output=True, timeout=120, check=False)
+    ran = Ran(done.returncode, done.stdout.decode(), done.stderr.decode(), 0, 0)
+    assert_honest(ran)
+    assert ran.error
+    assert ran.error["message"] == "Line 3 of the input is not an Airbyte message: it is nested too deeply"
 
 
 def clear(foreign: Foreign, case: Case) -> None:

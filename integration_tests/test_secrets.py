@@ -71,6 +71,10 @@ def echoing(write: Callable[[str], str]) -> Iterator[int]:
         serving.join(10)
 
 
+def as_bytes(text: str) -> str:
+    return repr(text.encode())
+
+
 #: Ways in which libraries and servers put a text into a message.
 WAYS: Sequence[Callable[[str], str]] = (
     str,
@@ -79,7 +83,7 @@ WAYS: Sequence[Callable[[str], str]] = (
     json.dumps,
     quote,
     quote_plus,
-    lambda text: repr(text.encode()),
+    as_bytes,
 )
 
 
