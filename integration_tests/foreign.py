@@ -1,5 +1,6 @@
 """Keys of others in the same server, named much like those of streams under test: they stay what they are."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from integration_tests.servers import Server
@@ -15,11 +16,11 @@ FOREIGN = (
 class Foreign:
     """The keys of others in one server."""
 
-    def __init__(self, server: Server, *among: str) -> None:
-        """Take the names of keys that lie among a stream's own and hold something else."""
+    def __init__(self, server: Server, among: Sequence[str] = (), alike: Sequence[str] = ()) -> None:
+        """Take the names of more keys: those `among` a stream's own hold no records, those `alike` do."""
         self._client: Any = server.client
         self._client.flushall()
-        self._keys = (*FOREIGN, *among)
+        self._keys = (*FOREIGN, *among, *alike)
         for number, key in enumerate(self._keys):
             like_records: dict[Any, Any] = {"_airbyte_ab_id": number, "_airbyte_emitted_at": 1, "_airbyte_data": "{}"}
             self._client.hset(key, mapping={"of": "others"} if key in among else like_records)

@@ -1,5 +1,6 @@
 """Input that means harm: lines, and values for settings and catalogs, changed at random."""
 
+import copy
 import gzip
 import json
 import random
@@ -76,6 +77,47 @@ def real_lines(stream: str) -> tuple[list[Json], list[Json]]:
             message["record"]["data"]["email"] = f"{MARK}-{len(records)}@example.com"
             records.append(message)
     return records, others
+
+
+def retyped(stream: str) -> Iterator[bytes]:
+    """Yield messages of every kind, each with one of its values of every wrong type, or without it."""
+    descriptor = {"name": stream, "namespace": None}
+    changes = [{"field": "token", "change": "NULLED", "reason": "SOURCE_SERIALIZATION_ERROR"}]
+    body = {"stream": stream, "namespace": None, "emitted_at": 1, "data": {"id": "x", "updated_at": "2024-01-01"}}
+    stated = {"stream_descriptor": descriptor, "stream_state": {"cursor": 1}}
+    error = {"message": "m", "failure_type": "system_error", "stream_descriptor": descriptor}
+    messages: list[Json] = [
+        {"type": "RECORD", "record": {**body, "meta": {"changes": changes}}},
+        {"type": "STATE", "state": {"type": "STREAM", "stream": stated, "destinationStats": {"recordCount": 1}}},
+        {"type": "STATE", "state": {"type": "GLOBAL", "global": {"shared_state": {}, "stream_states": [stated]}}},
+        {"type": "STATE", "state": {"type": "LEGACY", "data": {"a": 1}}},
+        {
+            "type": "TRACE",
+            "trace": {
+                "type": "STREAM_STATUS",
+                "emitted_at": 1.5,
+                "stream_status": {
+                    "stream_descriptor": descriptor,
+                    "status": "RUNNING",
+                    "reasons": [{"type": "RATE_LIMITED"}],
+                },
+            },
+        },
+        {"type": "TRACE", "trace": {"type": "ERROR", "emitted_at": 1.5, "error": error}},
+        {"type": "LOG", "log": {"level": "INFO", "message": "m"}},
+        {
+            "type": "CONTROL",
+            "control": {"type": "CONNECTOR_CONFIG", "emitted_at": 1, "connectorConfig": {"config": {}}},
+        },
+    ]
+    for message in messages:
+        for number in range(len(_places(message))):
+            changed = copy.deepcopy(message)
+            node, name = _places(changed)[number]
+            node[name] = HOLE
+            yield from (filled(changed, text) for text in TEXTS)
+            del node[name]
+            yield json.dumps(changed).encode()
 
 
 def mutated(rng: Random, line: bytes) -> bytes:

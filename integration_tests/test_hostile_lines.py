@@ -23,7 +23,7 @@ from integration_tests.connector import (
 )
 from integration_tests.foreign import Foreign
 from integration_tests.forked import Forks, Ran
-from integration_tests.hostile import LINES, MARK, Random, assert_honest, mutated, real_lines
+from integration_tests.hostile import LINES, MARK, Random, assert_honest, mutated, real_lines, retyped
 from integration_tests.servers import Server
 from integration_tests.torture import FULL, report, rng
 
@@ -74,7 +74,8 @@ class Case:
         self.good.insert(3, json.dumps(state(3, self.name)).encode())
         self.end = [json.dumps(state(6, self.name)).encode(), json.dumps(status("COMPLETE", self.name)).encode()]
         base = random.choice([records[7], records[7], random.choice(others), state(5, self.name)])
-        self.line = mutated(random, json.dumps(base).encode()) if line is None else line
+        name = json.dumps(self.name).encode()
+        self.line = mutated(random, json.dumps(base).encode()) if line is None else line.replace(b'"retyped"', name)
         self.at = random.randrange(len(self.good) + 1)
 
     def catalog(self) -> Json:
@@ -134,8 +135,9 @@ def test_a_hostile_line_among_good_ones_loses_nothing_and_ends_in_a_sentence(for
     random = rng("lines")
     foreign = Foreign(server := besieged)
     counts = {"inputs": 0, "honest_failures": 0, "exact_retries": 0, "records_compared": 0}
-    odd = list(LINES) if FULL else random.sample(LINES, 40)
-    for line in [*odd, *[None] * (5000 if FULL else 140)]:
+    wrong = list(retyped("retyped"))
+    odd = [*LINES, *random.sample(wrong, 1500)] if FULL else [*random.sample(LINES, 40), *random.sample(wrong, 60)]
+    for line in [*odd, *[None] * (1500 if FULL else 100)]:
         case = Case(random, counts["inputs"], line)
         ran = forks.write(case.config(server), case.catalog(), case.content())
         assert_honest(ran)
