@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from integration_tests.connector import Connector
-from integration_tests.forked import Forks, forking
+from integration_tests.forked import CommandLine, command_line
 from integration_tests.servers import SERVERS, Server, json_module, running
 
 
@@ -33,8 +33,8 @@ def connector(server: Server, tmp_path: Path) -> Connector:
 
 
 @pytest.fixture(scope="session")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    with forking(tmp_path_factory.mktemp("forks")) as forks:
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    with command_line(tmp_path_factory.mktemp("forks")) as forks:
         yield forks
 
 

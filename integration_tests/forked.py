@@ -64,7 +64,7 @@ class Ran:
         return errors[0] if errors else None
 
 
-class Forks:
+class CommandLine:
     """A process that is the connector, not begun yet, as often as is asked for."""
 
     def __init__(self, folder: Path) -> None:
@@ -130,8 +130,8 @@ class Forks:
 
 
 @contextmanager
-def forking(folder: Path) -> Iterator[Forks]:
-    forks = Forks(folder)
+def command_line(folder: Path) -> Iterator[CommandLine]:
+    forks = CommandLine(folder)
     try:
         yield forks
     finally:

@@ -22,7 +22,7 @@ from integration_tests.connector import (
     values,
 )
 from integration_tests.foreign import Foreign
-from integration_tests.forked import Forks, Ran
+from integration_tests.forked import CommandLine, Ran
 from integration_tests.hostile import LINES, MARK, Random, assert_honest, mutated, real_lines, retyped
 from integration_tests.servers import Server
 from integration_tests.torture import FULL, report, rng
@@ -101,7 +101,7 @@ class Case:
                 if line.strip() and not self._arrived(line, held):
                     assert "left out" in "".join(ran.logged), self.about
 
-    def assert_exact(self, forks: Forks, server: Server, done: int) -> None:
+    def assert_exact(self, forks: CommandLine, server: Server, done: int) -> None:
         """Run it again without the hostile line, as a source does that goes on behind its last state."""
         again = 0 if self.mode == "overwrite" else done
         rest = [line for line in self.good if MARK.encode() in line][again:]
@@ -131,7 +131,9 @@ def covered(ran: Ran) -> int:
     return max([number for number in reached if number in (3, 6)], default=0)
 
 
-def test_a_hostile_line_among_good_ones_loses_nothing_and_ends_in_a_sentence(forks: Forks, besieged: Server) -> None:
+def test_a_hostile_line_among_good_ones_loses_nothing_and_ends_in_a_sentence(
+    forks: CommandLine, besieged: Server
+) -> None:
     random = rng("lines")
     foreign = Foreign(server := besieged)
     counts = {"inputs": 0, "honest_failures": 0, "exact_retries": 0, "records_compared": 0}
@@ -157,7 +159,9 @@ def lines(*messages: Json, end: bytes = b"\n") -> bytes:
     return b"".join(json.dumps(message).encode() + end for message in messages)
 
 
-def test_a_line_of_100_megabytes_that_never_ends_is_an_error_in_bounded_memory(forks: Forks, besieged: Server) -> None:
+def test_a_line_of_100_megabytes_that_never_ends_is_an_error_in_bounded_memory(
+    forks: CommandLine, besieged: Server
+) -> None:
     besieged.client.flushall()
     begun = json.dumps(record(3)).encode().removesuffix(b"}}") + b', "more": "'
     content = [lines(record(1), record(2), state(2)), begun, *[b"x" * MEGABYTE] * 100]
@@ -172,7 +176,7 @@ def test_a_line_of_100_megabytes_that_never_ends_is_an_error_in_bounded_memory(f
 
 
 @pytest.mark.skipif(not FULL, reason="half a gigabyte is for make torture")
-def test_a_line_longer_than_any_value_is_an_error_before_its_end(forks: Forks, besieged: Server) -> None:
+def test_a_line_longer_than_any_value_is_an_error_before_its_end(forks: CommandLine, besieged: Server) -> None:
     besieged.client.flushall()
     content = itertools.chain([lines(record(1), state(1))], itertools.repeat(b"{" + b"x" * MEGABYTE))
     ran = forks.write(besieged.config, {"streams": [stream()]}, content, seconds=300)
@@ -185,7 +189,9 @@ def test_a_line_longer_than_any_value_is_an_error_before_its_end(forks: Forks, b
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n", b" \n\r\n\t\n"])
-def test_lines_with_other_ends_or_empty_ones_between_them_are_taken(forks: Forks, besieged: Server, end: bytes) -> None:
+def test_lines_with_other_ends_or_empty_ones_between_them_are_taken(
+    forks: CommandLine, besieged: Server, end: bytes
+) -> None:
     besieged.client.flushall()
     messages = [record(1), state(1), record(2), record(3), state(3), COMPLETE]
     for content in (lines(*messages, end=end), lines(*messages, end=end).rstrip()):

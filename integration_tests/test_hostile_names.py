@@ -11,7 +11,7 @@ import pytest
 
 from integration_tests.connector import SHAPES, UPSERTING, Json, Shape, dedup, generation, stream
 from integration_tests.foreign import Foreign
-from integration_tests.forked import Forks
+from integration_tests.forked import CommandLine
 from integration_tests.hostile import Random, assert_honest
 from integration_tests.servers import Server
 from integration_tests.torture import FULL, report, rng
@@ -199,7 +199,7 @@ def contents(server: Server, key: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("shapes", [[shape] for shape in SHAPES] if FULL else [UPSERTING, UPSERTING, SHAPES, SHAPES])
 def test_streams_and_rows_of_any_name_have_their_own_keys_and_no_others(
-    forks: Forks, besieged: Server, shapes: list[Shape], request: pytest.FixtureRequest
+    forks: CommandLine, besieged: Server, shapes: list[Shape], request: pytest.FixtureRequest
 ) -> None:
     random = rng(request.node.name)
     shape = random.choice(shapes)

@@ -9,7 +9,7 @@ import pytest
 
 from integration_tests.connector import COMPLETE, Json, dedup, record, state, stream
 from integration_tests.foreign import Foreign
-from integration_tests.forked import Forks
+from integration_tests.forked import CommandLine
 from integration_tests.hostile import HOLE, MARK, TEXTS, assert_honest, filled, settings
 from integration_tests.servers import Server, free_port
 from integration_tests.torture import FULL, report, rng
@@ -34,7 +34,7 @@ NO_CONFIGS: Sequence[bytes] = (
 
 
 def test_no_setting_makes_check_or_write_fail_without_a_sentence_or_print_its_value(
-    forks: Forks, besieged: Server
+    forks: CommandLine, besieged: Server
 ) -> None:
     random = rng("settings")
     foreign = Foreign(besieged)
@@ -107,7 +107,7 @@ def _gone(node: Any, name: Any) -> None:
     del node[name]
 
 
-def test_no_catalog_makes_write_fail_without_a_sentence_or_lose_a_record(forks: Forks, besieged: Server) -> None:
+def test_no_catalog_makes_write_fail_without_a_sentence_or_lose_a_record(forks: CommandLine, besieged: Server) -> None:
     random = rng("catalogs")
     foreign = Foreign(besieged)
     tried: list[bytes] = [*NO_CONFIGS]
@@ -153,7 +153,7 @@ def _held(server: Server, key: bytes) -> bytes:
     return found
 
 
-def test_a_port_that_refuses_the_connection_is_a_failed_check_for_every_deployment(forks: Forks) -> None:
+def test_a_port_that_refuses_the_connection_is_a_failed_check_for_every_deployment(forks: CommandLine) -> None:
     for deployment in (
         {"deployment": "standalone"},
         {"deployment": "cluster", "nodes": [f"127.0.0.1:{free_port()}"]},

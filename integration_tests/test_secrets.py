@@ -17,7 +17,7 @@ from destination_redis.masks import secret_names
 from destination_redis.spec import specification
 from integration_tests.certificates import AUTHORITY, CLIENT, KEY_PASSWORD, SERVER, Identity, listening
 from integration_tests.connector import COMPLETE, Connector, Json, record, state, stream
-from integration_tests.forked import Forks, Ran
+from integration_tests.forked import CommandLine, Ran
 from integration_tests.hostile import HOLE, Random, assert_honest, filled, settings
 from integration_tests.jump import OPENSSH, Jump, jumping, private
 from integration_tests.servers import Server, free_port
@@ -143,7 +143,7 @@ def jump() -> Iterator[Jump]:
 
 
 def test_no_secret_is_in_any_output_of_any_failure(
-    forks: Forks, besieged: Server, jump: Jump, request: pytest.FixtureRequest
+    forks: CommandLine, besieged: Server, jump: Jump, request: pytest.FixtureRequest
 ) -> None:
     random = rng(request.node.name)
     besieged.client.flushall()
@@ -175,7 +175,7 @@ def test_no_secret_is_in_any_output_of_any_failure(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_a_server_says_back_is_masked_however_it_writes_it(forks: Forks, way: Callable[[str], str]) -> None:
+def test_what_a_server_says_back_is_masked_however_it_writes_it(forks: CommandLine, way: Callable[[str], str]) -> None:
     secret = f'ü "{CORE}" \'%/\\'
     with echoing(way) as port:
         for more in ({}, {"deployment": {"deployment": "cluster"}}):
@@ -185,7 +185,7 @@ def test_what_a_server_says_back_is_masked_however_it_writes_it(forks: Forks, wa
                 assert "****" in ran.out
 
 
-def test_a_private_key_that_the_jump_server_refuses_is_in_no_output(forks: Forks, jump: Jump) -> None:
+def test_a_private_key_that_the_jump_server_refuses_is_in_no_output(forks: CommandLine, jump: Jump) -> None:
     key = private(ed25519.Ed25519PrivateKey.generate(), OPENSSH)
     for form in (key, key.replace("\n", "\\n"), key.replace("\n", "\r\n")):
         config = {"host": "127.0.0.1", "port": free_port(), "tunnel_method": jump.tunnel(form)}
@@ -206,7 +206,7 @@ def _named(node: Json) -> Iterator[tuple[str, object]]:
             yield from _named(value)
 
 
-def test_spec_needs_no_config_and_says_the_form(forks: Forks) -> None:
+def test_spec_needs_no_config_and_says_the_form(forks: CommandLine) -> None:
     ran = forks.run("spec")
     assert_honest(ran)
     assert len(ran.of("SPEC")) == 1
