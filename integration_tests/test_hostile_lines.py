@@ -212,6 +212,20 @@ def test_a_process_of_its_own_is_as_honest(connector: Connector) -> None:
     assert ran.error["message"] == "Line 3 of the input is not an Airbyte message: it is nested too deeply"
 
 
+@pytest.mark.parametrize("cache_type", ["json", "hash"])
+def test_of_a_record_that_the_server_refuses_nothing_is_told(
+    forks: CommandLine, server: Server, cache_type: str
+) -> None:
+    server.client.rpush(f"default:users:{MARK}", "of another type")
+    for configured in (stream("users"), dedup("rows"), dedup("users")):
+        message = record(1, configured["stream"]["name"])
+        message["record"]["data"] |= {"id": MARK, "at": MARK, "secret": f"{MARK} 'quoted'"}
+        ran = forks.write({**server.config, "cache_type": cache_type}, {"streams": [configured]}, lines(message))
+        assert_honest(ran)
+        refused = cache_type == "json" or configured == dedup("users")
+        assert ran.code == refused, ran.out
+
+
 def clear(foreign: Foreign, case: Case) -> None:
     """Remove what a case has written, which has to be under its own keys."""
     name = f"default:{case.name}"
