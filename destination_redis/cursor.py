@@ -21,9 +21,9 @@ class Order(StrEnum):
     INSTANT = "instant"
 
 
-_NUMBER = re.compile(r"([+-]?)(\d+)(?:\.(\d*))?(?:[eE]([+-]?\d+))?")
+_NUMBER = re.compile(r"([+-]?)(\d+)(?:\.(\d*))?(?:[eE]([+-]?\d+))?", re.ASCII)
 _TIME = r"(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s?(Z|z|UTC|[+-]\d\d(?::?\d\d)?(?::?\d\d)?)?"
-_INSTANT = re.compile(rf"(?:([+-]?\d{{4,5}})-(\d\d)-(\d\d))?(?:(?:^|[Tt ]){_TIME})?( BC)?")
+_INSTANT = re.compile(rf"(?:([+-]?\d{{4,5}})-(\d\d)-(\d\d))?(?:(?:^|[Tt ]){_TIME})?( BC)?", re.ASCII)
 #: Seconds; what comes out is positive, and of one length, for years -29,000 to 99,999.
 _BEFORE_ALL = 10**12
 #: What 1970 has in that count, and the digits before the decimals.
