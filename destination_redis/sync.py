@@ -204,7 +204,9 @@ class Sync:
         """Settle what is open before the end of input; promote nothing, and let the next run begin at once."""
         try:
             self.settle()
-            self._release()
+            for route in self._all:
+                route.claim.release(clean=False)
+            self._lane.settle()
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
             self._logger.warning("What was open could not be settled: %s", told(second))
         if isinstance(error, Terminated):
@@ -245,8 +247,3 @@ class Sync:
             others_ended=ended > int(route.seen.ended),
             input_had_records=input_had_records,
         )
-
-    def _release(self) -> None:
-        for route in self._all:
-            route.claim.release(clean=False)
-        self._lane.settle()
