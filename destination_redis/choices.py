@@ -27,8 +27,7 @@ def _host(text: str) -> str:
 
 
 def _node(text: str) -> str:
-    _host(text.rpartition(":")[0])
-    return text
+    return _host(text.rpartition(":")[0]) and text
 
 
 #: What can be looked up; or the path of a socket.
