@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic_core import PydanticCustomError
 
 
 def setting(title: str, order: int, **extra: Any) -> Any:  # noqa: ANN401 - what pydantic's Field takes and gives
@@ -13,6 +14,24 @@ def setting(title: str, order: int, **extra: Any) -> Any:  # noqa: ANN401 - what
         if name in extra
     }
     return Field(title=title, json_schema_extra={"order": order, **extra}, **known)
+
+
+def _host(text: str) -> str:
+    try:
+        text.encode("idna")  # as looking it up does
+    except UnicodeError:
+        text = "\0"
+    if "\0" in text:
+        raise PydanticCustomError("host", "Input should be a host name or an address")
+    return text
+
+
+def _node(text: str) -> str:
+    return _host(text.rpartition(":")[0]) and text
+
+
+#: What can be looked up; or the path of a socket.
+Host = Annotated[str, AfterValidator(lambda text: text if text.startswith("/") else _host(text))]
 
 
 class Settings(BaseModel):
@@ -105,7 +124,7 @@ class NoTunnel(Settings):
 
 
 class _Tunnel(Settings):
-    tunnel_host: str = setting(
+    tunnel_host: Host = setting(
         "SSH tunnel jump server host", 1, description="The server that the tunnel goes through.", min_length=1
     )
     tunnel_port: int = setting(
@@ -168,6 +187,7 @@ class Standalone(Settings):
 _Node = Annotated[
     str,
     Field(pattern=r"^\S+:[0-9]{1,5}$", json_schema_extra={"pattern_descriptor": "host:port"}),
+    AfterValidator(_node),
 ]
 
 

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from destination_redis.caches import CACHES, RecordFormat
 from destination_redis.choices import (
     Cluster,
+    Host,
     NoTunnel,
     Sentinel,
     Settings,
@@ -35,7 +36,7 @@ def _known_type(name: str) -> str:
 class RedisConfig(Settings):
     """What a user sets; only `host` is required."""
 
-    host: str = setting(
+    host: Host = setting(
         "Host",
         0,
         description="The host name or address of the server, or the path of its Unix socket.",

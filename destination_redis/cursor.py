@@ -21,9 +21,9 @@ class Order(StrEnum):
     INSTANT = "instant"
 
 
-_NUMBER = re.compile(r"([+-]?)(\d+)(?:\.(\d*))?(?:[eE]([+-]?\d+))?")
+_NUMBER = re.compile(r"([+-]?)(\d+)(?:\.(\d*))?(?:[eE]([+-]?\d+))?", re.ASCII)
 _TIME = r"(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s?(Z|z|UTC|[+-]\d\d(?::?\d\d)?(?::?\d\d)?)?"
-_INSTANT = re.compile(rf"(?:([+-]?\d{{4,5}})-(\d\d)-(\d\d))?(?:(?:^|[Tt ]){_TIME})?( BC)?")
+_INSTANT = re.compile(rf"(?:([+-]?\d{{4,5}})-(\d\d)-(\d\d))?(?:(?:^|[Tt ]){_TIME})?( BC)?", re.ASCII)
 #: Seconds; what comes out is positive, and of one length, for years -29,000 to 99,999.
 _BEFORE_ALL = 10**12
 #: What 1970 has in that count, and the digits before the decimals.
@@ -165,13 +165,14 @@ def _days(year: int, month: int, day: int) -> int:
 def _choices(node: object) -> list[dict[str, Any]]:
     if not isinstance(node, dict):
         return []
-    choices = [choice for name in ("oneOf", "anyOf") for choice in node.get(name) or ()]
+    listed = (choices for name in ("oneOf", "anyOf") if isinstance(choices := node.get(name), list))
+    choices = [choice for choices in listed for choice in choices]
     return [node, *(choice for choice in choices if isinstance(choice, dict))]
 
 
 def _kind(node: dict[str, Any]) -> Order | None:
     kinds = node.get("type")
-    named = set(kinds if isinstance(kinds, list) else [kinds]) - {"null", None}
+    named = {kind for kind in (kinds if isinstance(kinds, list) else [kinds]) if isinstance(kind, str)} - {"null"}
     airbyte_type = str(node.get("airbyte_type") or "")
     if airbyte_type in ("integer", "number", "big_integer", "big_number") or (named and named <= {"number", "integer"}):
         return Order.NUMBER

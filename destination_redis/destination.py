@@ -24,7 +24,6 @@ from airbyte_cdk.models import (
     Status,
     Type,
 )
-from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.caches import RedisRecord
@@ -33,6 +32,7 @@ from destination_redis.config import RedisConfig, parse_config, unknown_settings
 from destination_redis.connection import CONNECT_TIMEOUT, connect
 from destination_redis.errors import Terminated, config_error, traced, transient_error
 from destination_redis.lines import Stop, read_lines
+from destination_redis.masks import Mask, guard, masking, secret_names, secrets_in
 from destination_redis.opening import open_routes
 from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress
@@ -69,7 +69,7 @@ class DestinationRedis(Destination):
         except (OSError, ValueError) as error:  # certificates and keys that are none
             wrong, warnings = f"The connection cannot be set up: {type(error).__name__}.", []
         if wrong is not None:
-            return AirbyteConnectionStatus(status=Status.FAILED, message=filter_secrets(wrong))
+            return AirbyteConnectionStatus(status=Status.FAILED, message=_mask(config)(wrong))
         for name in unknown_settings(config):
             logger.warning("The setting %s is unknown and has no effect", name)
         for warning in warnings:
@@ -110,6 +110,7 @@ class DestinationRedis(Destination):
 
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
         """Run one command; unlike the CDK's, no wrong setting's value is ever printed."""
+        guard(masking(()), logger)
         if parsed_args.command == "spec":
             yield AirbyteMessage(type=Type.SPEC, spec=self.spec(logger))
             return
@@ -121,9 +122,7 @@ class DestinationRedis(Destination):
             status = AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
             yield AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
             return
-        update_secrets(
-            [str(secret) for secret in get_secrets(specification()["connectionSpecification"], config) if secret]
-        )
+        guard(_mask(config), logger)
         if parsed_args.command == "check":
             status = self.check(logger, config)
             yield AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
@@ -181,12 +180,16 @@ def _read_config(path: str) -> Mapping[str, Any]:
         config = json.loads(Path(path).read_bytes())
     except OSError as error:
         raise config_error(f"The configuration cannot be read: {error.strerror}", error) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
         raise config_error(f"The configuration is no valid JSON{place}") from None
     if not isinstance(config, dict):
         raise config_error("The configuration is no JSON object")
     return config
+
+
+def _mask(config: Mapping[str, Any]) -> Mask:
+    return masking(secrets_in(config, secret_names(specification()["connectionSpecification"])))
 
 
 def _lines(messages: Iterable[AirbyteMessage], stop: Stop) -> Iterator[bytes]:

@@ -23,6 +23,8 @@ _RETRIED_CODES = ("BUSY", "NOREPLICAS", "UNBLOCKED", "MISCONF", "OOM", "TRYAGAIN
 _IN_SCRIPT = re.compile(r"Error running script .*@user_script: ?\d+: -?([A-Z]{2,}) ")
 # What a primary says to WAIT that has become a replica.
 _OF_REPLICA = "cannot be used with replica instances"
+#: Characters of a message: names in it may be of any length.
+_LONGEST = 1000
 _NOT_IN_SCRIPT = "The user executing the script can't"
 # What is mended in the settings or at the server, of replies that have no code for it.
 _MENDED = (
@@ -120,20 +122,31 @@ def explain(error: Exception) -> str:
         if mark in text:
             return sentence
     if not isinstance(error, redis_errors.RedisError | OSError):
-        return f"The connector failed: {type(error).__name__}: {text}"
-    # An unknown command's reply quotes its arguments, and so data.
-    return f"The server answered: {text.split(', with args beginning', 1)[0]}"
+        return f"The connector failed: {type(error).__name__}"
+    return f"The server answered: {told(error)}"
+
+
+def told(error: BaseException) -> str:
+    """Return of the text of `error` what may be told: nothing where it may quote what was to be written."""
+    if isinstance(error, redis_errors.RedisError):
+        # An unknown command's reply quotes its arguments.
+        return str(error).split(", with args beginning", 1)[0]
+    return str(error) if isinstance(error, AirbyteTracedException | OSError) else ""
 
 
 def command_name(command: bytes) -> str:
-    """Return a packed command's name and key, never its data."""
+    """Return a packed command's name and key, never its data; of a key that may hold a primary key its beginning."""
     parts = command[:2000].split(b"\r\n")[2::2]
     if parts[:1] == [b"EVAL"]:
         return "a script for the ledger"
     if parts[:1] == [b"EVALSHA"]:
-        keys = parts[3 : 3 + int(parts[2])]
-        return f"a script for {b', '.join(keys).decode(errors='replace')}"
+        return f"a script for {_stream_of(parts[3]).decode(errors='replace')}"
     return b" ".join(parts[:2]).decode(errors="replace")
+
+
+def _stream_of(key: bytes) -> bytes:
+    """Return of a key what stands before a record's part, or less where the key's prefix has colons."""
+    return b":".join(key.rpartition(b"{")[2].rstrip(b"}").split(b":")[:2])
 
 
 def _permission(text: str) -> str:
@@ -153,6 +166,8 @@ def _code(error: Exception) -> str:
 
 
 def _traced(message: str, failure: FailureType, cause: BaseException | None) -> AirbyteTracedException:
+    if len(message) > _LONGEST:
+        message = f"{message[:_LONGEST]}…"
     error = AirbyteTracedException(message=message, internal_message=message, failure_type=failure)
     error.__cause__ = cause
     return error

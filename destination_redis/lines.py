@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Self
 
-from destination_redis.errors import Terminated
+from destination_redis.errors import Terminated, system_error
 
 #: Bytes read at once: large, so that reading costs little; a pipe is widened to it where the system allows.
 _CHUNK = 256 * 1024
+#: Bytes of a line: as many as Redis takes for a value, unless it is told to take more (proto-max-bulk-len).
+_LONGEST = 512 * 1024 * 1024
 #: Milliseconds an idle input is waited for before whoever reads may look after other things.
 _IDLE = 1000
 
@@ -69,10 +71,11 @@ class Stop:
             os.write(self._write, b"!")
 
 
-def read_lines(descriptor: int, stop: Stop) -> Iterator[bytes]:
+def read_lines(descriptor: int, stop: Stop, longest: int = _LONGEST) -> Iterator[bytes]:
     """Yield whole lines, with their ends, as many as each reading brings; nothing where the input has nothing ready.
 
-    A last line without an end is given one. Raises Terminated as soon as `stop` is requested.
+    A last line without an end is given one. Raises Terminated as soon as `stop` is requested, and a system error as
+    soon as a line has more than `longest` bytes, so that one that never ends does not take all memory.
     """
     with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _CHUNK)
@@ -80,6 +83,7 @@ def read_lines(descriptor: int, stop: Stop) -> Iterator[bytes]:
     poller.register(descriptor, select.POLLIN)
     poller.register(stop.fileno(), select.POLLIN)
     rest: list[bytes] = []  # of a line that has not ended, however long, joined once
+    size = 0
     while True:
         ready = {number for number, _ in poller.poll(0)}
         while descriptor not in ready and not stop.requested:
@@ -92,9 +96,19 @@ def read_lines(descriptor: int, stop: Stop) -> Iterator[bytes]:
             break
         end = chunk.rfind(b"\n") + 1
         if end:
-            yield b"".join((*rest, chunk[:end]))
-            rest.clear()
+            yield _joined(rest, chunk[:end])
+            size = 0
         if end < len(chunk):
             rest.append(chunk[end:])
+            size += len(rest[-1])
+            if size > longest:
+                raise system_error(f"A line of the input is longer than {longest:,} bytes, which no record can be")
     if rest:
-        yield b"".join((*rest, b"\n"))
+        yield _joined(rest, b"\n")
+
+
+def _joined(parts: list[bytes], last: bytes) -> bytes:
+    """Return the parts and the last one as one, and let them go: a long line would be in memory twice."""
+    whole = b"".join((*parts, last))
+    parts.clear()
+    return whole

@@ -87,11 +87,15 @@ class State(msgspec.Struct, frozen=True, gc=False):
         stats = _RAW_FIELDS.decode(self.body.get("destinationStats", _ABSENT)) or {}
         stats["recordCount"] = msgspec.Raw(b"%d.0" % records)
         body = {**self.body, "destinationStats": msgspec.Raw(msgspec.json.encode(stats))}
-        return msgspec.json.encode({**self.fields, "state": body}) + b"\n"
+        # A carriage return, which JSON takes for a space between values, ends a line for many readers.
+        return msgspec.json.encode({**self.fields, "state": body}).replace(b"\r", b" ") + b"\n"
 
+
+#: What decoding raises; RecursionError where arrays or objects are nested deeper than the interpreter goes.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _MESSAGE = msgspec.json.Decoder(Message)
-#: Decodes a line into a `Message`; raises msgspec.DecodeError, whose text never quotes the line.
+#: Decodes a line into a `Message`; raises one of `UNREADABLE`.
 decode = _MESSAGE.decode
 
 
@@ -99,7 +103,7 @@ def decode_all(lines: bytes) -> list[Message] | None:
     """Return the message of each of `lines`, in half the time that takes one by one; None where not all are one."""
     try:
         messages = _MESSAGE.decode_lines(lines)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     # An object over two lines and an empty line are no messages, though the decoder takes them.
     return messages if len(messages) == lines.count(b"\n") else None
@@ -107,6 +111,8 @@ def decode_all(lines: bytes) -> list[Message] | None:
 
 #: An escape that stands for no character alone.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+#: The value that is none of an enum's.
+_QUOTED = re.compile(r"(?<=^Invalid enum value) .*(?= - at )")
 _RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _STATE_HEAD = msgspec.json.Decoder(_StateHead)
 _TRACE = msgspec.json.Decoder(_Trace)
@@ -116,12 +122,23 @@ def why_no_message(line: bytes, error: Exception) -> str | None:
     """Return why `line`, met with `error`, is none, never its content; None where it was never meant to be one."""
     if not line.lstrip().removeprefix(codecs.BOM_UTF8).startswith(b"{"):
         return None
-    why = "invalid UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    why = why_unreadable(error)
     return f"{why} (a text in it may hold half of a surrogate pair)" if _SURROGATE.search(line) else why
 
 
+def why_unreadable(error: Exception) -> str:
+    """Return what one of `UNREADABLE` says is wrong, never what it was given."""
+    match error:
+        case UnicodeDecodeError():
+            return "invalid UTF-8"
+        case RecursionError():
+            return "it is nested too deeply"
+    return _QUOTED.sub("", str(error))
+
+
 def decode_state(line: bytes, message: Message) -> State:
-    """Return the state of `line`, already decoded as `message`; raises msgspec.DecodeError."""
+    """Return the state of `line`, already decoded as `message`; raises one of `UNREADABLE`."""
+    line.decode()  # it goes back as text, all of it
     head = _STATE_HEAD.decode(message.state)
     return State(
         stream=head.stream.stream_descriptor if head.stream and head.type in ("STREAM", None) else None,
@@ -131,6 +148,6 @@ def decode_state(line: bytes, message: Message) -> State:
 
 
 def decode_status(message: Message) -> StreamStatus | None:
-    """Return the stream status of a TRACE, None for its other kinds; raises msgspec.DecodeError."""
+    """Return the stream status of a TRACE, None for its other kinds; raises one of `UNREADABLE`."""
     trace = _TRACE.decode(message.trace)
     return trace.stream_status if trace.type == "STREAM_STATUS" else None

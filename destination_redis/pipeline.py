@@ -16,7 +16,7 @@ from redis import exceptions as redis_errors
 
 from destination_redis import witness
 from destination_redis.durability import Durability
-from destination_redis.errors import Superseded, transient_error
+from destination_redis.errors import Superseded, told, transient_error
 from destination_redis.lane import WINDOW, Batch, Judge, Lane, Returned
 from destination_redis.lanes import Lanes
 from destination_redis.link import pack
@@ -133,7 +133,7 @@ class Pipeline:
             raise self._over(error) from error.__cause__
         except BaseException as error:
             # Some may be on no lane: nothing after them may ever count as settled.
-            self._over(transient_error(f"Commands were not sent: {error}", error))
+            self._over(transient_error(f"Commands were not sent: {told(error)}", error))
             raise
         return self.sent
 
@@ -242,7 +242,7 @@ class Pipeline:
                 in_vain = len(returned) >= before
         except BaseException as error:
             # Only here it is known what was refused: without it, nothing after it may ever count as settled.
-            self._over(transient_error(f"Commands that the server refused were not sent again: {error}", error))
+            self._over(transient_error(f"Commands that the server refused were not sent again: {told(error)}", error))
             raise
 
     def _answered(self) -> list[Returned]:

@@ -164,7 +164,8 @@ def _choices(node: object) -> list[dict[str, Any]]:
     """Return what a column's values may be, one by one, but for null."""
     if not isinstance(node, dict):
         return [{}]
-    choices = [choice for name in ("oneOf", "anyOf") for choice in node.get(name) or ()]
+    listed = (choices for name in ("oneOf", "anyOf") if isinstance(choices := node.get(name), list))
+    choices = [choice for choices in listed for choice in choices]
     if choices:
         return [each for choice in choices for each in _choices(choice)]
     types = node.get("type")

@@ -9,6 +9,7 @@ import msgspec
 from destination_redis.cursor import Order, order_of
 from destination_redis.errors import config_error
 from destination_redis.fields import Path
+from destination_redis.messages import UNREADABLE, why_unreadable
 from destination_redis.search import Column, columns_of
 
 Mode = Literal["append", "overwrite", "append_dedup"]
@@ -110,10 +111,9 @@ class Stream:
 def parse_catalog(content: bytes) -> tuple[Stream, ...]:
     """Return the configured streams; raises a config error where the catalog is not one or has a mode we lack."""
     try:
-        catalog = msgspec.json.decode(content, type=_Catalog)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise config_error(f"The catalog cannot be read: {error}") from error
-    streams = tuple(_stream(configured) for configured in catalog.streams)
+        streams = tuple(map(_stream, msgspec.json.decode(content, type=_Catalog).streams))
+    except UNREADABLE as error:
+        raise config_error(f"The catalog cannot be read: {why_unreadable(error)}") from error
     seen: set[tuple[str | None, str]] = set()
     for stream in streams:
         if (stream.namespace, stream.name) in seen:
@@ -154,7 +154,7 @@ def _deduplicated(stream: Stream, configured: _Configured) -> Stream:
     return dataclasses.replace(
         stream,
         primary_key=tuple(tuple(path) for path in primary_key),
-        may_delete=not columns or DELETED_AT in columns,
+        may_delete=not isinstance(columns, dict) or not columns or DELETED_AT in columns,
     )
 
 

@@ -4,13 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-import msgspec
-
 from destination_redis.acknowledge import Acknowledgements
 from destination_redis.claim import Claim, Lease
 from destination_redis.completion import why_incomplete
-from destination_redis.errors import Terminated, system_error, transient_error
+from destination_redis.errors import Terminated, system_error, told, transient_error
 from destination_redis.messages import (
+    UNREADABLE,
     Descriptor,
     Message,
     Record,
@@ -20,6 +19,7 @@ from destination_redis.messages import (
     decode_state,
     decode_status,
     why_no_message,
+    why_unreadable,
 )
 from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress
@@ -97,7 +97,7 @@ class Sync:
         for line in lines.split(b"\n")[:-1]:
             try:
                 message = decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except UNREADABLE as error:
                 self._undecodable(line, error)
             else:
                 self._take_messages([message], line)
@@ -123,8 +123,10 @@ class Sync:
                 self.settle()
                 add = self._commands.append
                 add(route.write(number, record))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise system_error(f"{self._place(index)} has data that cannot be read: {error}") from None
+            except UNREADABLE as error:
+                raise system_error(
+                    f"{self._place(index)} has data that cannot be read: {why_unreadable(error)}"
+                ) from None
             generations.next_id = number + 1
             self._current = route
 
@@ -152,7 +154,7 @@ class Sync:
                             route.end()
                 case "RECORD":
                     raise system_error(f"{self._place(index)} is a RECORD without a record")
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             self._undecodable(line, error, index)
 
     def _route_of(self, named: Record | Descriptor, index: int) -> Route:
@@ -207,7 +209,7 @@ class Sync:
                 route.claim.release(clean=False)
             self._lane.settle()
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
-            self._logger.warning("What was open could not be settled: %s", second)
+            self._logger.warning("What was open could not be settled: %s", told(second))
         if isinstance(error, Terminated):
             raise transient_error(
                 "The sync was asked to end before its input did; what was acknowledged stays", error

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from integration_tests.connector import Connector
-from integration_tests.servers import ONE_EACH, SERVERS, Server, running
+from integration_tests.forked import CommandLine, command_line
+from integration_tests.servers import ONE_EACH, SERVERS, Server, json_module, running
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -48,3 +49,16 @@ def start_server() -> Iterator[Callable[..., Server]]:
 @pytest.fixture
 def connector(server: Server, tmp_path: Path) -> Connector:
     return Connector(server.config, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    with command_line(tmp_path_factory.mktemp("forks")) as forks:
+        yield forks
+
+
+@pytest.fixture(scope="module")
+def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Yield a server, with JSON, for hostile input alone."""
+    with running("redis-7.0", *json_module(tmp_path_factory.mktemp("module"))) as server:
+        yield server

@@ -209,7 +209,7 @@ def test_what_speaks_another_protocol_is_said_to_be_no_redis() -> None:
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"client_key_password": "wrong"}, "The client key cannot be read: client_key_password is wrong"),
+        ({"client_key_password": "an0ther"}, "The client key cannot be read: client_key_password is wrong"),
         ({"client_key_password": "x" * 1025}, "The client key cannot be read: client_key_password is wrong"),
         ({"client_key_password": ""}, "The client key is encrypted: set client_key_password"),
         ({"client_key": "no key"}, "The client key in the settings is not valid PEM"),

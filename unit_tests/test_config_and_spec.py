@@ -108,6 +108,19 @@ def test_certificates_of_verify_full_are_optional() -> None:
     assert isinstance(parse_config({"host": "h", "ssl_mode": {"mode": "verify-full"}}).ssl_mode, SslVerifyFull)
 
 
+@pytest.mark.parametrize("host", ["a" * 64, "a..b", "a\0b", "\0"])
+def test_a_host_that_cannot_be_looked_up_is_a_config_error_that_does_not_quote_it(host: str) -> None:
+    tunnel = {"tunnel_method": "SSH_KEY_AUTH", **JUMP, "ssh_key": "K", "tunnel_host": host}
+    for wrong in (
+        {"host": host},
+        {"host": "h", "tunnel_method": tunnel},
+        {"host": "h", "deployment": {"deployment": "cluster", "nodes": [f"{host}:1"]}},
+    ):
+        says = str(complaint(wrong))
+        assert says.endswith("Input should be a host name or an address")
+        assert host not in says
+
+
 def test_a_database_is_chosen_in_the_deployment() -> None:
     assert parse_config({"host": "h", "deployment": {"deployment": "standalone", "database": 3}}).database == 3
 

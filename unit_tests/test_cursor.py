@@ -112,6 +112,12 @@ def test_numbers_that_come_as_text_are_numbers_where_the_schema_says_so() -> Non
     assert text("9") > text("10")
 
 
+@pytest.mark.parametrize("digits", ["\u1a80", "1.\u0661", "1e\u0662", "2024-01-0\u0661", "12:00:00.\u0661"])
+def test_digits_of_other_scripts_are_text(digits: str) -> None:
+    for order in Order:
+        assert text(digits, order) == text(digits)
+
+
 @given(st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.floats(allow_nan=False, allow_infinity=False)))
 def test_what_comes_out_is_lower_case_hexadecimal(value: object) -> None:
     for order in Order:

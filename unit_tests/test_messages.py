@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_redis.messages import Descriptor, State, Status, decode, decode_state, decode_status
+from destination_redis.messages import (
+    UNREADABLE,
+    Descriptor,
+    State,
+    Status,
+    decode,
+    decode_all,
+    decode_state,
+    decode_status,
+    why_no_message,
+)
 
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=8)
 NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)
@@ -71,8 +81,8 @@ def test_destination_stats_that_are_null_are_filled() -> None:
 
 
 def test_an_acknowledged_state_is_one_line() -> None:
-    answer = state_of('{"type":"STATE","state":{"type":"LEGACY","data":{"text":"a\\nb"}}}').acknowledged(1)
-    assert answer.count(b"\n") == 1
+    answer = state_of('{"type":"STATE","state":{"type":"LEGACY","data":{"text":\r"a\\nb"}}}\r').acknowledged(1)
+    assert len(answer.splitlines()) == 1
     assert answer.endswith(b"\n")
 
 
@@ -154,3 +164,30 @@ def test_a_trace_of_another_kind_carries_no_status() -> None:
 
 def test_only_complete_and_incomplete_are_terminal() -> None:
     assert {status for status in Status if status.terminal} == {Status.COMPLETE, Status.INCOMPLETE}
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b'{"type":"STATE","state":{"stream_state":%b}}' % (b"[" * 100_000), "it is nested too deeply"),
+        (b'{"type":"RECORD","record":{"stream":"\xff","emitted_at":1,"data":{}}}', "invalid UTF-8"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_said_to_be_so(line: bytes, says: str) -> None:
+    assert decode_all(line + b"\n") is None
+    with pytest.raises(UNREADABLE) as caught:
+        decode(line)
+    assert why_no_message(line, caught.value) == says
+
+
+def test_a_status_that_nobody_knows_is_not_quoted() -> None:
+    line = trace("STREAM_STATUS", stream_status={"stream_descriptor": {"name": "users"}, "status": "S3cret's 'end'"})
+    with pytest.raises(UNREADABLE) as caught:
+        decode_status(decode(line))
+    assert why_no_message(line, caught.value) == "Invalid enum value - at `$.stream_status.status`"
+
+
+def test_a_state_that_is_not_utf_8_is_none_for_it_would_go_back_as_it_came() -> None:
+    line = b'{"type":"STATE","state":{"type":"LEGACY","data":{"text":"\xff"}}}'
+    with pytest.raises(UnicodeDecodeError):
+        decode_state(line, decode(line))

@@ -5,6 +5,7 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from destination_redis.cursor import Order
 from destination_redis.streams import Mode, Stream, parse_catalog
 
 
@@ -152,3 +153,23 @@ def test_a_schema_without_the_deletion_column_says_that_rows_are_not_deleted() -
     assert parse(asked)[0].may_delete
     asked["stream"]["json_schema"] = {"properties": {"id": {"type": "integer"}}}
     assert not parse(asked)[0].may_delete
+
+
+ODD: list[Any] = [True, 5, "x", [], [[]], {}, [5], {"oneOf": 5}, {"oneOf": [[]]}, {"type": [[]]}, {"type": {}}]
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("name", ["schema", "properties", "at", "type", "items"])
+def test_a_schema_that_is_none_says_nothing_about_columns(odd: Any, name: str) -> None:
+    column = {"type": odd} if name == "type" else {"type": "array", "items": odd} if name == "items" else odd
+    properties = odd if name == "properties" else {"at": column, "id": {"type": "string"}}
+    one = configured(destination_sync_mode="append_dedup", primary_key=[["id"]], cursor_field=["at"])
+    one["stream"]["json_schema"] = odd if name == "schema" else {"properties": properties}
+    (found,) = parse(one)
+    assert found.cursor_order is Order.TEXT
+    assert [column for column in found.columns if column.name == "at"] == []
+
+
+def test_a_catalog_nested_too_deeply_is_said_to_be_so() -> None:
+    says = "The catalog cannot be read: it is nested too deeply"
+    assert complaint(b'{"more":' + b"[" * 100_000) == says
