@@ -30,6 +30,7 @@ from destination_redis.connection import CONNECT_TIMEOUT, connect
 from destination_redis.errors import Terminated, config_error, traced, transient_error
 from destination_redis.lines import Stop, read_lines
 from destination_redis.opening import open_routes
+from destination_redis.patience import PATIENCE
 from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress
 from destination_redis.records import written
@@ -42,6 +43,11 @@ logger = logging.getLogger("airbyte")
 
 class DestinationRedis(Destination):
     """Airbyte's destination for Redis."""
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        """Take the seconds without any progress after which a sync gives up."""
+        super().__init__()
+        self._patience = patience
 
     def spec(self, logger: logging.Logger) -> ConnectorSpecification:  # noqa: ARG002 - the CDK's signature
         """Return the form of the settings."""
@@ -138,7 +144,7 @@ class DestinationRedis(Destination):
         try:
             written(config)
             with connect(config) as servers:
-                lane = Pipeline(servers, stop.pause, durability=config.durable, prefix=config.key_prefix)
+                lane = Pipeline(servers, stop.pause, self._patience, config.durable, config.key_prefix)
                 lane.open()
                 try:
                     routes, promote = open_routes(config, streams, lane, servers, stop.pause, logger)

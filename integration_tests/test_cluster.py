@@ -492,7 +492,7 @@ def test_check_names_the_node_that_refuses_something(plain: ClusterServers) -> N
         message = check(plain.config)
     finally:
         node.client.config_set("maxmemory", 0)
-    expected = "The server is out of memory (maxmemory) and refuses writes."
+    expected = "The server is out of memory and refuses writes: raise maxmemory or remove data."
     assert message == f"127.0.0.1:{node.port}: {expected}"
 
 
