@@ -60,3 +60,7 @@ class Route:
         """Take note that a state covers the records up to `last_id`, the first `received`, and all are answered."""
         self.generations.commit(last_id)
         self.confirmed = received
+
+    def committed(self, last_id: int) -> bool:
+        """Whether the ledger was answered to cover the records up to `last_id`, and is still ours."""
+        return self.claim.held and self.generations.answered_id >= last_id

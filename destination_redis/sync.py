@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -71,10 +72,10 @@ class Sync:
                     self._take(chunk)
                     self._flush()
                 self._look_after(idle=not chunk)
+            self.settle()
         except Exception as error:
             self._wind_up(error)
             raise
-        self.settle()
         if self._other_lines:
             self._logger.warning("%d lines of the input were no JSON objects and were left out", self._other_lines)
         self._finish()
@@ -202,9 +203,13 @@ class Sync:
         """Settle what is open before the end of input; promote nothing, and let the next run begin at once."""
         try:
             self.settle()
-            self._release()
+            for route in self._all:
+                route.claim.release(clean=False)
+            self._lane.settle()
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
             self._logger.warning("What was open could not be settled: %s", second)
+            with suppress(OSError):  # the output may be what failed
+                self._states.rescue()
         if isinstance(error, Terminated):
             raise transient_error(
                 "The sync was asked to end before its input did; what was acknowledged stays", error
@@ -243,8 +248,3 @@ class Sync:
             others_ended=ended > int(route.seen.ended),
             input_had_records=input_had_records,
         )
-
-    def _release(self) -> None:
-        for route in self._all:
-            route.claim.release(clean=False)
-        self._lane.settle()
