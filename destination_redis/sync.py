@@ -59,7 +59,8 @@ class Sync:
         self._logger = logger
         self._commands: list[bytes] = []
         self._current = self._all[0] if self._all else None
-        self._globally_stated = 0
+        #: Streams with records since the last state that speaks for all, the current one and, at first, all.
+        self._touched = dict.fromkeys(self._all)
         self._number = 0
         self._other_lines = 0
         self._settled_at = time.monotonic()
@@ -126,7 +127,9 @@ class Sync:
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise system_error(f"{self._place(index)} has data that cannot be read: {error}") from None
             generations.next_id = number + 1
-            self._current = route
+            if route is not self._current:
+                self._current = route
+                self._touched[route] = None
 
     def _undecodable(self, line: bytes, error: Exception, index: int = 0) -> None:
         if (wrong := why_no_message(line, error)) is not None:
@@ -164,18 +167,15 @@ class Sync:
         return route
 
     def _take_state(self, state: State, index: int) -> None:
+        routes: Iterable[Route]
         if state.stream is not None:
             route = self._route_of(state.stream, index)
-            route.seen.state(own=True)
-            count, route.stated = route.received - route.stated, route.received
-            routes: Iterable[Route] = (route,)
+            count, routes = route.state(own=True), (route,)
         else:
-            for route in self._all:
-                route.seen.state(own=False)
-            total = sum(route.received for route in self._all)
-            count, self._globally_stated = total - self._globally_stated, total
-            routes = self._all
-        covered = [(r, r.generations.last_id, r.received) for r in routes if r.confirmed < r.received]
+            # To all others it says nothing new; the next record may be of the current one unnoticed.
+            routes, self._touched = self._touched, dict.fromkeys(filter(None, [self._current]))
+            count = sum(route.state(own=False) for route in routes)
+        covered = [(r, r.generations.last_id, r.received) for r in routes if r.cover()]
         self._states.take(state.acknowledged(count), covered)
 
     def _flush(self) -> None:
