@@ -211,6 +211,6 @@ def test_nothing_grows_with_foreign_keys_but_a_refresh_by_primary_key_which_read
         assert {count: each.calls for count, each in among.items()} == {c: each.calls for c, each in alone.items()}
         assert among[1].scans == among[50].scans == 0
     else:
-        # The names are read twice, 2,000 places of the server's table at a time, which has up to two for each key.
-        assert among[1].scans == pytest.approx(among[50].scans, abs=2)
-        assert 2 * FOREIGN / 2000 <= among[1].scans <= 4 * FOREIGN / 2000
+        # The names are read twice, 2,000 or a few more at a time.
+        assert among[50].scans == pytest.approx(among[1].scans, abs=4)
+        assert among[1].scans == pytest.approx(2 * FOREIGN / 2000, rel=0.1)
