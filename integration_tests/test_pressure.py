@@ -9,6 +9,8 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 
+from destination_redis.patience import TELLING
+from integration_tests.clusters import cluster
 from integration_tests.connector import (
     COMPLETE,
     SHAPES,
@@ -29,7 +31,7 @@ from integration_tests.torture import FULL, report, rng
 
 RECORDS, STATE_EVERY = 300, 20
 #: Bytes: more than anything but the records takes, and less than these do.
-LEAST, MOST = 0, 200_000
+LEAST, MOST = 0, 150_000
 PAD = "x" * 1000
 LIMITS = 6 if FULL else 1
 #: Seconds until a sync gives up.
@@ -46,10 +48,11 @@ def _server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield server
 
 
-@pytest.fixture(autouse=True)
-def _without_limits(server: Server) -> Iterator[None]:
-    yield
-    server.client.config_set("maxmemory", 0)
+@pytest.fixture
+def server(_server: Server) -> Iterator[Server]:
+    _server.client.flushall()
+    yield _server
+    lift([_server])
 
 
 def ended(states: Iterator[Json]) -> tuple[list[Json], AirbyteTracedException | None]:
@@ -65,9 +68,10 @@ def ended(states: Iterator[Json]) -> tuple[list[Json], AirbyteTracedException | 
 class Work:
     """A sync of one mode into the records of an earlier one, and what it must leave."""
 
-    def __init__(self, server: Server, shape: Shape, mode: str) -> None:
-        self.config = {**server.config, "cache_type": shape[0], "record_format": shape[1]}
-        self._client = server.client
+    def __init__(self, config: Json, client: Redis, shape: Shape, mode: str) -> None:
+        """Take a client that sees all keys."""
+        self.config = {**config, "cache_type": shape[0], "record_format": shape[1]}
+        self._client = client
         self._shape = shape
         self._by_key = mode in KEYED_MODES
         self._replaces = mode not in ("append", "append_dedup")
@@ -81,14 +85,13 @@ class Work:
 
     def begin(self) -> None:
         """Have the earlier sync's records there."""
-        self._client.config_set("maxmemory", 0)
         self._client.flushall()
         list(write(self.config, [self._configured(generation(1, 0, 1))], [*self._before, COMPLETE]))
 
-    def sync(self, messages: Sequence[Json]) -> tuple[list[int], AirbyteTracedException | None]:
+    def sync(self, messages: Sequence[Json], patience: float = 30) -> tuple[list[int], AirbyteTracedException | None]:
         """Return the cursors of the states that come back, and the error."""
         numbers = generation(2, 2, 2) if self._replaces else generation(1, 0, 2)
-        states, error = ended(write(self.config, [self._configured(numbers)], [*messages, COMPLETE], PATIENCE))
+        states, error = ended(write(self.config, [self._configured(numbers)], [*messages, COMPLETE], patience))
         return [each["stream"]["stream_state"]["cursor"] for each in states], error
 
     def after(self, cursor: int) -> list[Json]:
@@ -129,65 +132,68 @@ class Work:
         return record(number, data=data)
 
 
-def refusals(client: Redis) -> int:
+def refusals(servers: Sequence[Server]) -> int:
     """Return how many commands were refused for lack of memory."""
-    return int(client.info("errorstats").get("errorstat_OOM", {"count": 0})["count"])
+    stats = [each.client.info("errorstats").get("errorstat_OOM", {"count": 0}) for each in servers]
+    return sum(int(each["count"]) for each in stats)
 
 
-def limit(client: Redis, allowance: int) -> None:
-    """Let the server have so many bytes more than it uses."""
-    client.config_set("maxmemory", client.info("memory")["used_memory"] + allowance)
+def limit(servers: Sequence[Server], allowance: int) -> None:
+    """Let the servers have so many bytes more than they use."""
+    for each in servers:
+        used = each.client.info("memory")["used_memory"]
+        each.client.config_set("maxmemory", used + allowance // len(servers))
+
+
+def lift(servers: Sequence[Server]) -> None:
+    """Take the limits away."""
+    for each in servers:
+        each.client.config_set("maxmemory", 0)
 
 
 @contextmanager
-def room_made_after_a_refusal(server: Server) -> Iterator[None]:
-    """Lift the limit as soon as a command was refused, and see that one was."""
-    before = refusals(server.client)
-    ended = threading.Event()
+def room_made_after_a_refusal(servers: Sequence[Server]) -> Iterator[None]:
+    """Lift the limits as soon as a command was refused, and see that one was."""
+    before = refusals(servers)
+    over = threading.Event()
 
-    def lift() -> None:
-        with Redis(port=server.port) as client:
-            while refusals(client) == before and not ended.wait(0.005):
-                pass
-            client.config_set("maxmemory", 0)
+    def watch() -> None:
+        while refusals(servers) == before and not over.wait(0.005):
+            pass
+        lift(servers)
 
-    lifting = threading.Thread(target=lift)
-    lifting.start()
+    watching = threading.Thread(target=watch)
+    watching.start()
     try:
         yield
     finally:
-        ended.set()
-        lifting.join()
-    assert refusals(server.client) > before
+        over.set()
+        watching.join()
+    assert refusals(servers) > before
 
 
-@pytest.mark.torture
-@pytest.mark.parametrize(("shape", "mode"), CASES, ids=lambda each: each if isinstance(each, str) else "-".join(each))
-def test_memory_that_ends_in_the_middle_is_waited_for_or_fails_with_advice_and_no_state_is_ahead(
-    server: Server, shape: Shape, mode: str
-) -> None:
-    needs_json(server, shape)
-    work = Work(server, shape, mode)
-    random = rng(f"{shape} {mode}")
+def attack(work: Work, servers: Sequence[Server], name: str) -> None:
+    """Let memory end somewhere, with room made and without."""
+    random = rng(name)
     refused = compared = acknowledged = 0
     for _ in range(LIMITS):
         work.begin()
-        limit(server.client, random.randint(LEAST, MOST))
-        with room_made_after_a_refusal(server):
+        limit(servers, random.randint(LEAST, MOST))
+        with room_made_after_a_refusal(servers):
             cursors, error = work.sync(work.messages)
         assert error is None, error
         assert cursors == list(range(STATE_EVERY, RECORDS + 1, STATE_EVERY))
         compared += work.see_all_of_it()
 
         work.begin()
-        before = refusals(server.client)
-        limit(server.client, random.randint(LEAST, MOST))
-        cursors, error = work.sync(work.messages)
+        before = refusals(servers)
+        limit(servers, random.randint(LEAST, MOST))
+        cursors, error = work.sync(work.messages, PATIENCE)
         assert error is not None
         assert error.failure_type is FailureType.transient_error
         assert "raise maxmemory" in str(error)
-        refused += refusals(server.client) - before
-        server.client.config_set("maxmemory", 0)
+        refused += refusals(servers) - before
+        lift(servers)
         # The source sends again only what no state covered, so whatever a state was ahead of would be missing.
         last = cursors[-1] if cursors else 0
         acknowledged += last
@@ -196,12 +202,30 @@ def test_memory_that_ends_in_the_middle_is_waited_for_or_fails_with_advice_and_n
         assert [*cursors, *again] == list(range(STATE_EVERY, RECORDS + 1, STATE_EVERY))
         compared += work.see_all_of_it()
     report(
-        f"memory pressure, {'-'.join(shape)}, {mode}",
+        f"memory pressure, {name}",
         limits_tried=2 * LIMITS,
         commands_refused=refused,
         records_acknowledged=acknowledged,
         records_compared=compared,
     )
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize(("shape", "mode"), CASES, ids=lambda each: each if isinstance(each, str) else "-".join(each))
+def test_memory_that_ends_in_the_middle_is_waited_for_or_fails_with_advice_and_no_state_is_ahead(
+    server: Server, shape: Shape, mode: str
+) -> None:
+    needs_json(server, shape)
+    attack(Work(server.config, server.client, shape, mode), [server], f"{'-'.join(shape)}, {mode}")
+
+
+@pytest.mark.torture
+def test_the_same_holds_for_the_primaries_of_a_cluster() -> None:
+    with cluster() as servers, servers.client() as client:
+        for shape, mode in CASES if FULL else rng("cluster").sample(CASES, 6):
+            if shape[0] != "json":
+                work = Work(servers.config, client, shape, mode)  # type: ignore[arg-type]
+                attack(work, servers.primaries, f"a cluster, {'-'.join(shape)}, {mode}")
 
 
 @pytest.mark.parametrize("mode", ["append", "overwrite"])
@@ -223,3 +247,21 @@ def test_a_state_whose_commit_was_answered_comes_out_where_all_that_follows_is_r
         said = ledger(server.client)["staged_committed" if mode == "overwrite" else "committed"]
         assert [each["stream"]["stream_state"]["cursor"] for each in states] == [1] * int(said)
     assert states, "No commit was ever on its way"
+
+
+def test_a_sync_that_waits_for_room_says_so_while_it_waits(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    def messages() -> Iterator[Json]:
+        server.client.config_set("maxmemory", 1)
+        yield record(1)
+        lift([server])
+        yield from (record(2), COMPLETE)
+
+    with room_made_after_a_refusal([server]):
+        list(write(server.config, [full()], messages()))
+    assert "maxmemory" not in caplog.text
+
+    server.client.config_set("maxmemory", 1)
+    _, error = ended(write(server.config, [full()], [record(1), COMPLETE], TELLING + 1))
+    assert "tried again for" in str(error)
+    told = [each.message for each in caplog.records if "raise maxmemory" in each.message and "trying" in each.message]
+    assert len(told) == 1
