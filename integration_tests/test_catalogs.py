@@ -21,7 +21,7 @@ from integration_tests.measured import run_measured
 from integration_tests.servers import Server
 from integration_tests.torture import FULL, report
 
-STREAMS, ROUNDS = 2000, 100 if FULL else 2
+STREAMS, ROUNDS = 2000, 50 if FULL else 2
 
 
 def global_state(cursor: int) -> Json:

@@ -33,7 +33,7 @@ RECORDS, STATE_EVERY = 300, 20
 #: Bytes: more than anything but the records takes, and less than these do.
 LEAST, MOST = 0, 150_000
 PAD = "x" * 1000
-LIMITS = 6 if FULL else 1
+LIMITS = 3 if FULL else 1
 #: Seconds until a sync gives up.
 PATIENCE = 0.2
 KEYED_MODES = ("append_dedup", "refresh of append_dedup")
@@ -222,7 +222,7 @@ def test_memory_that_ends_in_the_middle_is_waited_for_or_fails_with_advice_and_n
 @pytest.mark.torture
 def test_the_same_holds_for_the_primaries_of_a_cluster() -> None:
     with cluster() as servers, servers.client() as client:
-        for shape, mode in CASES if FULL else rng("cluster").sample(CASES, 6):
+        for shape, mode in rng("cluster").sample(CASES, 12 if FULL else 6):
             if shape[0] != "json":
                 work = Work(servers.config, client, shape, mode)  # type: ignore[arg-type]
                 attack(work, servers.primaries, f"a cluster, {'-'.join(shape)}, {mode}")
