@@ -1,7 +1,7 @@
 """Memory that ends in the middle of a sync, in every data type and sync mode: waited for, or an honest failure."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -30,10 +30,8 @@ from integration_tests.servers import SERVERS, WITH_JSON, Server, json_module, n
 from integration_tests.torture import FULL, report, rng
 
 RECORDS, STATE_EVERY = 300, 20
-#: Bytes: far less than the records take, since what a server gives back meanwhile (buffers) comes on top.
-LEAST, MOST = 0, 200_000
-PAD = "x" * 3000
-LIMITS = 3 if FULL else 1
+PAD = "x" * 1000
+INSTANTS = 3 if FULL else 1
 #: Seconds until a sync gives up.
 PATIENCE = 0.2
 KEYED_MODES = ("append_dedup", "refresh of append_dedup")
@@ -88,7 +86,7 @@ class Work:
         self._client.flushall()
         list(write(self.config, [self._configured(generation(1, 0, 1))], [*self._before, COMPLETE]))
 
-    def sync(self, messages: Sequence[Json], patience: float = 30) -> tuple[list[int], AirbyteTracedException | None]:
+    def sync(self, messages: Iterable[Json], patience: float = 30) -> tuple[list[int], AirbyteTracedException | None]:
         """Return the cursors of the states that come back, and the error."""
         numbers = generation(2, 2, 2) if self._replaces else generation(1, 0, 2)
         states, error = ended(write(self.config, [self._configured(numbers)], [*messages, COMPLETE], patience))
@@ -138,11 +136,10 @@ def refusals(servers: Sequence[Server]) -> int:
     return sum(int(each["count"]) for each in stats)
 
 
-def limit(servers: Sequence[Server], allowance: int) -> None:
-    """Let the servers have so many bytes more than they use."""
+def fill(servers: Sequence[Server]) -> None:
+    """Leave the servers no room at all."""
     for each in servers:
-        used = each.client.info("memory")["used_memory"]
-        each.client.config_set("maxmemory", used + allowance // len(servers))
+        each.client.config_set("maxmemory", 1)
 
 
 def lift(servers: Sequence[Server]) -> None:
@@ -175,20 +172,25 @@ def room_made_after_a_refusal(servers: Sequence[Server]) -> Iterator[None]:
 def attack(work: Work, servers: Sequence[Server], name: str) -> None:
     """Let memory end somewhere, with room made and without."""
     random = rng(name)
+
+    def until_full() -> Iterator[Json]:
+        at = random.randrange(len(work.messages) - 2)  # a record comes after it
+        yield from work.messages[:at]
+        fill(servers)
+        yield from work.messages[at:]
+
     refused = compared = acknowledged = 0
-    for _ in range(LIMITS):
+    for _ in range(INSTANTS):
         work.begin()
-        limit(servers, random.randint(LEAST, MOST))
         with room_made_after_a_refusal(servers):
-            cursors, error = work.sync(work.messages)
+            cursors, error = work.sync(until_full())
         assert error is None, error
         assert cursors == list(range(STATE_EVERY, RECORDS + 1, STATE_EVERY))
         compared += work.see_all_of_it()
 
         work.begin()
         before = refusals(servers)
-        limit(servers, random.randint(LEAST, MOST))
-        cursors, error = work.sync(work.messages, PATIENCE)
+        cursors, error = work.sync(until_full(), PATIENCE)
         assert error is not None
         assert error.failure_type is FailureType.transient_error
         assert "raise maxmemory" in str(error)
@@ -203,7 +205,7 @@ def attack(work: Work, servers: Sequence[Server], name: str) -> None:
         compared += work.see_all_of_it()
     report(
         f"memory pressure, {name}",
-        limits_tried=2 * LIMITS,
+        instants_tried=2 * INSTANTS,
         commands_refused=refused,
         records_acknowledged=acknowledged,
         records_compared=compared,
@@ -234,12 +236,12 @@ def test_a_state_whose_commit_was_answered_comes_out_where_all_that_follows_is_r
 ) -> None:
     numbers = generation(2, 2, 2) if mode == "overwrite" else {}
     for after in range(2, 30):  # records on their way while the commit is
-        server.client.config_set("maxmemory", 0)
+        lift([server])
         server.client.flushall()
 
         def messages(last: int = after) -> Iterator[Json]:
             yield from (record(1), state(1))
-            server.client.config_set("maxmemory", 1)
+            fill([server])
             yield from map(record, range(2, last + 1))
 
         states, error = ended(write(server.config, [full(mode=mode, **numbers)], messages(), 0.05))
@@ -251,7 +253,7 @@ def test_a_state_whose_commit_was_answered_comes_out_where_all_that_follows_is_r
 
 def test_a_sync_that_waits_for_room_says_so_while_it_waits(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     def messages() -> Iterator[Json]:
-        server.client.config_set("maxmemory", 1)
+        fill([server])
         yield record(1)
         lift([server])
         yield from (record(2), COMPLETE)
@@ -260,7 +262,7 @@ def test_a_sync_that_waits_for_room_says_so_while_it_waits(server: Server, caplo
         list(write(server.config, [full()], messages()))
     assert "maxmemory" not in caplog.text
 
-    server.client.config_set("maxmemory", 1)
+    fill([server])
     _, error = ended(write(server.config, [full()], [record(1), COMPLETE], TELLING + 1))
     assert "tried again for" in str(error)
     told = [each.message for each in caplog.records if "raise maxmemory" in each.message and "trying" in each.message]
