@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 import pytest
 from airbyte_cdk.models import FailureType
@@ -89,7 +90,7 @@ class Work:
     def sync(self, messages: Iterable[Json], patience: float = 30) -> tuple[list[int], AirbyteTracedException | None]:
         """Return the cursors of the states that come back, and the error."""
         numbers = generation(2, 2, 2) if self._replaces else generation(1, 0, 2)
-        states, error = ended(write(self.config, [self._configured(numbers)], [*messages, COMPLETE], patience))
+        states, error = ended(write(self.config, [self._configured(numbers)], chain(messages, [COMPLETE]), patience))
         return [each["stream"]["stream_state"]["cursor"] for each in states], error
 
     def after(self, cursor: int) -> list[Json]:
