@@ -3,6 +3,7 @@
 States never make the pipeline wait, and many may share one commit.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from destination_redis.route import Route
 
 #: A stream that a state covers, its last id and its count of records then.
 Covered = tuple[Route, int, int]
+#: No batch has that number.
+_NEVER = sys.maxsize
 
 
 @dataclass(slots=True)
@@ -58,15 +61,27 @@ class Acknowledgements:
             state = self._waiting.popleft()
             reached |= {route: (last_id, received) for route, last_id, received in state.covered}
             group.append(state)
+        # Before anything of their commit is sent: it may get through where nothing else does.
+        self._committing.extend(group)
         if reached:
-            self._lane.rely(group[-1].after)
+            after, group[0].after = group[-1].after, _NEVER
+            self._lane.rely(after)
             for route, (last_id, received) in reached.items():
                 route.confirm(last_id, received)
             self._lane.replicate()
-        for state in group:
-            state.after = self._lane.sent if reached else state.after
-        self._committing.extend(group)
+            for state in group:
+                state.after = self._lane.sent
         while self._committing and self._committing[0].after <= settled:
-            line = self._committing.popleft().line
-            self._put(line)
-            self.size -= len(line)
+            self._out()
+
+    def rescue(self) -> None:
+        """Put out what is committed, whatever stopped the rest: the next run takes it for acknowledged."""
+        if self._lane.secures:
+            return  # what the ledger has may not be as safe as is asked for
+        while self._committing and all(route.committed(last) for route, last, _ in self._committing[0].covered):
+            self._out()
+
+    def _out(self) -> None:
+        line = self._committing.popleft().line
+        self._put(line)
+        self.size -= len(line)

@@ -14,6 +14,7 @@ from destination_redis.durability import Durability
 from destination_redis.errors import explain
 from destination_redis.indexing import probe_index
 from destination_redis.keys import check_key, staged_key
+from destination_redis.room import memory_of, why_evicting
 from destination_redis.servers import Servers
 from destination_redis.slots import SLOTS
 
@@ -61,6 +62,10 @@ def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]
         if wrong is not None:
             return (f"{address[0]}:{address[1]}: {wrong}" if servers.clustered else wrong), []
         warnings |= dict.fromkeys(more)
+        with contextlib.suppress(redis_errors.RedisError, OSError):  # what it must not tell was warned of
+            policy = memory_of(servers.client(address)).policy
+            if evicting := why_evicting(policy, config, None, clustered=servers.clustered):
+                warnings[evicting] = None
     return None, list(warnings)
 
 
@@ -113,7 +118,7 @@ def _probe(client: Redis, config: RedisConfig, key: bytes, staged: bytes) -> tup
     client.execute_command("EVAL", _SCRIPT, 2, key, key)
     client.execute_command("UNLINK", key)
     client.execute_command("EVALSHA", client.script_load(_UPSERT), 2, staged, key)
-    return None, _warnings(client)
+    return None, _warnings(client, key)
 
 
 def _why_not_durable(client: Redis, key: bytes, durability: Durability) -> str | None:
@@ -133,7 +138,7 @@ def _why_not_durable(client: Redis, key: bytes, durability: Durability) -> str |
     return None
 
 
-def _warnings(client: Redis) -> list[str]:
+def _warnings(client: Redis, key: bytes) -> list[str]:
     warnings = []
     for name, command, consequence in (
         ("SCAN", ("SCAN", "0", "COUNT", "1"), "no stream in append_dedup can be refreshed"),
@@ -145,6 +150,7 @@ def _warnings(client: Redis) -> list[str]:
             ("INFO", "server"),
             "states do not wait for a replica, and a server replaced during a sync is not always noticed",
         ),
+        ("MEMORY USAGE", ("MEMORY", "USAGE", key), "no sync can tell ahead that what it stages does not fit"),
         (
             "CLIENT KILL",
             ("CLIENT", "KILL", "ID", "0", "ADDR", "0.0.0.0:0"),

@@ -74,6 +74,11 @@ class Claim:
             self.resume()
 
     @property
+    def held(self) -> bool:
+        """Whether the ledger is in our hands, as far as its server has said, and has lost nothing."""
+        return self._claimed
+
+    @property
     def token(self) -> str:
         """What tells this writer from others."""
         return self._token

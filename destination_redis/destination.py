@@ -34,6 +34,7 @@ from destination_redis.errors import Terminated, config_error, traced, transient
 from destination_redis.lines import Stop, read_lines
 from destination_redis.masks import Mask, guard, masking, secret_names, secrets_in
 from destination_redis.opening import open_routes
+from destination_redis.patience import PATIENCE
 from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress
 from destination_redis.reading import read
@@ -52,6 +53,11 @@ _WAIT = 0.2
 
 class DestinationRedis(Destination):
     """Airbyte's destination for Redis."""
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        """Take the seconds without any progress after which a sync gives up."""
+        super().__init__()
+        self._patience = patience
 
     def spec(self, logger: logging.Logger) -> ConnectorSpecification:  # noqa: ARG002 - the CDK's signature
         """Return the form of the settings."""
@@ -159,7 +165,7 @@ class DestinationRedis(Destination):
         try:
             written(config)
             with connect(config) as servers:
-                lane = Pipeline(servers, stop.pause, durability=config.durable, prefix=config.key_prefix)
+                lane = Pipeline(servers, stop.pause, self._patience, config.durable, config.key_prefix)
                 lane.open()
                 try:
                     routes, promote = open_routes(config, streams, lane, servers, stop.pause, logger)

@@ -173,6 +173,8 @@ def _traced(message: str, failure: FailureType, cause: BaseException | None) -> 
     return error
 
 
+_FULL = "The server is out of memory and refuses writes: raise maxmemory or remove data"
+
 _EXPLAINED: tuple[tuple[type[Exception], str], ...] = (
     (
         redis_errors.AuthenticationWrongNumberOfArgsError,
@@ -183,7 +185,7 @@ _EXPLAINED: tuple[tuple[type[Exception], str], ...] = (
     (redis_errors.AskError, "The server belongs to a cluster and has not all keys: set deployment to cluster"),
     (redis_errors.BusyLoadingError, "The server is still loading its data into memory"),
     (redis_errors.ReadOnlyError, "The server is a read-only replica; name the primary instead"),
-    (redis_errors.OutOfMemoryError, "The server is out of memory (maxmemory) and refuses writes"),
+    (redis_errors.OutOfMemoryError, _FULL),
     (redis_errors.MaxConnectionsError, "The server has no free connection (maxclients)"),
 )
 
@@ -212,7 +214,7 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("max number of clients", "The server has no free connection (maxclients)"),
     ("XADD is equal or smaller", "The Redis stream holds entries of others whose ids are above the connector's"),
     ("GAP ", "The server lacks records that were sent before these: it lost them, or goes on refusing them"),
-    ("OOM ", "The server is out of memory (maxmemory) and refuses writes"),
+    ("OOM ", _FULL),
     ("READONLY", "The server is a read-only replica; name the primary instead"),
     ("LOADING", "The server is still loading its data into memory"),
     ("can't run this command", "The user has no permission for a command that a script uses"),

@@ -41,6 +41,12 @@ class Generations:
         ledger = self._claim.value
         return ledger.staged_first if self.staging else ledger.first
 
+    @property
+    def answered_id(self) -> int:
+        """The last id of this sync's generation that the ledger was answered to cover."""
+        answered = self._claim.answered
+        return answered.staged_committed if self.staging else answered.committed
+
     def start(self) -> bool:
         """Begin this sync after `recover`; return whether a cancelled refresh is to be merged before a record is sent.
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from destination_redis import room
 from destination_redis.batches import Batches
 from destination_redis.caches import CollectionCache, KeyedCache, Writer, plain
 from destination_redis.claim import Claim, Lease
@@ -62,11 +63,15 @@ def open_routes(
     try:
         lease = Lease(claims)
         indexes = search_indexes(config, claims, servers, lane.patience, lease, pause)
-        return _begin(config, claims, caches, lane, lease, indexes)
+        routes, promote = _begin(config, claims, caches, lane, lease, indexes)
+        both = {each.claim: each.generations.staging and each.generations.has_live() for each in routes.values()}
+        for warning in room.warnings(config, servers, list(both.items())):
+            logger.warning(warning)
     except Exception:
         for claim in claims:
             claim.release(clean=False)
         raise
+    return routes, promote
 
 
 def _begin(

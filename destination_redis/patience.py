@@ -1,5 +1,6 @@
 """Patience: how long a sync goes on trying where nothing moves."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,10 +11,14 @@ from destination_redis.errors import Verdict, explain, traced, transient_error, 
 
 #: Seconds without any progress after which a sync gives up.
 PATIENCE = 180.0
+#: Seconds without any progress after which a sync tells what it waits for.
+TELLING = 1.0
 #: Seconds; pauses double from the first to the last.
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 5.0
 
 Result = TypeVar("Result")
+
+logger = logging.getLogger("airbyte")
 
 
 class Patience:
@@ -25,6 +30,7 @@ class Patience:
         self._seconds = seconds
         self._stalled_since: float | None = None
         self._next = _FIRST_PAUSE
+        self._told = False
 
     def wait(self, error: Exception) -> None:
         """Pause before another try after `error`; raises it, traced, where that changes nothing or time is up."""
@@ -40,6 +46,9 @@ class Patience:
         self._stalled_since = self._stalled_since or now
         if now - self._stalled_since > self._seconds:
             raise transient_error(f"{explain(error)}; tried again for {self._seconds:.0f} seconds", error) from error
+        if now - self._stalled_since > TELLING and not self._told:
+            self._told = True
+            logger.warning("%s; trying again for %.0f seconds", explain(error), self._seconds)
 
     def do(self, work: Callable[[], Result]) -> Result:
         """Do `work` again and again until none of redis-py's errors stops it, and return what it returns."""
@@ -52,4 +61,5 @@ class Patience:
     def progressed(self) -> None:
         """Take note that something moved: patience begins anew."""
         self._stalled_since = None
+        self._told = False
         self._next = _FIRST_PAUSE

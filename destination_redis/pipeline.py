@@ -59,6 +59,9 @@ class Pipeline:
         self._unsecured = 0
         #: The number of the last batch sent.
         self.sent = 0
+        #: Whether an answer alone is not safe enough.
+        self.secures = bool(durability)
+        self.pack = pack
         self.ask = self._lanes.ask
         self.loss = self._lanes.loss
 
@@ -95,10 +98,6 @@ class Pipeline:
     def call_on_reconnect(self, resume: Callable[[], None]) -> None:
         """Have `resume` called with every connection made from now on, before anything is sent on it."""
         self._lanes.on_connect = resume
-
-    def pack(self, *arguments: str | bytes | int) -> bytes:
-        """Return a command's bytes."""
-        return pack(*arguments)
 
     def load(self, script: str) -> bytes:
         """Return the SHA1 by which EVALSHA runs `script` here, on every connection to come as well; never waits."""

@@ -27,8 +27,8 @@ class Route:
         self._first_id = generations.next_id
         self._seen = Seen()
         self.confirmed = 0
-        #: Records up to the last state of its own.
-        self.stated = 0
+        # Records up to the last state: of its own, for all streams, of either kind.
+        self._stated = self._globally_stated = self._covered = 0
 
     @property
     def label(self) -> str:
@@ -46,6 +46,21 @@ class Route:
         self._seen.records = self.received
         return self._seen
 
+    def state(self, own: bool) -> int:
+        """Take note of a state; return the records since the last of its kind: of the stream's own, or for all."""
+        received = self.received
+        self.seen.state(own)
+        if own:
+            count, self._stated = received - self._stated, received
+        else:
+            count, self._globally_stated = received - self._globally_stated, received
+        return count
+
+    def cover(self) -> bool:
+        """Take note that a state covers all records so far; return whether no state before did."""
+        before, self._covered = self._covered, self.received
+        return before < self._covered
+
     def end(self) -> None:
         """Let no record come any more: the next one meets `admit`."""
         self.generations.alarm = -1
@@ -60,3 +75,7 @@ class Route:
         """Take note that a state covers the records up to `last_id`, the first `received`, and all are answered."""
         self.generations.commit(last_id)
         self.confirmed = received
+
+    def committed(self, last_id: int) -> bool:
+        """Whether the ledger was answered to cover the records up to `last_id`, and is still ours."""
+        return self.claim.held and self.generations.answered_id >= last_id

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from destination_redis.acknowledge import Acknowledgements
 from destination_redis.claim import Claim, Lease
@@ -58,7 +59,8 @@ class Sync:
         self._logger = logger
         self._commands: list[bytes] = []
         self._current = self._all[0] if self._all else None
-        self._globally_stated = 0
+        #: Streams with records since the last state that speaks for all, the current one and, at first, all.
+        self._touched = dict.fromkeys(self._all)
         self._number = 0
         self._other_lines = 0
         self._settled_at = time.monotonic()
@@ -72,10 +74,10 @@ class Sync:
                     self._flush()
                 self._look_after(idle=not chunk)
                 yield  # left here, it is like a process that was killed: nothing more is settled
+            self.settle()
         except Exception as error:
             self._wind_up(error)
             raise
-        self.settle()
         if self._other_lines:
             self._logger.warning("%d lines of the input were no JSON objects and were left out", self._other_lines)
         self._finish()
@@ -128,7 +130,9 @@ class Sync:
                     f"{self._place(index)} has data that cannot be read: {why_unreadable(error)}"
                 ) from None
             generations.next_id = number + 1
-            self._current = route
+            if route is not self._current:
+                self._current = route
+                self._touched[route] = None
 
     def _undecodable(self, line: bytes, error: Exception, index: int = 0) -> None:
         if (wrong := why_no_message(line, error)) is not None:
@@ -166,18 +170,15 @@ class Sync:
         return route
 
     def _take_state(self, state: State, index: int) -> None:
+        routes: Iterable[Route]
         if state.stream is not None:
             route = self._route_of(state.stream, index)
-            route.seen.state(own=True)
-            count, route.stated = route.received - route.stated, route.received
-            routes: Iterable[Route] = (route,)
+            count, routes = route.state(own=True), (route,)
         else:
-            for route in self._all:
-                route.seen.state(own=False)
-            total = sum(route.received for route in self._all)
-            count, self._globally_stated = total - self._globally_stated, total
-            routes = self._all
-        covered = [(r, r.generations.last_id, r.received) for r in routes if r.confirmed < r.received]
+            # To all others it says nothing new; the next record may be of the current one unnoticed.
+            routes, self._touched = self._touched, dict.fromkeys(filter(None, [self._current]))
+            count = sum(route.state(own=False) for route in routes)
+        covered = [(r, r.generations.last_id, r.received) for r in routes if r.cover()]
         self._states.take(state.acknowledged(count), covered)
 
     def _flush(self) -> None:
@@ -210,6 +211,8 @@ class Sync:
             self._lane.settle()
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
             self._logger.warning("What was open could not be settled: %s", told(second))
+            with suppress(OSError):  # the output may be what failed
+                self._states.rescue()
         if isinstance(error, Terminated):
             raise transient_error(
                 "The sync was asked to end before its input did; what was acknowledged stays", error

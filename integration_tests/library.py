@@ -7,6 +7,7 @@ from typing import Any
 from airbyte_cdk.models import AirbyteMessageSerializer, ConfiguredAirbyteCatalogSerializer, Status
 
 from destination_redis.destination import DestinationRedis
+from destination_redis.patience import PATIENCE
 from integration_tests.connector import Json, stream
 
 
@@ -17,10 +18,12 @@ def check(config: Json) -> str | None:
     return answer.message if answer.status is Status.FAILED else None
 
 
-def write(config: Json, streams: Iterable[Json], messages: Iterable[Json]) -> Iterator[Json]:
-    """Yield the states that `write` yields."""
+def write(
+    config: Json, streams: Iterable[Json], messages: Iterable[Json], patience: float = PATIENCE
+) -> Iterator[Json]:
+    """Yield the states that `write` yields; it gives up after so many seconds without any progress."""
     catalog = ConfiguredAirbyteCatalogSerializer.load({"streams": list(streams)})
-    for answer in DestinationRedis().write(config, catalog, map(AirbyteMessageSerializer.load, messages)):
+    for answer in DestinationRedis(patience).write(config, catalog, map(AirbyteMessageSerializer.load, messages)):
         message = AirbyteMessageSerializer.dump(answer)
         assert message["type"] == "STATE"
         yield message["state"]

@@ -1,10 +1,9 @@
 """Catalogs of many streams, whose messages come one by one in turn."""
 
 import json
-import subprocess
-import sys
-import time
+from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -18,19 +17,11 @@ from integration_tests.connector import (
     stream,
     values,
 )
+from integration_tests.measured import run_measured
 from integration_tests.servers import Server
+from integration_tests.torture import FULL, report
 
-STREAMS = 2000
-MEGABYTE = 1024 * 1024
-
-# Runs a command and prints the most memory it had, in bytes, which the system counts for children that have ended.
-_MEASURED = """
-import resource, subprocess, sys
-code = subprocess.run(sys.argv[1:]).returncode
-most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-print(most if sys.platform == "darwin" else most * 1024, file=sys.stderr)
-sys.exit(code)
-"""
+STREAMS, ROUNDS = 2000, 50 if FULL else 2
 
 
 def global_state(cursor: int) -> Json:
@@ -38,37 +29,43 @@ def global_state(cursor: int) -> Json:
     return {"type": "STATE", "state": {"type": "GLOBAL", "global": shared}}
 
 
-def test_two_thousand_streams_record_by_record_fit_into_256_megabytes(
-    connector: Connector, server: Server, capfd: pytest.CaptureFixture[str]
+@pytest.mark.torture
+@pytest.mark.parametrize("of_its_own", [True, False], ids=["own", "global"])
+def test_two_thousand_streams_record_by_record_with_a_state_after_each_fit_into_256_megabytes(
+    connector: Connector, server: Server, tmp_path: Path, *, of_its_own: bool
 ) -> None:
     names = [f"table_{number}" for number in range(STREAMS)]
-    messages = [record(number, name) for number in (1, 2) for name in names]
-    messages += [global_state(1), *(status("COMPLETE", name) for name in names)]
-    began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", _MEASURED, *connector.command(map(stream, names))],
-        input="".join(json.dumps(message) + "\n" for message in messages),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    took = time.monotonic() - began
-    most = int(done.stderr.splitlines()[-1]) / MEGABYTE
-    with capfd.disabled():
-        print(f"\n{STREAMS} streams took {took:.1f} seconds and {most:.0f} MB")
 
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    states = [json.loads(line)["state"] for line in done.stdout.splitlines() if '"STATE"' in line]
-    assert [one["destinationStats"]["recordCount"] for one in states] == [2 * STREAMS]
+    def content() -> Iterator[bytes]:
+        cursors = count(1)
+        for number in range(1, ROUNDS + 1):
+            for name in names:
+                cursor = next(cursors)
+                after = state(cursor, name) if of_its_own else global_state(cursor)
+                yield b"".join(json.dumps(message).encode() + b"\n" for message in (record(number, name), after))
+        for name in names:
+            yield json.dumps(status("COMPLETE", name)).encode() + b"\n"
+
+    done = run_measured(connector.command(map(stream, names)), content(), tmp_path)
+    report(
+        f"{STREAMS:,} streams, record by record, a {'STREAM' if of_its_own else 'GLOBAL'} state after each",
+        records=ROUNDS * STREAMS,
+        records_per_second=int(ROUNDS * STREAMS / done.seconds),
+        megabytes=int(done.megabytes),
+    )
+    states = [json.loads(line)["state"] for line in done.states]
+    found = [each["stream"]["stream_state"] if of_its_own else each["global"]["shared_state"] for each in states]
+    assert [each["cursor"] for each in found] == list(range(1, ROUNDS * STREAMS + 1))
+    assert {each["destinationStats"]["recordCount"] for each in states} == {1}
     reading = server.client.pipeline(transaction=False)
     for name in names:
         reading.get(f"default:{name}")
         reading.hget(f"default:{name}:1", "_airbyte_data")
-        reading.hget(f"default:{name}:2", "_airbyte_data")
-    assert reading.execute() == [b"2", b'{"id": 1}', b'{"id": 2}'] * STREAMS
-    assert server.client.dbsize() == 4 * STREAMS  # with a ledger and a counter for each
-    assert most < 256
+        reading.hget(f"default:{name}:{ROUNDS}", "_airbyte_data")
+    last = b"%d" % ROUNDS
+    assert reading.execute() == [last, b'{"id": 1}', b'{"id": %b}' % last] * STREAMS
+    assert server.client.dbsize() == (ROUNDS + 2) * STREAMS  # with a ledger and a counter for each
+    assert done.megabytes < 256
 
 
 def test_global_states_among_interleaved_streams_come_back_in_order_and_count_every_stream(

@@ -26,7 +26,7 @@ from integration_tests.connector import (
     values,
     wait_until,
 )
-from integration_tests.library import check
+from integration_tests.library import check, full, write
 from integration_tests.readme import LEAST, OF_CLUSTER
 from integration_tests.servers import Server, free_port, running
 
@@ -492,8 +492,38 @@ def test_check_names_the_node_that_refuses_something(plain: ClusterServers) -> N
         message = check(plain.config)
     finally:
         node.client.config_set("maxmemory", 0)
-    expected = "The server is out of memory (maxmemory) and refuses writes."
+    expected = "The server is out of memory and refuses writes: raise maxmemory or remove data."
     assert message == f"127.0.0.1:{node.port}: {expected}"
+
+
+@pytest.mark.parametrize("cache_type", ["hash", "list"])
+def test_a_replacement_that_will_not_fit_is_warned_of_for_each_primary_that_lacks_room(
+    plain: ClusterServers, caplog: pytest.LogCaptureFixture, cache_type: str
+) -> None:
+    config = {**plain.config, "cache_type": cache_type}
+    streams = [full(mode="overwrite", **generation(number, number, number)) for number in (1, 2)]
+    messages = [record(number, data={"id": number, "pad": f"{number}{'x' * 3000}"}) for number in range(900)]
+    assert list(write(config, streams[:1], [*messages, COMPLETE])) == []
+    # A list lies on one of them, other records on all; one has no limit.
+    lacking = [plain.owner(slot("default:users"))] if cache_type == "list" else plain.primaries[1:]
+    try:
+        for node in plain.primaries[1:] if cache_type == "hash" else plain.primaries:
+            node.client.config_set("maxmemory", node.client.info("memory")["used_memory"] + 400_000)
+        plain.primaries[1].client.config_set("maxmemory-policy", "volatile-lru")
+        caplog.clear()
+        list(write(config, streams[1:], [*messages[:3], COMPLETE]))
+    finally:
+        for node in plain.primaries:
+            node.client.config_set("maxmemory", 0)
+            node.client.config_set("maxmemory-policy", "noeviction")
+    warned = [each.message for each in caplog.records if each.levelname == "WARNING"]
+    assert "maxmemory-policy is volatile-lru" in warned[0]
+    expected = {f"127.0.0.1:{node.port}" for node in lacking}
+    assert {address for address in expected for each in warned[1:] if f"server {address} has room" in each} == expected
+    assert len(warned) == 1 + len(lacking)
+    for each in warned[1:]:
+        needed = float(each.partition("about ")[2].split(" ")[0])
+        assert needed == pytest.approx(2.8 if cache_type == "list" else 2.8 / 3, rel=0.3)
 
 
 def test_a_standalone_setting_for_a_node_of_a_cluster_fails_a_write_with_what_to_change(

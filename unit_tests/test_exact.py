@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
@@ -60,3 +61,17 @@ def test_other_data_is_not_looked_at_further(data: bytes) -> None:
     kept, changes = exact(data)
     assert kept is data
     assert changes == ()
+
+
+@pytest.mark.parametrize("some", [b"1000.1001.", b'\\"', b"\\u0041"], ids=["plain", "quotes", "escapes"])
+def test_a_long_text_takes_no_more_memory_than_its_bytes_a_few_times(some: bytes) -> None:
+    text = some * (2_000_000 // len(some))
+    tracemalloc.start()
+    try:
+        kept, changes = exact(b'{"text":"%b","n":12345678901234567890123}' % text)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept == b'{"text":"%b","n":"12345678901234567890123"}' % text
+    assert len(changes) == 1
+    assert most < 10 * len(text)

@@ -15,7 +15,8 @@ _DIGITS = bytes.maketrans(b"123456789.E", b"0000000000e")
 _LONG = b"0" * (_SAFE_DIGITS + 1)
 _EXPONENTS = (b"0e000", b"0e+000", b"0e-000")
 #: A string, which stays as it is, or a number.
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*', re.DOTALL)
+#: Nothing is ever taken back (+): that would cost memory for each character.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|-?\d[\d.eE+-]*+', re.DOTALL)
 
 
 def exact(data: bytes) -> tuple[bytes, Sequence[object]]:
@@ -27,9 +28,9 @@ def exact(data: bytes) -> tuple[bytes, Sequence[object]]:
     if _LONG not in digits and not any(exponent in digits for exponent in _EXPONENTS):
         return data, ()
     if data[:1] != b"{":
-        return _TOKEN.sub(_keep, data), ()
+        return _kept(data), ()
     columns = {name: bytes(value) for name, value in fields(data).items()}
-    kept = {name: _TOKEN.sub(_keep, value) for name, value in columns.items()}
+    kept = {name: _kept(value) for name, value in columns.items()}
     changed = [name for name, value in kept.items() if value != columns[name]]
     if not changed:
         return data, ()
@@ -38,11 +39,17 @@ def exact(data: bytes) -> tuple[bytes, Sequence[object]]:
     return as_object(kept), [{"field": name, **change} for name in changed]
 
 
-def _keep(token: re.Match[bytes]) -> bytes:
-    text = token[0]
-    if text[:1] == b'"' or (len(text) <= _SAFE_DIGITS and b"e" not in text.lower()):
-        return text
-    return text if _survives(text.decode()) else b'"%b"' % text
+def _kept(value: bytes) -> bytes:
+    """Return a value with all of its numbers that would be rounded as strings."""
+    parts: list[bytes] = []
+    end = 0
+    for token in _TOKEN.finditer(value):
+        text = token[0]
+        if text[:1] == b'"' or (len(text) <= _SAFE_DIGITS and b"e" not in text.lower()) or _survives(text.decode()):
+            continue
+        parts += [value[end : token.start()], b'"%b"' % text]
+        end = token.end()
+    return b"".join((*parts, value[end:])) if parts else value
 
 
 def _survives(number: str) -> bool:

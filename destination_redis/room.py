@@ -1,0 +1,198 @@
+"""The room in the servers' memory: what takes keys away from it, and whether what is about to be staged fits.
+
+All of this is advice: where a server does not tell, or must not, nothing is said and the sync goes on.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from redis import Redis
+from redis import exceptions as redis_errors
+
+from destination_redis.claim import Claim
+from destination_redis.config import RedisConfig
+from destination_redis.keys import StreamKeys, record_part
+from destination_redis.ledger import Ledger
+from destination_redis.servers import Servers
+from destination_redis.slots import Address, slot_of
+from destination_redis.streams import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
+
+#: Keys whose size is asked for, of all streams together; each stream has at least one.
+_LOOKS = 2000
+#: Elements of a collection that its size is reckoned from.
+_ELEMENTS = 50
+#: Keys of a server that are looked through for those of streams by primary key.
+_SCANNED = 2000
+_MEGABYTE = 1_000_000
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a server says of its memory, in bytes; without a limit nothing is ever evicted or refused."""
+
+    policy: str = "noeviction"
+    limit: int = 0
+    used: int = 0
+
+    @property
+    def room(self) -> int:
+        """Bytes that are free."""
+        return max(self.limit - self.used, 0)
+
+
+class _Look(NamedTuple):
+    """A key whose size stands for that of `weight` keys; less than none where it is staged already."""
+
+    claim: Claim
+    key: bytes
+    weight: float
+
+
+def memory_of(client: Redis) -> Memory:
+    """Return what the server says; raises redis-py's errors."""
+    info = client.info("memory")
+    used = int(info.get("used_memory", 0)) - int(info.get("mem_not_counted_for_evict", 0))
+    return Memory(str(info.get("maxmemory_policy", "noeviction")), int(info.get("maxmemory", 0)), used)
+
+
+def why_evicting(policy: str, config: RedisConfig, streams: Iterable[Stream] | None, *, clustered: bool) -> str | None:
+    """Return the warning that a server with this policy may lose what is synced; None where it does not.
+
+    `streams` is None where they are not known: then those with deletions may be among them.
+    """
+    lost = []
+    if policy.startswith("allkeys-"):
+        lost = ["records", "the connector's own keys"]
+    elif policy.startswith("volatile-"):
+        deleting = streams is None or any(each.placement == PRIMARY_KEY and each.may_delete for each in streams)
+        if config.ttl_seconds is not None:
+            lost.append("records before their time")
+        if config.deletion_mode == "hard" and deleting:
+            lost.append("what keeps a deleted row (append_dedup) from coming back")
+        if clustered:
+            lost.append("the witness without which a sync counts as one that lost data")
+    if not lost:
+        return None
+    return (
+        f"The server's maxmemory-policy is {policy}: where its memory is full it removes {', and '.join(lost)}. "
+        "Set it to noeviction."
+    )
+
+
+def warnings(config: RedisConfig, servers: Servers, begun: Sequence[tuple[Claim, bool]]) -> list[str]:
+    """Return what is to be said of the servers' memory before the first record.
+
+    `begun` has the claims of all streams, and whether old and new data will be there at once.
+    """
+    said: list[str] = []
+    with suppress(redis_errors.RedisError, OSError):
+        primaries = servers.slot_map().primaries
+        memories = {address: memory_of(servers.client(address)) for address in primaries}
+        streams = [claim.stream for claim, _ in begun]
+        for policy in dict.fromkeys(memory.policy for memory in memories.values()):
+            said += filter(None, [why_evicting(policy, config, streams, clustered=servers.clustered)])
+        both = [claim for claim, twice in begun if twice]
+        if both and any(memory.limit for memory in memories.values()):
+            said += _why_too_large(memories, servers, both, config.database)
+    return said
+
+
+def _why_too_large(
+    memories: Mapping[Address, Memory], servers: Servers, claims: Sequence[Claim], database: int
+) -> Iterator[str]:
+    needs = _needs(servers, tuple(memories), claims, database)
+    for address, memory in memories.items():
+        if memory.limit and needs[address] > memory.room:
+            where = f" {address[0]}:{address[1]}" if servers.clustered else ""
+            several = f"{claims[0].stream} and {len(claims) - 1} more streams" if claims[1:] else str(claims[0].stream)
+            yield (
+                f"The old data of {several} stays until the new is complete. By the size of the old that takes about "
+                f"{needs[address] / _MEGABYTE:,.1f} MB more, and the server{where} has room for "
+                f"{memory.room / _MEGABYTE:,.1f} MB: raise maxmemory or make room."
+            )
+
+
+def _needs(
+    servers: Servers, primaries: Sequence[Address], claims: Sequence[Claim], database: int
+) -> Mapping[Address, float]:
+    """Return the bytes that will be needed on each server: as many as live records take now, less what is staged."""
+    table = servers.slot_map().table()
+    most = max(_LOOKS // len(claims), 1)
+    looks: dict[Address, list[_Look]] = defaultdict(list)
+    for claim in claims:
+        for key, weight in _by_ledger(claim, most):
+            if (address := table[slot_of(key)]) is not None:
+                looks[address].append(_Look(claim, key, weight))
+    by_key = [claim for claim in claims if PRIMARY_KEY in (claim.value.placement, claim.value.staged_placement)]
+    needs = dict.fromkeys(primaries, 0.0)
+    for address in primaries:
+        client = servers.client(address)
+        some = [*looks[address], *(_by_scan(client, by_key, most, database) if by_key else ())]
+        asking = client.pipeline(transaction=False)
+        for look in some:
+            asking.execute_command("MEMORY", "USAGE", look.key, "SAMPLES", _ELEMENTS)
+        sizes: dict[Claim, float] = defaultdict(float)
+        for look, size in zip(some, asking.execute(), strict=True):
+            sizes[look.claim] += (size or 0) * look.weight
+        needs[address] = sum(max(size, 0) for size in sizes.values())
+    return needs
+
+
+def _by_ledger(claim: Claim, most: int) -> Iterator[tuple[bytes, float]]:
+    """Yield the keys to look at that the ledger knows, and what each stands for."""
+    ledger, keys = claim.value, claim.keys
+    yield from _part(ledger.placement, keys.collection, keys.live, ledger.first, ledger.committed, most)
+    staged = _part(
+        *(ledger.staged_placement, keys.staged_collection, keys.staged),
+        *(ledger.staged_first, ledger.staged_committed, most),
+    )
+    yield from ((key, -weight) for key, weight in staged)
+
+
+def _part(
+    placement: str, collection: bytes, around: tuple[bytes, bytes], first: int, last: int, most: int
+) -> Iterator[tuple[bytes, float]]:
+    if placement == COLLECTION:
+        yield collection, 1
+    elif placement == SEQUENCE and last >= first:
+        ids = _some(range(first, last + 1), most)
+        for number in ids:
+            yield b"%b%d%b" % (around[0], number, around[1]), (last + 1 - first) / len(ids)
+
+
+def _by_scan(client: Redis, claims: Sequence[Claim], most: int, database: int) -> Iterator[_Look]:
+    """Yield keys of streams by primary key among some of the server's: these stand for all that it has."""
+    total = client.info("keyspace").get(f"db{database}", {}).get("keys", 0)
+    keys: list[bytes] = client.scan(0, count=_SCANNED)[1]  # type: ignore[assignment]
+    places = [(claim, around, sign) for claim in claims for around, sign in _places(claim.keys, claim.value)]
+    heads = {around[0]: number for number, (_, around, _) in enumerate(places)}
+    lengths = sorted({len(head) for head in heads})
+    found: dict[int, list[bytes]] = defaultdict(list)
+    for key in keys:
+        for length in lengths:
+            number = heads.get(key[:length])
+            if number is not None and record_part(key, places[number][1]) is not None:
+                found[number].append(key)
+    for number, some in found.items():
+        claim, _, sign = places[number]
+        chosen = _some(some, most)
+        for key in chosen:
+            yield _Look(claim, key, sign * len(some) / len(chosen) * max(total / len(keys), 1))
+
+
+def _places(keys: StreamKeys, ledger: Ledger) -> Iterator[tuple[tuple[bytes, bytes], int]]:
+    if ledger.placement == PRIMARY_KEY:
+        yield keys.live, 1
+    if ledger.staged_placement == PRIMARY_KEY:
+        yield keys.staged, -1
+
+
+def _some(items: Sequence[Item], most: int) -> list[Item]:
+    # At random, so that records which come again and again at the same distance count as what they are.
+    return random.sample(items, min(most, len(items)))

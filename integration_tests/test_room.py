@@ -1,0 +1,170 @@
+"""What a sync says of the servers' memory before its first record, and what `check` says of it."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from integration_tests.connector import (
+    COMPLETE,
+    SHAPES,
+    UPSERTING,
+    Json,
+    Shape,
+    dedup,
+    generation,
+    ledger,
+    record,
+    state,
+)
+from integration_tests.library import check, full, write
+from integration_tests.readme import LEAST, MORE
+from integration_tests.servers import SERVERS, WITH_JSON, Server, json_module, needs_json, running
+
+RECORDS = 400
+PAD = "x" * 2000
+DELETING = {"properties": {"at": {"type": "integer"}, "_ab_cdc_deleted_at": {"type": "string"}}}
+CASES = [(shape, mode) for shape in SHAPES for mode in ("overwrite", "append_dedup")]
+CASES = [(shape, mode) for shape, mode in CASES if mode == "overwrite" or shape in UPSERTING]
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def _server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    modules = json_module(tmp_path_factory.mktemp("module")) if request.param in WITH_JSON else ()
+    with running(request.param, *modules) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _without_limits(server: Server) -> Iterator[None]:
+    yield
+    server.client.config_set("maxmemory", 0)
+    server.client.config_set("maxmemory-policy", "noeviction")
+
+
+def padded(number: int) -> Json:
+    return record(number, data={"id": number, "at": 1, "pad": f"{number}{PAD}"})
+
+
+def upserting(schema: Json | None = None, **more: Any) -> Json:
+    configured = dedup(schema=schema, **more)
+    configured["stream"]["supported_sync_modes"] = ["full_refresh"]
+    return configured
+
+
+def of_mode(mode: str, number: int) -> Json:
+    """Return a stream that replaces what is there."""
+    numbers = generation(number, number, number)
+    return upserting(**numbers) if mode == "append_dedup" else full(mode=mode, **numbers)
+
+
+def said(caplog: pytest.LogCaptureFixture, config: Json, configured: Json, *messages: Json) -> list[str]:
+    """Return the warnings of a sync."""
+    caplog.clear()
+    list(write(config, [configured], [*messages, COMPLETE]))
+    return [each.message for each in caplog.records if each.levelname == "WARNING"]
+
+
+def give(server: Server, room: int) -> None:
+    """Let the server have so many bytes more than it uses."""
+    server.client.config_set("maxmemory", server.client.info("memory")["used_memory"] + room)
+
+
+def reckoned(warning: str) -> float:
+    """Return the bytes that a warning says are needed."""
+    (needed, _) = re.findall(r"([\d,.]+) MB", warning)
+    return float(needed.replace(",", "")) * 1e6
+
+
+@pytest.mark.parametrize(
+    ("policy", "settings", "deletes", "expected"),
+    [
+        ("noeviction", {"ttl_seconds": 900}, True, ""),
+        ("allkeys-lru", {}, False, "removes records, and the connector's own keys"),
+        ("volatile-ttl", {}, False, ""),
+        ("volatile-lfu", {"ttl_seconds": 900}, False, "removes records before their time"),
+        ("volatile-random", {}, True, "removes what keeps a deleted row (append_dedup) from coming back"),
+        ("volatile-random", {"deletion_mode": "soft"}, True, ""),
+    ],
+)
+def test_a_sync_warns_of_a_policy_that_evicts_what_it_writes(
+    server: Server, caplog: pytest.LogCaptureFixture, policy: str, settings: Json, expected: str, *, deletes: bool
+) -> None:
+    server.client.config_set("maxmemory-policy", policy)
+    config = {**server.config, **settings}
+    schema = DELETING if deletes else {"properties": {"at": {"type": "integer"}}}
+    warned = said(caplog, config, upserting(schema), record(1))
+    assert len(warned) == bool(expected)
+    assert all(policy in each and expected in each and "noeviction" in each for each in warned)
+
+    caplog.clear()
+    assert check(config) is None
+    # It knows no streams: any of them may have deletions.
+    hides = deletes or policy.startswith(("allkeys", "noeviction")) or "deletion_mode" in settings
+    assert bool(re.search("maxmemory-policy", caplog.text)) == (bool(expected) or not hides)
+
+
+@pytest.mark.parametrize(("shape", "mode"), CASES, ids=lambda each: each if isinstance(each, str) else "-".join(each))
+def test_a_replacement_that_will_not_fit_is_warned_of_by_the_size_of_what_is_there(
+    server: Server, caplog: pytest.LogCaptureFixture, shape: Shape, mode: str
+) -> None:
+    needs_json(server, shape)
+    config = {**server.config, "cache_type": shape[0], "record_format": shape[1]}
+    server.client.mset({f"another:{number}": PAD for number in range(3000)})
+    before = server.client.info("memory")["used_memory"]
+    assert said(caplog, config, of_mode(mode, 1), *map(padded, range(RECORDS))) == []
+    size = server.client.info("memory")["used_memory"] - before
+    assert size > RECORDS * len(PAD)
+
+    give(server, size // 4)
+    (warning,) = said(caplog, config, of_mode(mode, 2), *map(padded, range(RECORDS)[:4]))
+    assert "The old data of users" in warning
+    # Keys of a stream by primary key are counted among some of all keys.
+    assert reckoned(warning) == pytest.approx(size, rel=0.2 if mode == "overwrite" else 0.6)
+    server.client.config_set("maxmemory", 0)
+
+    give(server, size)
+    assert said(caplog, config, of_mode(mode, 3), padded(0)) == []  # by now little is there
+
+
+@pytest.mark.parametrize("shape", [("hash", "envelope"), ("list", "envelope")], ids="-".join)
+def test_what_a_refresh_has_staged_already_is_not_needed_once_more(
+    server: Server, caplog: pytest.LogCaptureFixture, shape: Shape
+) -> None:
+    config = {**server.config, "cache_type": shape[0], "record_format": shape[1]}
+    said(caplog, config, of_mode("overwrite", 1), *map(padded, range(RECORDS)))
+    begun = [*map(padded, range(RECORDS - 100)), state(1)]
+    with pytest.raises(Exception, match="Not complete"):
+        list(write(config, [of_mode("overwrite", 2)], [*begun, record(0)]))
+    give(server, 100 * len(PAD) // 2)
+    (warning,) = said(caplog, config, of_mode("overwrite", 2), padded(0))
+    assert reckoned(warning) == pytest.approx(100 * len(PAD), rel=0.4)
+
+
+def test_without_a_limit_nothing_is_asked_but_how_much_memory_there_is(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    said(caplog, server.config, of_mode("append_dedup", 1), padded(1))
+    server.client.config_resetstat()
+    assert said(caplog, server.config, of_mode("append_dedup", 2), padded(1)) == []
+    asked = server.client.info("commandstats")
+    assert not {name for name in asked if "memory" in name}
+
+
+@pytest.mark.parametrize(
+    ("more", "warnings"), [([], 0), (["+info"], 1), (MORE.split()[3:], 2)], ids=["least", "info", "all"]
+)
+def test_a_user_who_may_not_ask_for_memory_syncs_without_a_warning(
+    server: Server, caplog: pytest.LogCaptureFixture, more: list[str], warnings: int
+) -> None:
+    said(caplog, server.config, of_mode("overwrite", 1), *map(padded, range(RECORDS)))
+    give(server, RECORDS * len(PAD) // 2)
+    server.client.config_set("maxmemory-policy", "volatile-lru")
+    server.client.execute_command(*LEAST.split(), "+expire", *more)
+    config = {**server.config, "username": "airbyte", "password": "password", "ttl_seconds": 900}
+    try:
+        assert len(said(caplog, config, of_mode("overwrite", 2), padded(1))) == warnings
+    finally:
+        server.client.execute_command("ACL", "DELUSER", "airbyte")
+    assert ledger(server.client)["generation"] == "2"
