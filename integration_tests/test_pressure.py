@@ -35,6 +35,8 @@ PAD = "x" * 1000
 INSTANTS = 3 if FULL else 1
 #: Seconds until a sync gives up.
 PATIENCE = 0.2
+#: What is no record has `write` send at once what came before it.
+NOTE: Json = {"type": "LOG", "log": {"level": "INFO", "message": "a note"}}
 KEYED_MODES = ("append_dedup", "refresh of append_dedup")
 CASES = [(shape, mode) for shape in SHAPES for mode in ("append", "overwrite", "refresh", *KEYED_MODES)]
 CASES = [(shape, mode) for shape, mode in CASES if mode not in KEYED_MODES or shape in UPSERTING]
@@ -243,7 +245,8 @@ def test_a_state_whose_commit_was_answered_comes_out_where_all_that_follows_is_r
         def messages(last: int = after) -> Iterator[Json]:
             yield from (record(1), state(1))
             fill([server])
-            yield from map(record, range(2, last + 1))
+            for number in range(2, last + 1):
+                yield from (record(number), NOTE)
 
         states, error = ended(write(server.config, [full(mode=mode, **numbers)], messages(), 0.05))
         assert "raise maxmemory" in str(error)
@@ -255,7 +258,7 @@ def test_a_state_whose_commit_was_answered_comes_out_where_all_that_follows_is_r
 def test_a_sync_that_waits_for_room_says_so_while_it_waits(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     def messages() -> Iterator[Json]:
         fill([server])
-        yield record(1)
+        yield from (record(1), NOTE)
         lift([server])
         yield from (record(2), COMPLETE)
 
