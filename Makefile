@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: .venv demo test test-all check lint-fix bench
+.PHONY: .venv demo test test-all torture check lint-fix bench
 
 .venv: $(STAMP)
 
@@ -20,6 +20,10 @@ test: $(STAMP)
 # The same on all four servers: Redis 6.2, 7.0, 8.2 and Valkey 9.1.
 test-all: $(STAMP)
 	TEST_SERVERS=all $(BIN)/python -m pytest -n auto
+
+# Faults, hostile input and load, longer than `make test` tries them; TORTURE_SEED=… repeats a run.
+torture: $(STAMP)
+	TORTURE=full $(BIN)/python -m pytest integration_tests -m torture -rP -v
 
 check: $(STAMP)
 	$(BIN)/ruff check .
