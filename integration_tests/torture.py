@@ -6,6 +6,7 @@ import random
 FULL = os.environ.get("TORTURE") == "full"
 #: The same numbers again where TORTURE_SEED is set.
 SEED = int(os.environ.get("TORTURE_SEED") or random.randrange(1 << 32))
+os.environ["TORTURE_SEED"] = str(SEED)  # inherited by every process of this run
 
 
 def rng(name: str) -> random.Random:
