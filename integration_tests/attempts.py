@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from integration_tests.connector import Outcome
 from integration_tests.proxy import Act, Exchange, at, proxy
-from integration_tests.scenarios import Runner, cursor_of, play
+from integration_tests.runs import Runner, cursor_of, play
 from integration_tests.torture import report
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pytest
 from integration_tests import torture  # noqa: F401 - its seed is every process's
 from integration_tests.connector import Connector
 from integration_tests.forks import Forks, forking
-from integration_tests.scenarios import Runner, RunnerOf
+from integration_tests.runs import Runners
 from integration_tests.servers import ONE_OF_THEM, SERVERS, WITH_JSON, Server, json_module, running
 
 
@@ -48,5 +48,5 @@ def _torn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def runner_of(_torn: Server, forks: Forks, tmp_path: Path) -> RunnerOf:
-    return lambda scenario: Runner(scenario, _torn, forks, tmp_path)
+def runners(_torn: Server, forks: Forks, tmp_path: Path) -> Runners:
+    return Runners(_torn, forks, tmp_path)

@@ -10,7 +10,8 @@ import pytest
 from integration_tests.attempts import Attempts, Fault, Faulty
 from integration_tests.connector import HASH
 from integration_tests.proxy import Exchange
-from integration_tests.scenarios import MODES, SCENARIOS, RunnerOf
+from integration_tests.runs import Runners
+from integration_tests.scenarios import MODES
 from integration_tests.torture import FULL, rng
 
 if TYPE_CHECKING:
@@ -107,13 +108,13 @@ def faults_to_try(chance: random.Random, count: int) -> Iterator[list[Fault]]:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_fault_at_any_command_is_ridden_out_or_an_honest_failure_after_which_a_retry_is_exact(
-    mode: str, runner_of: RunnerOf
+    mode: str, runners: Runners
 ) -> None:
     chance = rng(f"faults {mode}")
-    scenarios = [scenario for scenario in SCENARIOS if scenario.mode == mode]
+    scenarios = runners.scenarios(mode)
     attempts = Attempts()
     for scenario in scenarios if FULL else chance.sample(scenarios, 1):
-        runner = runner_of(scenario)
+        runner = runners.of(scenario)
         count = 1 if not FULL else 5 if scenario.shape == HASH else 2
         for number, faults in enumerate(faults_to_try(chance, count), 1):
             if not [fault for fault in faults if attempts.attempt(runner, {number: fault})]:
@@ -122,13 +123,13 @@ def test_a_fault_at_any_command_is_ridden_out_or_an_honest_failure_after_which_a
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_faults_that_come_together_are_ridden_out_or_honest_too(mode: str, runner_of: RunnerOf) -> None:
+def test_faults_that_come_together_are_ridden_out_or_honest_too(mode: str, runners: Runners) -> None:
     chance = rng(f"several faults {mode}")
     attempts = Attempts()
-    for scenario in [scenario for scenario in SCENARIOS if scenario.mode == mode]:
+    for scenario in runners.scenarios(mode):
         if not FULL and chance.random() > 0.25:
             continue
-        runner = runner_of(scenario)
+        runner = runners.of(scenario)
         for _ in range(15 if FULL else 4):
             first = chance.randint(1, 30)
             numbers = [first, first + chance.randint(1, 12), first + chance.randint(13, 30)]

@@ -9,7 +9,8 @@ import pytest
 
 from integration_tests.connector import HASH
 from integration_tests.proxy import Act, Exchange, at, proxy
-from integration_tests.scenarios import MODES, SCENARIOS, Runner, RunnerOf, Scenario, cursor_of, dump, play
+from integration_tests.runs import Runner, Runners, cursor_of, dump, play
+from integration_tests.scenarios import MODES, Scenario
 from integration_tests.torture import FULL, report, rng
 
 if TYPE_CHECKING:
@@ -80,12 +81,12 @@ class Lateness:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_commands_that_a_proxy_held_change_nothing_when_they_come_late(mode: str, runner_of: RunnerOf) -> None:
+def test_commands_that_a_proxy_held_change_nothing_when_they_come_late(mode: str, runners: Runners) -> None:
     chance = rng(f"late {mode}")
-    scenarios = [scenario for scenario in SCENARIOS if scenario.mode == mode]
+    scenarios = runners.scenarios(mode)
     late = Lateness()
     for scenario in scenarios if FULL else chance.sample(scenarios, 1):
-        runner = runner_of(scenario)
+        runner = runners.of(scenario)
         number = chance.randint(1, 1 if FULL else 4)
         # Let through in the middle of the sync, or after its end.
         while late.hold(runner, number, {}, released_at=chance.choice([0, CONNECTING + chance.randint(1, 6)])):
@@ -94,10 +95,10 @@ def test_commands_that_a_proxy_held_change_nothing_when_they_come_late(mode: str
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_where_the_next_connection_is_lost_too_no_older_one_is_forgotten(mode: str, runner_of: RunnerOf) -> None:
+def test_where_the_next_connection_is_lost_too_no_older_one_is_forgotten(mode: str, runners: Runners) -> None:
     chance = rng(f"late again {mode}")
     late = Lateness()
-    runner = runner_of(Scenario(mode, HASH))
+    runner = runners.of(Scenario(mode, HASH))
     for number in (11, 12, 16, 22) if FULL else (12,):
         for later in range(1 if FULL else 4, CONNECTING + 2):
             late.hold(runner, number, {later: chance.choice([Exchange.reset, Exchange.hold])})
@@ -106,14 +107,14 @@ def test_where_the_next_connection_is_lost_too_no_older_one_is_forgotten(mode: s
 
 @pytest.mark.parametrize("mode", MODES)
 def test_commands_of_a_dead_writer_change_nothing_when_they_come_after_its_successor(
-    mode: str, runner_of: RunnerOf
+    mode: str, runners: Runners
 ) -> None:
     chance = rng(f"dead {mode}")
     instants = held = records = 0
-    for scenario in [each for each in SCENARIOS if each.mode == mode]:
+    for scenario in runners.scenarios(mode):
         if not FULL and chance.random() > 0.2 and scenario.shape != HASH:
             continue
-        runner = runner_of(scenario)
+        runner = runners.of(scenario)
         client = runner.server.client
         for _ in range(4 if FULL else 1):
             number = chance.randint(10, scenario.commands)

@@ -14,7 +14,8 @@ import pytest
 
 from integration_tests.connector import COMPLETE, Connector, Json, Outcome, record, state, stream, values, wait_until
 from integration_tests.forks import Forked
-from integration_tests.scenarios import MODES, SCENARIOS, Runner, RunnerOf, cursor_of, outcome, play
+from integration_tests.runs import Runner, Runners, cursor_of, outcome, play
+from integration_tests.scenarios import MODES
 from integration_tests.servers import Server
 from integration_tests.torture import FULL, report, rng
 
@@ -102,14 +103,14 @@ def stop_reading(runner: Runner, after: int, ending: Callable[[Forked], None]) -
 
 @pytest.mark.parametrize("mode", MODES)
 def test_an_output_that_is_full_or_closed_costs_no_record_and_doubles_only_what_the_source_did_not_hear_of(
-    mode: str, runner_of: RunnerOf
+    mode: str, runners: Runners
 ) -> None:
     chance = rng(f"output {mode}")
     instants = records = 0
     wrong: list[str] = []
-    scenarios = [scenario for scenario in SCENARIOS if scenario.mode == mode]
+    scenarios = runners.scenarios(mode)
     for scenario in scenarios if FULL else chance.sample(scenarios, 1):
-        runner = runner_of(scenario)
+        runner = runners.of(scenario)
         for ending in (read_at_last, killed, asked_to_end, closed):
             for after in (0, 1) if FULL else (chance.randint(0, 1),):
                 wrong += stop_reading(runner, after, ending)

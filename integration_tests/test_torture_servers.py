@@ -13,7 +13,8 @@ from integration_tests.attempts import Attempts, Fault, Faulty
 from integration_tests.connector import HASH, Outcome, wait_until
 from integration_tests.forks import Forks
 from integration_tests.proxy import Act, Exchange, at, proxy
-from integration_tests.scenarios import MODES, SCENARIOS, Runner, RunnerOf, Scenario, cursor_of, play
+from integration_tests.runs import Runner, Runners, cursor_of, play
+from integration_tests.scenarios import MODES, SCENARIOS, Scenario
 from integration_tests.servers import Server, running
 from integration_tests.torture import FULL, report, rng
 
@@ -64,12 +65,12 @@ def some(chance: random.Random, count: int, scenarios: list[Scenario]) -> list[S
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_server_that_stalls_or_starts_again_with_its_data_costs_time_and_nothing_else(
-    mode: str, runner_of: RunnerOf
+    mode: str, runners: Runners
 ) -> None:
     chance = rng(f"stalls {mode}")
     attempts = Attempts()
-    for scenario in some(chance, 1, [each for each in SCENARIOS if each.mode == mode]):
-        runner = runner_of(scenario)
+    for scenario in some(chance, 1, runners.scenarios(mode)):
+        runner = runners.of(scenario)
         faults = [
             Fault("paused", paused(runner.server, SHORT)),
             Fault("paused for long", paused(runner.server, LONG)),
@@ -84,12 +85,12 @@ def test_a_server_that_stalls_or_starts_again_with_its_data_costs_time_and_nothi
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_server_that_comes_back_empty_is_an_honest_failure_and_a_refresh_is_exact(
-    mode: str, runner_of: RunnerOf
+    mode: str, runners: Runners
 ) -> None:
     chance = rng(f"emptied {mode}")
     instants = records = 0
-    for scenario in some(chance, 1, [each for each in SCENARIOS if each.mode == mode]):
-        runner = runner_of(scenario)
+    for scenario in some(chance, 1, runners.scenarios(mode)):
+        runner = runners.of(scenario)
         late = [chance.randint(26, scenario.commands)] if scenario.commands > 26 else []  # while it is promoted
         numbers = range(10, 60) if FULL and scenario.shape == HASH else chance.sample(range(10, 22), 2) + late
         for number in numbers:

@@ -10,7 +10,8 @@ import pytest
 
 from integration_tests.connector import wait_until
 from integration_tests.proxy import Exchange, at, proxy
-from integration_tests.scenarios import HANGS, MODES, SCENARIOS, Runner, RunnerOf, dump, play, states
+from integration_tests.runs import HANGS, Runner, Runners, dump, play, states
+from integration_tests.scenarios import MODES
 from integration_tests.torture import FULL, report, rng
 
 if TYPE_CHECKING:
@@ -100,13 +101,13 @@ class Pair:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_writer_paused_past_its_claim_is_fenced_wherever_it_was(mode: str, runner_of: RunnerOf) -> None:
+def test_a_writer_paused_past_its_claim_is_fenced_wherever_it_was(mode: str, runners: Runners) -> None:
     chance = rng(f"writers {mode}")
     instants = records = 0
     wrong: list[str] = []
-    scenarios = [scenario for scenario in SCENARIOS if scenario.mode == mode]
+    scenarios = runners.scenarios(mode)
     for scenario in scenarios if FULL else chance.sample(scenarios, 2):
-        runner = runner_of(scenario)
+        runner = runners.of(scenario)
         for number in chance.sample(range(CLAIMED, scenario.commands), 6 if FULL else 2):
             pair = Pair(runner, number, chance.choice([0, chance.randint(1, 10)]))
             if (problems := pair.run()) is not None:
