@@ -29,8 +29,9 @@ class Runner:
         self._forks = forks
         self._folder = folder
         server.client.flushall()
-        streams, messages = scenario.before()
-        ended = play(self.start(server.port, streams), [messages])
+        first = scenario.was or scenario
+        streams, messages = first.before()
+        ended = play(self._start(first.config(server.port), streams, 0), [messages])
         assert ended.code == 0, ended.text
         self._dumps = dump(server.client)
 
@@ -42,8 +43,11 @@ class Runner:
             client.restore(key, 0, content)
 
     def start(self, port: int, streams: list[Json], answer_timeout: float = 0) -> Forked:
-        config, catalog = self._folder / f"config-{port}.json", self._folder / f"catalog-{port}.json"
-        config.write_text(json.dumps(self.scenario.config(port)))
+        return self._start(self.scenario.config(port), streams, answer_timeout)
+
+    def _start(self, settings: Json, streams: list[Json], answer_timeout: float) -> Forked:
+        config, catalog = (self._folder / f"{name}-{settings['port']}.json" for name in ("config", "catalog"))
+        config.write_text(json.dumps(settings))
         catalog.write_text(json.dumps({"streams": streams}))
         arguments = ["write", "--config", str(config), "--catalog", str(catalog)]
         return self._forks.start(arguments, answer_timeout)

@@ -11,6 +11,7 @@ from integration_tests.connector import (
     COLLECTED,
     COMPLETE,
     FOLDING,
+    HASH,
     SHAPES,
     UPSERTING,
     Json,
@@ -44,9 +45,11 @@ class Scenario:
 
     mode: str
     shape: Shape
+    #: What left the old data, where that is kept in another way.
+    was: "Scenario | None" = None
 
     def __str__(self) -> str:
-        return f"{self.mode} {'-'.join(self.shape)}"
+        return f"{self.mode} {'-'.join(self.shape)}{f', once {self.was}' if self.was else ''}"
 
     @property
     def upserts(self) -> bool:
@@ -104,13 +107,13 @@ class Scenario:
 
     def steps(self, client: Redis, cursor: int) -> list[str]:
         """Return what is wrong in the middle of a sync of which `cursor` records are acknowledged."""
-        live = self.found(client)
         wrong = []
+        if not self.upserts and (missing := set(range(1, cursor + 1)) - {*self._live(client), *self._staged(client)}):
+            wrong.append(f"acknowledged and not there: {missing}")
+        if self.was:  # in a moment of its promotion it is of both kinds
+            return wrong
+        live = self.found(client)
         if not self.upserts:
-            new = [number for number in live if number > 0] if live else []
-            staged = self._staged(client)
-            if missing := set(range(1, cursor + 1)) - {*new, *staged}:
-                wrong.append(f"acknowledged and not there: {missing}")
             if self.replaces and not set(OLD) <= set(live) and not set(range(1, RECORDS + 1)) <= set(live):
                 wrong.append(f"a gap in the data: {live}")
         elif not self.replaces:
@@ -127,7 +130,8 @@ class Scenario:
         staged = int(held["staged_first"]) > 0
         if self.shape in COLLECTED:
             there = elements(client, f"airbyte:tmp:{{{KEY}}}" if staged else KEY, self.shape)
-            open_ones = int(held["sent"]) - int(held["staged_committed" if staged else "committed"])
+            last = held["staged_committed" if staged else "committed"]
+            open_ones = int(held.get("sent", last)) - int(last)
             return max([cursor, *there[: len(there) - open_ones][-1:]])
         key = f"airbyte:tmp:{{{KEY}:{held['staged_committed']}}}" if staged else f"{KEY}:{held['committed']}"
         found = list(cache(self.shape).get_all(client, [key.encode()]))
@@ -139,6 +143,9 @@ class Scenario:
         wrong = [f"{name}={held[name]}" for name in ("task", "writer") if held[name] != ""]
         wrong += [f"{name}={held[name]}" for name in ("staged_first", "drop_last", "lost") if held[name] != "0"]
         wrong += [str(key) for key in client.scan_iter() if key.startswith((b"airbyte:tmp:", b"airbyte:witness:"))]
+        others = list(client.scan_iter(f"{KEY}:*"))
+        if len(others) != (0 if self.shape in COLLECTED else len(self.found(client))):
+            wrong.append(f"strays among {others}")
         if self.shape not in COLLECTED and (counter := client.get(KEY)) != held["committed"].encode():
             wrong.append(f"the counter says {counter!r}, the ledger {held['committed']}")
         return wrong
@@ -173,6 +180,13 @@ class Scenario:
             if live.get(key) not in [each.get(key) for each in states]
         ]
 
+    def _live(self, client: Redis) -> list[int]:
+        """Return the numbers of live records of this kind, whatever else there is."""
+        if self.shape in COLLECTED:
+            return elements(client, KEY, self.shape)
+        found = cache(self.shape).get_all(client, list(client.scan_iter(f"{KEY}:*")))
+        return [int(number) for each in found if str(number := json.loads(each.data)["id"]).lstrip("-").isdigit()]
+
     def _staged(self, client: Redis) -> list[int]:
         held = ledger(client)
         if not held.get("staged_first") or held["staged_first"] == "0":
@@ -186,4 +200,18 @@ class Scenario:
         return [int(json.loads(each.data)["id"]) for each in cache(self.shape).get_all(client, keys)]
 
 
-SCENARIOS = [Scenario(mode, shape) for mode in MODES for shape in (UPSERTING if mode.endswith("dedup") else SHAPES)]
+_LIST: Shape = ("list", "envelope")
+#: A refresh is the only sync that may change how records are kept.
+CHANGES_OF_KIND = [
+    Scenario("refresh", _LIST, was=Scenario("append", HASH)),
+    Scenario("refresh", HASH, was=Scenario("append", _LIST)),
+    Scenario("refresh", HASH, was=Scenario("append_dedup", HASH)),
+    Scenario("refresh", ("stream", "columns"), was=Scenario("append_dedup", ("string", "envelope"))),
+    Scenario("refresh", ("set", "columns"), was=Scenario("append", _LIST)),
+    Scenario("refresh_dedup", HASH, was=Scenario("append", HASH)),
+    Scenario("refresh_dedup", ("string", "envelope"), was=Scenario("append", ("sorted_set", "columns"))),
+]
+SCENARIOS = [
+    *(Scenario(mode, shape) for mode in MODES for shape in (UPSERTING if mode.endswith("dedup") else SHAPES)),
+    *CHANGES_OF_KIND,
+]
