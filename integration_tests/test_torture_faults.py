@@ -11,7 +11,7 @@ from integration_tests.attempts import Attempts, Fault, Faulty
 from integration_tests.connector import HASH
 from integration_tests.proxy import Exchange
 from integration_tests.runs import Runners
-from integration_tests.scenarios import MODES
+from integration_tests.scenarios import MODES, Scenario
 from integration_tests.torture import FULL, rng
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ REPLIES = {
 REFUSALS = [Fault(name, refused(reply)) for name, reply in REPLIES.items()]
 ALL = [*BREAKS, *DEATHS, *SILENCES, *REFUSALS]
 
+#: The command that takes the claim, and more commands than it takes to connect anew and to resume.
+CLAIMING, MENDING = 9, 13
 OFTEN = [*BREAKS[:2], *DEATHS[:2]]
 
 
@@ -136,3 +138,15 @@ def test_faults_that_come_together_are_ridden_out_or_honest_too(mode: str, runne
             faults = {number: chance.choice(ALL) for number in numbers[: chance.randint(2, 3)]}
             attempts.attempt(runner, faults, hasty=chance.random() < 0.7)
     attempts.report(f"{mode}, several faults in small batches")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_fault_while_another_is_being_mended_is_ridden_out(mode: str, runners: Runners) -> None:
+    chance = rng(f"again {mode}")
+    attempts = Attempts()
+    runner = runners.of(Scenario(mode, HASH))
+    first = Fault("unanswered", unanswered)
+    for number in (CLAIMING, 12, 16, 21) if FULL else (CLAIMING,):
+        for later in range(4, MENDING):
+            attempts.attempt(runner, {number: first, number + later: chance.choice([*BREAKS, *REFUSALS])})
+    attempts.report(f"{mode}, faults while others are mended")
