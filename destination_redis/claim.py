@@ -144,7 +144,7 @@ class Claim:
                 self.answered, self._answered_number = value, number
 
         command = self._pack(script, self._token, number, LEASE, argument, *fields, more=keys)
-        self._lane.send([command], judge=judge, moves=True)
+        self._lane.send([command], judge=judge, moves=True, covers=True)
 
     def _pack(self, script: str, *arguments: str | int, more: Sequence[bytes] = ()) -> bytes:
         keys = (self.keys.ledger, self.keys.counter, *more)
