@@ -23,7 +23,7 @@ test-all: $(STAMP)
 
 # Faults, hostile input and load, longer than `make test` tries them; TORTURE_SEED=… repeats a run.
 torture: $(STAMP)
-	TORTURE=full $(BIN)/python -m pytest integration_tests -m torture -rP -v
+	TORTURE=full $(BIN)/python -m pytest integration_tests -m torture -n auto -v -rP
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -7,10 +7,12 @@ nothing, and a writer that was replaced finds out at its next move.
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from redis import exceptions as redis_errors
 
-from destination_redis.errors import config_error, transient_error
+from destination_redis.errors import Superseded, config_error, transient_error
 from destination_redis.keys import StreamKeys
 from destination_redis.ledger import Ledger, parse
 from destination_redis.moves import EXCHANGE, MOVE, RESUME, TAKE
@@ -70,8 +72,14 @@ class Claim:
 
     def sign(self) -> None:
         """See that the ledger names the connection in use: it may have changed while the claim was on its way."""
-        if self._signed != self._lane.signature:
-            self.resume()
+        while self._signed != self._lane.signature:
+            try:
+                self.resume()
+            except (redis_errors.RedisError, OSError) as error:
+                self._lane.patience.wait(error)
+                for server in self._lane.servers:
+                    with suppress(Superseded):  # a connection that is lost is made anew, and signed
+                        self._lane.call("TIME", at=server)
 
     @property
     def held(self) -> bool:
@@ -112,15 +120,16 @@ class Claim:
         """
         if not self._claimed:
             return
-        self._signed = self._lane.signature
+        signed = self._lane.signature
         number = self._answered_number if loss is Loss.NOTHING else _BEHIND
-        arguments: tuple[str | bytes | int, ...] = (self._token, self._signed, LEASE, number)
+        arguments: tuple[str | bytes | int, ...] = (self._token, signed, LEASE, number)
         least = self.answered.committed if loss is not Loss.ACKNOWLEDGED else _BEHIND
         committed = (least, self.answered.staged_committed)
         fields = dataclasses.replace(self.answered, reserved=self.value.reserved).fields()
         keys = (self.keys.ledger, self.keys.counter)
         reply = self._lane.ask(self.keys.ledger, "EVAL", RESUME, 2, *keys, *arguments, *committed, *fields)
         self.judge(reply)
+        self._signed = signed
 
     def _change(self, changes: Mapping[str, int | str | None]) -> Ledger:
         self.value = dataclasses.replace(self.value, **changes)  # type: ignore[arg-type]
@@ -140,7 +149,7 @@ class Claim:
                 self.answered, self._answered_number = value, number
 
         command = self._pack(script, self._token, number, LEASE, argument, *fields, more=keys)
-        self._lane.send([command], judge=judge, moves=True)
+        self._lane.send([command], judge=judge, moves=True, covers=True)
 
     def _pack(self, script: str, *arguments: str | int, more: Sequence[bytes] = ()) -> bytes:
         keys = (self.keys.ledger, self.keys.counter, *more)

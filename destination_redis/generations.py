@@ -74,6 +74,7 @@ class Generations:
         self.next_id = ledger.reserved + 1
         self.staging = replaces
         order = self._order(ledger)
+        lost = LOST_BEFORE if ledger.lost else 0  # all of this generation is sent from now on
         reserved = ledger.reserved + FIRST_RESERVE
         if not replaces:
             pair = {"generation": stream.generation_id, "sync_id": stream.sync_id}
@@ -84,11 +85,11 @@ class Generations:
             else:
                 claim.move(**changes)
         elif continues:
-            claim.move(reserved=reserved, **order, **self._base(ledger))
+            claim.move(reserved=reserved, lost=lost, **order, **self._base(ledger))
         else:
             claim.move(
                 reserved=reserved,
-                lost=LOST_BEFORE if ledger.lost else 0,
+                lost=lost,
                 **({"staged_first": self.next_id, "staged_committed": self.next_id - 1} | self._base(ledger)),
                 staged_generation=None if anew else stream.generation_id,
                 staged_sync_id=None if anew else stream.sync_id,

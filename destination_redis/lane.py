@@ -1,7 +1,8 @@
 """A lane: batches of commands on their way to one server, answered in order.
 
-After a lost connection whatever is unanswered is sent again. What the server refuses for now, and all that is open
-where the server serves no slots any more, comes back to whoever sent it.
+After a lost connection what is unanswered is sent again, and what was answered since a ledger last moved: the server
+that answers now may be a replica that lacks it, and only what came before an answered move would be missed. What the
+server refuses for now, and all that is open where the server serves no slots any more, comes back to whoever sent it.
 """
 
 import math
@@ -36,7 +37,8 @@ class Batch:
     """Commands that are sent in one go; `number` rises from batch to batch of a pipeline.
 
     `judge` is given every reply and raises on a bad one; an error that contains `forgive` is a good reply. What has no
-    key (`keyless`) is meant for this one server.
+    key (`keyless`) is meant for this one server. A server that lost any of what was answered before it answered a batch
+    that `covers` is found out; what waits for such a batch is `uncovered`.
     """
 
     number: int
@@ -45,6 +47,8 @@ class Batch:
     forgive: str | None = None
     keyless: bool = False
     witness: bytes | None = None
+    covers: bool = False
+    uncovered: bool = False
     answered: int = 0
     size: int = 0
 
@@ -76,6 +80,8 @@ class Lane:
         self._patience = patience
         self._keeps = keeps
         self._kept: deque[Batch] = deque()
+        #: Answered, and to be sent again on a new connection all the same: it may lead to a server that lacks them.
+        self._uncovered: deque[Batch] = deque()
         self._doubted_at = -_TRUST if doubts else math.inf
         self.flying: deque[Batch] = deque()
         self.in_flight = 0
@@ -128,9 +134,9 @@ class Lane:
 
         None where the lane was over before. Raises a traced error where the server refuses a command for good.
         """
-        batch = self.flying[0]
         before = len(self.returned)
         while True:
+            batch = self.flying[0]  # another one on a new connection, where answered ones are sent again
             try:
                 self._read(batch)
                 break
@@ -142,7 +148,11 @@ class Lane:
         self.in_flight -= batch.size
         if self._keeps and not batch.keyless:
             self._keep(Batch(batch.number, batch.commands, None, batch.forgive, witness=batch.witness))
+        elif batch.uncovered:
+            self._uncovered.append(Batch(batch.number, batch.commands, None, batch.forgive, uncovered=True))
         returned = self.returned[before:]
+        if batch.covers and not returned:
+            self._uncovered.clear()
         if not returned:
             self._patience.progressed()
         elif returned[-1].command is batch.commands[-1]:
@@ -162,10 +172,10 @@ class Lane:
         except Superseded as gone:
             self.over = True
             self._link.close()
-            for batch in (*self._kept, *self.flying):
-                rest = batch.commands if self._keeps else batch.commands[batch.answered :]
-                self.returned += [Returned(batch, command, error or gone, self) for command in rest]
+            for batch in (*self._kept, *self._uncovered, *self.flying):
+                self.returned += [Returned(batch, command, error or gone, self) for command in batch.commands]
             self._kept.clear()
+            self._uncovered.clear()
             self.flying.clear()
             self.in_flight = 0
 
@@ -178,19 +188,18 @@ class Lane:
 
     def _transmit_all(self) -> None:
         # A batch that is kept was judged before.
-        for batch in reversed(self._kept):
+        for batch in reversed((*self._kept, *self._uncovered)):
             self.flying.appendleft(batch)
             self.in_flight += batch.size
         self._kept.clear()
+        self._uncovered.clear()
         for batch in self.flying:
-            if self._keeps:
-                batch.answered = 0
+            batch.answered = 0
             self._transmit(batch)
 
     def _transmit(self, batch: Batch) -> None:
-        rest = batch.commands[batch.answered :] if batch.answered else batch.commands
         # A record of tens of megabytes is not copied once more.
-        payload = list(rest) if batch.size > WINDOW else [b"".join(rest)]
+        payload = list(batch.commands) if batch.size > WINDOW else [b"".join(batch.commands)]
         self._link.live().send_packed_command(payload, check_health=False)
 
     def _read(self, batch: Batch) -> None:

@@ -51,6 +51,7 @@ class Link:
         self._connection: Connection | None = None
         #: The last connection, be it closed: it still packs.
         self.peer = Peer()
+        self._uncut: set[Peer] = set()
 
     def live(self) -> Connection:
         """Return the connection; raises redis-py's ConnectionError where it is lost."""
@@ -93,13 +94,16 @@ class Link:
                 return
 
     def _connect(self) -> None:
-        former = self.peer
+        if self.peer.id:
+            self._uncut.add(self.peer)
         self.close()
         self._connection = self._client.connection_pool.get_connection()
         self.peer = self._identify()
-        if former.id and former.run_id == self.peer.run_id:
-            # A proxy or a tunnel may hold the old connection open with commands inside.
+        # A proxy or a tunnel may hold an old connection open with commands inside, and not the last one alone: where a
+        # new one is lost before the old is cut, both are left to the next.
+        for former in [each for each in self._uncut if each.run_id == self.peer.run_id]:
             self._try_ask("CLIENT", "KILL", "ID", former.id, "ADDR", former.address)
+            self._uncut.remove(former)
         for script in self._scripts:
             self.ask("SCRIPT", "LOAD", script)
         self._connected()

@@ -108,19 +108,26 @@ class Pipeline:
         return sha
 
     def send(
-        self, commands: Sequence[bytes], judge: Judge | None = None, forgive: str | None = None, *, moves: bool = False
+        self,
+        commands: Sequence[bytes],
+        judge: Judge | None = None,
+        forgive: str | None = None,
+        *,
+        moves: bool = False,
+        covers: bool = False,
     ) -> int:
         """Send packed commands, each to the server of its key, and return their number; waits where a window is full.
 
         `judge` is given every reply and raises on a bad one; an error that contains `forgive` is a good reply.
-        `moves` is for what moves a ledger: `replicate` then waits for it.
+        `moves` is for what writes a ledger: `replicate` then waits for it. `covers` is for its numbered moves.
         """
         self._go_on()
         self.sent += 1
         try:
             for lane, some in self._lanes.split(commands):
                 key, note = self._lanes.witnessed(lane, self.sent) if judge is None else (None, None)
-                batch = Batch(self.sent, [*some, note] if note else some, judge, forgive, witness=key)
+                uncovered = not covers and key is None and (judge is None or moves)
+                batch = Batch(self.sent, [*some, note] if note else some, judge, forgive, False, key, covers, uncovered)
                 lane.send(batch)
                 self._unsecured += batch.size if self._durability else 0
                 if moves:

@@ -3,14 +3,16 @@
 Failure cases, each the reason for an order below: a process may die between any two commands, so what is to happen is
 written into the ledger first, the keys follow, each by its id alone and doing no harm when done twice, and the ledger
 then says that it is done. The next run, whatever it is for, starts with `recover`, which does again what was begun,
-by the placements that the ledger names and not by those of its own catalog.
+by the placements that the ledger names and not by those of its own catalog. A server may lose acknowledged records in
+the midst of it: the ledger says so then, the next run still ends what was begun, since some of the old is gone already,
+and the ledger goes on saying so, for only a refresh brings the records back.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
 from destination_redis.claim import Claim, Lease
 from destination_redis.errors import Superseded, UnreachableError
-from destination_redis.ledger import Ledger
+from destination_redis.ledger import LOST, Ledger
 from destination_redis.pipeline import Pipeline
 from destination_redis.placements import Placement
 
@@ -142,7 +144,8 @@ def _entered(ledger: Ledger) -> dict[str, int | str | None]:
         "committed": max(ledger.staged_committed, ledger.staged_first - 1),
         **ledger.staged_home.fields(),
         **_NOTHING_STAGED,
-        "lost": 0,
+        # What was lost after its first record may be its own: then it is in place and has gaps.
+        "lost": LOST if ledger.lost == LOST else 0,
     }
 
 

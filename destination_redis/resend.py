@@ -1,5 +1,6 @@
 """Sending again what came back: elsewhere if the reply names another server, later if it was refused for now."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from redis import exceptions as redis_errors
@@ -27,13 +28,11 @@ def send_again(returned: Sequence[Returned], lanes: Lanes, patience: Patience, *
         if target is None:
             continue
         key = (target, id(each.batch), ahead is not None)
-        batch = batches.setdefault(
-            key, Batch(each.batch.number, [], each.batch.judge, each.batch.forgive, keyless=each.batch.keyless)
-        )
+        batch = batches.setdefault(key, dataclasses.replace(each.batch, commands=[], witness=None, covers=False))
         assert isinstance(batch.commands, list)
         batch.commands += [ASKING, each.command] if ahead else [each.command]
     for (lane, _, _), batch in batches.items():
-        lane.send(Batch(batch.number, batch.commands, batch.judge, batch.forgive, keyless=batch.keyless))
+        lane.send(dataclasses.replace(batch, answered=0))
 
 
 def _follow(returned: Sequence[Returned], lanes: Lanes, patience: Patience) -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from integration_tests import torture  # noqa: F401 - its seed is every process's
 from integration_tests.connector import Connector
 from integration_tests.forked import CommandLine, command_line
-from integration_tests.servers import ONE_EACH, SERVERS, Server, json_module, running
+from integration_tests.forks import Forks, forking
+from integration_tests.runs import Runners
+from integration_tests.servers import ONE_EACH, SERVERS, WITH_JSON, Server, json_module, running
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -17,12 +20,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     same: defaultdict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        server = (
-            item.callspec.params.get("_server", "")
-            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-            else ""
-        )
-        same[item.nodeid.replace(str(server), "", 1)].append(item)
+        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        server = next((value for value in params.values() if value in SERVERS), "")
+        same[item.nodeid.replace(server, "", 1)].append(item)
     chosen = {id(some[zlib.crc32(name.encode()) % len(some)]) for name, some in same.items()}
     config.hook.pytest_deselected(items=[item for item in items if id(item) not in chosen])
     items[:] = [item for item in items if id(item) in chosen]
@@ -52,9 +52,9 @@ def connector(server: Server, tmp_path: Path) -> Connector:
 
 
 @pytest.fixture(scope="session")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
-    with command_line(tmp_path_factory.mktemp("forks")) as forks:
-        yield forks
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    with command_line(tmp_path_factory.mktemp("forks")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +62,21 @@ def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Yield a server, with JSON, for hostile input alone."""
     with running("redis-7.0", *json_module(tmp_path_factory.mktemp("module"))) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    with forking() as started:
+        yield started
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def _torn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    modules = json_module(tmp_path_factory.mktemp("module")) if request.param in WITH_JSON else ()
+    with running(request.param, *modules) as server:
+        yield server
+
+
+@pytest.fixture
+def runners(_torn: Server, forks: Forks, tmp_path: Path) -> Runners:
+    return Runners(_torn, forks, tmp_path)

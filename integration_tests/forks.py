@@ -123,7 +123,8 @@ def _watch(request: dict[str, Any], stdin: int, stdout: int, status: int) -> Non
     os.close(stdout)
     os.write(status, b"%d\n" % process)
     _, ended = os.waitpid(process, 0)
-    os.write(status, b"%d\n" % os.waitstatus_to_exitcode(ended))
+    with contextlib.suppress(BrokenPipeError):  # nobody asks any more
+        os.write(status, b"%d\n" % os.waitstatus_to_exitcode(ended))
     os._exit(0)
 
 

@@ -127,6 +127,15 @@ class Server:
         """Start again, with the data saved."""
         self._process = self._start()
 
+    def crash(self) -> None:
+        """End at once, with all data lost."""
+        self._process.kill()
+        self._process.wait(20)
+        Path(self._folder, "dump.rdb").unlink(missing_ok=True)
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def close(self) -> None:
         self.client.close()
         self._process.terminate()

@@ -101,11 +101,11 @@ class Case:
                 if line.strip() and not self._arrived(line, held):
                     assert "left out" in "".join(ran.logged), self.about
 
-    def assert_exact(self, forks: CommandLine, server: Server, done: int) -> None:
+    def assert_exact(self, cli: CommandLine, server: Server, done: int) -> None:
         """Run it again without the hostile line, as a source does that goes on behind its last state."""
         again = 0 if self.mode == "overwrite" else done
         rest = [line for line in self.good if MARK.encode() in line][again:]
-        ran = forks.write(self.config(server), self.catalog(), b"\n".join([*rest, *self.end]))
+        ran = cli.write(self.config(server), self.catalog(), b"\n".join([*rest, *self.end]))
         assert ran.code == 0, f"{self.about}\n{ran.out}"
         held = everything(server, self.name)
         assert [held.count(token.encode()) for token in self.tokens] == [1] * len(self.tokens), self.about
@@ -132,7 +132,7 @@ def covered(ran: Ran) -> int:
 
 
 def test_a_hostile_line_among_good_ones_loses_nothing_and_ends_in_a_sentence(
-    forks: CommandLine, besieged: Server
+    cli: CommandLine, besieged: Server
 ) -> None:
     random = rng("lines")
     foreign = Foreign(server := besieged)
@@ -141,11 +141,11 @@ def test_a_hostile_line_among_good_ones_loses_nothing_and_ends_in_a_sentence(
     odd = [*LINES, *random.sample(wrong, 1500)] if FULL else [*random.sample(LINES, 40), *random.sample(wrong, 60)]
     for line in [*odd, *[None] * (1500 if FULL else 100)]:
         case = Case(random, counts["inputs"], line)
-        ran = forks.write(case.config(server), case.catalog(), case.content())
+        ran = cli.write(case.config(server), case.catalog(), case.content())
         assert_honest(ran)
         case.assert_nothing_lost(ran, everything(server, case.name))
         if ran.code and random.random() < 0.3:
-            case.assert_exact(forks, server, covered(ran))
+            case.assert_exact(cli, server, covered(ran))
             counts["exact_retries"] += 1
         foreign.assert_untouched()
         clear(foreign, case)
@@ -160,12 +160,12 @@ def lines(*messages: Json, end: bytes = b"\n") -> bytes:
 
 
 def test_a_line_of_100_megabytes_that_never_ends_is_an_error_in_bounded_memory(
-    forks: CommandLine, besieged: Server
+    cli: CommandLine, besieged: Server
 ) -> None:
     besieged.client.flushall()
     begun = json.dumps(record(3)).encode().removesuffix(b"}}") + b', "more": "'
     content = [lines(record(1), record(2), state(2)), begun, *[b"x" * MEGABYTE] * 100]
-    ran = forks.write(besieged.config, {"streams": [stream()]}, content, seconds=300)
+    ran = cli.write(besieged.config, {"streams": [stream()]}, content, seconds=300)
     assert_honest(ran)
     assert ran.error
     assert "Line 4 of the input" in ran.error["message"]
@@ -176,10 +176,10 @@ def test_a_line_of_100_megabytes_that_never_ends_is_an_error_in_bounded_memory(
 
 
 @pytest.mark.skipif(not FULL, reason="half a gigabyte is for make torture")
-def test_a_line_longer_than_any_value_is_an_error_before_its_end(forks: CommandLine, besieged: Server) -> None:
+def test_a_line_longer_than_any_value_is_an_error_before_its_end(cli: CommandLine, besieged: Server) -> None:
     besieged.client.flushall()
     content = itertools.chain([lines(record(1), state(1))], itertools.repeat(b"{" + b"x" * MEGABYTE))
-    ran = forks.write(besieged.config, {"streams": [stream()]}, content, seconds=300)
+    ran = cli.write(besieged.config, {"streams": [stream()]}, content, seconds=300)
     assert_honest(ran)
     assert ran.error
     assert ran.error["message"] == "A line of the input is longer than 536,870,912 bytes, which no record can be"
@@ -190,12 +190,12 @@ def test_a_line_longer_than_any_value_is_an_error_before_its_end(forks: CommandL
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n", b" \n\r\n\t\n"])
 def test_lines_with_other_ends_or_empty_ones_between_them_are_taken(
-    forks: CommandLine, besieged: Server, end: bytes
+    cli: CommandLine, besieged: Server, end: bytes
 ) -> None:
     besieged.client.flushall()
     messages = [record(1), state(1), record(2), record(3), state(3), COMPLETE]
     for content in (lines(*messages, end=end), lines(*messages, end=end).rstrip()):
-        ran = forks.write(besieged.config, {"streams": [stream("users", "overwrite")]}, content)
+        ran = cli.write(besieged.config, {"streams": [stream("users", "overwrite")]}, content)
         assert_honest(ran)
         assert ran.code == 0, ran.out
         assert values(besieged.client) == [1, 2, 3]
@@ -213,14 +213,12 @@ def test_a_process_of_its_own_is_as_honest(connector: Connector) -> None:
 
 
 @pytest.mark.parametrize("cache_type", ["json", "hash"])
-def test_of_a_record_that_the_server_refuses_nothing_is_told(
-    forks: CommandLine, server: Server, cache_type: str
-) -> None:
+def test_of_a_record_that_the_server_refuses_nothing_is_told(cli: CommandLine, server: Server, cache_type: str) -> None:
     server.client.rpush(f"default:users:{MARK}", "of another type")
     for configured in (stream("users"), dedup("rows"), dedup("users")):
         message = record(1, configured["stream"]["name"])
         message["record"]["data"] |= {"id": MARK, "at": MARK, "secret": f"{MARK} 'quoted'"}
-        ran = forks.write({**server.config, "cache_type": cache_type}, {"streams": [configured]}, lines(message))
+        ran = cli.write({**server.config, "cache_type": cache_type}, {"streams": [configured]}, lines(message))
         assert_honest(ran)
         refused = cache_type == "json" or configured == dedup("users")
         assert ran.code == refused, ran.out

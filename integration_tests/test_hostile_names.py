@@ -199,7 +199,7 @@ def contents(server: Server, key: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("shapes", [[shape] for shape in SHAPES] if FULL else [UPSERTING, UPSERTING, SHAPES, SHAPES])
 def test_streams_and_rows_of_any_name_have_their_own_keys_and_no_others(
-    forks: CommandLine, besieged: Server, shapes: list[Shape], request: pytest.FixtureRequest
+    cli: CommandLine, besieged: Server, shapes: list[Shape], request: pytest.FixtureRequest
 ) -> None:
     random = rng(request.node.name)
     shape = random.choice(shapes)
@@ -211,7 +211,7 @@ def test_streams_and_rows_of_any_name_have_their_own_keys_and_no_others(
         keys = [*random.sample(NAMES, 12), "42:cart", "", 1, -1.5, True, None, {"a": [1, "}"]}, ["{x}"], "%6E"]
         random.shuffle(keys)
         content, after = messages(streams, run, keys)
-        ran = forks.write(config, {"streams": [each.configured(run) for each in streams]}, content)
+        ran = cli.write(config, {"streams": [each.configured(run) for each in streams]}, content)
         assert_honest(ran)
         assert ran.code == 0, ran.out[-3000:]
         compared += assert_each_has_its_own(besieged, foreign, after)

@@ -34,7 +34,7 @@ NO_CONFIGS: Sequence[bytes] = (
 
 
 def test_no_setting_makes_check_or_write_fail_without_a_sentence_or_print_its_value(
-    forks: CommandLine, besieged: Server
+    cli: CommandLine, besieged: Server
 ) -> None:
     random = rng("settings")
     foreign = Foreign(besieged)
@@ -47,14 +47,14 @@ def test_no_setting_makes_check_or_write_fail_without_a_sentence_or_print_its_va
     tried = [*NO_CONFIGS, *(random.sample(configs, 1200 if FULL else 140))]
     refused = 0
     for config in tried:
-        ran = forks.check(config)
+        ran = cli.check(config)
         assert_honest(ran)
         (answer,) = ran.of("CONNECTION_STATUS")
         failed = answer["connectionStatus"]["status"] == "FAILED"
         assert not failed or answer["connectionStatus"]["message"], config[:500]
         refused += failed
         if "not valid" in answer["connectionStatus"].get("message", ""):
-            ran = forks.write(config, {"streams": [stream()]}, json.dumps(record(1)).encode() + b"\n")
+            ran = cli.write(config, {"streams": [stream()]}, json.dumps(record(1)).encode() + b"\n")
             assert_honest(ran)
             assert ran.error, config[:500]
             assert ran.error["failure_type"] == "config_error", config[:500]
@@ -107,7 +107,7 @@ def _gone(node: Any, name: Any) -> None:
     del node[name]
 
 
-def test_no_catalog_makes_write_fail_without_a_sentence_or_lose_a_record(forks: CommandLine, besieged: Server) -> None:
+def test_no_catalog_makes_write_fail_without_a_sentence_or_lose_a_record(cli: CommandLine, besieged: Server) -> None:
     random = rng("catalogs")
     foreign = Foreign(besieged)
     tried: list[bytes] = [*NO_CONFIGS]
@@ -129,7 +129,7 @@ def test_no_catalog_makes_write_fail_without_a_sentence_or_lose_a_record(forks: 
     counts = {"inputs": len(tried), "refused": 0, "records_compared": 0}
     for catalog in tried:
         config = {**besieged.config, "cache_type": random.choice(["hash", "string", "json"])}
-        ran = forks.write(config, catalog, content)
+        ran = cli.write(config, catalog, content)
         assert_honest(ran)
         counts["refused"] += ran.code
         held = b"".join(_held(besieged, key) for key in foreign.others())
@@ -153,13 +153,13 @@ def _held(server: Server, key: bytes) -> bytes:
     return found
 
 
-def test_a_port_that_refuses_the_connection_is_a_failed_check_for_every_deployment(forks: CommandLine) -> None:
+def test_a_port_that_refuses_the_connection_is_a_failed_check_for_every_deployment(cli: CommandLine) -> None:
     for deployment in (
         {"deployment": "standalone"},
         {"deployment": "cluster", "nodes": [f"127.0.0.1:{free_port()}"]},
         {"deployment": "sentinel", "service_name": MARK.lower(), "nodes": ["127.0.0.1:99999"]},
     ):
-        ran = forks.check({"host": "127.0.0.1", "port": free_port(), "password": MARK, "deployment": deployment})
+        ran = cli.check({"host": "127.0.0.1", "port": free_port(), "password": MARK, "deployment": deployment})
         assert_honest(ran)
         (answer,) = ran.of("CONNECTION_STATUS")
         assert answer["connectionStatus"]["status"] == "FAILED"

@@ -104,6 +104,26 @@ def test_a_drop_cut_off_midway_is_finished_by_the_next_run(
     is_tidy(server.client)
 
 
+def test_a_promotion_whose_server_lost_acknowledged_records_in_the_midst_of_it_does_not_count_as_complete(
+    cancelled: Connector, server: Server
+) -> None:
+    # As a writer leaves it that found so on its next connection.
+    server.client.hset(LEDGER, mapping={"task": "promote", "lost": 1})
+    first = staged(server.client)[0]
+    server.client.rename(f"airbyte:tmp:{{default:users:{first}}}", f"default:users:{first}")
+    server.client.delete(f"airbyte:tmp:{{default:users:{first + 1}}}")
+    for next_run in (generation(2, 2, 2), generation(3, 0, 3)):
+        refused = cancelled.write([stream(**next_run)], [COMPLETE])
+        assert refused.error["failure_type"] == "config_error", refused.text
+        assert "refresh" in refused.error["message"]
+
+    refreshed = cancelled.write([stream(**generation(3, 3, 4))], [record(4), COMPLETE])
+    assert refreshed.code == 0, refreshed.text
+    assert values(server.client) == [4]
+    is_tidy(server.client)
+    assert ledger(server.client)["lost"] == "0"
+
+
 def begin_merge(client: Redis, commands: int) -> None:
     """Run the first commands of the merge that a sync without a refresh begins with."""
     steps: list[Command] = [("HSET", LEDGER, "task", "merge")]

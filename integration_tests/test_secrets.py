@@ -143,7 +143,7 @@ def jump() -> Iterator[Jump]:
 
 
 def test_no_secret_is_in_any_output_of_any_failure(
-    forks: CommandLine, besieged: Server, jump: Jump, request: pytest.FixtureRequest
+    cli: CommandLine, besieged: Server, jump: Jump, request: pytest.FixtureRequest
 ) -> None:
     random = rng(request.node.name)
     besieged.client.flushall()
@@ -162,10 +162,10 @@ def test_no_secret_is_in_any_output_of_any_failure(
         with echoing(random.choice(WAYS)) as echo:
             tried = list(failures(secret, echo, besieged.port, jump.port))
             for config in random.sample(tried, 45 if FULL else 16):
-                look(forks.check(config, debug=random.random() < 0.5), secret)
+                look(cli.check(config, debug=random.random() < 0.5), secret)
                 counts["checks"] += 1
                 if random.random() < (0.25 if FULL else 0.15):
-                    ran = forks.write(config, {"streams": [stream()]}, content, patience=2, debug=True)
+                    ran = cli.write(config, {"streams": [stream()]}, content, patience=2, debug=True)
                     look(ran, secret)
                     counts["writes"] += 1
     besieged.client.execute_command("ACL", "DELUSER", "alice")
@@ -175,21 +175,24 @@ def test_no_secret_is_in_any_output_of_any_failure(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_a_server_says_back_is_masked_however_it_writes_it(forks: CommandLine, way: Callable[[str], str]) -> None:
+def test_what_a_server_says_back_is_masked_however_it_writes_it(cli: CommandLine, way: Callable[[str], str]) -> None:
     secret = f'ü "{CORE}" \'%/\\'
     with echoing(way) as port:
         for more in ({}, {"deployment": {"deployment": "cluster"}}):
             config = {"host": "127.0.0.1", "port": port, "username": "me", "password": secret, **more}
-            for ran in (forks.check(config), forks.write(config, {"streams": [stream()]}, b"", patience=2)):
+            for ran in (
+                cli.check(config),
+                cli.write(config, {"streams": [stream()]}, b"", patience=2),
+            ):
                 assert_honest(ran, CORE)
                 assert "****" in ran.out
 
 
-def test_a_private_key_that_the_jump_server_refuses_is_in_no_output(forks: CommandLine, jump: Jump) -> None:
+def test_a_private_key_that_the_jump_server_refuses_is_in_no_output(cli: CommandLine, jump: Jump) -> None:
     key = private(ed25519.Ed25519PrivateKey.generate(), OPENSSH)
     for form in (key, key.replace("\n", "\\n"), key.replace("\n", "\r\n")):
         config = {"host": "127.0.0.1", "port": free_port(), "tunnel_method": jump.tunnel(form)}
-        ran = forks.check(config, debug=True)
+        ran = cli.check(config, debug=True)
         assert_honest(ran, *[line for line in key.split("\n") if line and "-----" not in line])
         assert "does not accept" in ran.out
 
@@ -206,8 +209,8 @@ def _named(node: Json) -> Iterator[tuple[str, object]]:
             yield from _named(value)
 
 
-def test_spec_needs_no_config_and_says_the_form(forks: CommandLine) -> None:
-    ran = forks.run("spec")
+def test_spec_needs_no_config_and_says_the_form(cli: CommandLine) -> None:
+    ran = cli.run("spec")
     assert_honest(ran)
     assert len(ran.of("SPEC")) == 1
 

@@ -13,7 +13,7 @@ def test_a_move_that_is_answered_after_a_newer_one_changes_nothing() -> None:
 
     lane: Any = SimpleNamespace(
         pack=lambda *_: b"",
-        send=lambda _, judge, moves: answers.append(judge),  # noqa: ARG005 - the pipeline's
+        send=lambda _, judge, **__: answers.append(judge),
     )
     claim = Claim(lane, Stream("s", None, "append"), StreamKeys("n", "s", ""), "token")
     claim.move(reserved=1)

@@ -98,6 +98,7 @@ class SequencePlacement:
                     commands.append(remove(written, key, int(part), int(part)))
             if commands:
                 self._lane.send(commands)
+                self._mark(claim)
         self._lane.settle()
 
     def _mark(self, claim: Claim) -> None:

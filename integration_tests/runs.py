@@ -1,0 +1,141 @@
+"""Runs of small syncs on one server, each from the same beginning, as a source and its platform run them."""
+
+import json
+import os
+import select
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from redis import Redis
+
+from integration_tests.connector import Json, Outcome
+from integration_tests.forks import Forked, Forks
+from integration_tests.scenarios import SCENARIOS, Scenario
+from integration_tests.servers import Server, has_json
+
+#: Seconds after which a sync that has not ended is taken to hang.
+HANGS = 120.0
+#: Seconds between messages sent in haste: enough for one to be taken by itself, too little for its answer.
+_PAUSE = 0.001
+
+
+class Runner:
+    """Runs scenarios on one server, each from the same beginning."""
+
+    def __init__(self, scenario: Scenario, server: Server, forks: Forks, folder: Path) -> None:
+        self.scenario = scenario
+        self.server = server
+        self._forks = forks
+        self._folder = folder
+        server.client.flushall()
+        first = scenario.was or scenario
+        streams, messages = first.before()
+        ended = play(self._start(first.config(server.port), streams, 0), [messages])
+        assert ended.code == 0, ended.text
+        self._dumps = dump(server.client)
+
+    def reset(self) -> None:
+        """Let there be the old data alone."""
+        client = self.server.client
+        client.flushall()
+        for key, content in self._dumps.items():
+            client.restore(key, 0, content)
+
+    def start(self, port: int, streams: list[Json], answer_timeout: float = 0) -> Forked:
+        return self._start(self.scenario.config(port), streams, answer_timeout)
+
+    def _start(self, settings: Json, streams: list[Json], answer_timeout: float) -> Forked:
+        config, catalog = (self._folder / f"{name}-{settings['port']}.json" for name in ("config", "catalog"))
+        config.write_text(json.dumps(settings))
+        catalog.write_text(json.dumps({"streams": streams}))
+        arguments = ["write", "--config", str(config), "--catalog", str(catalog)]
+        return self._forks.start(arguments, answer_timeout)
+
+    def quiet(self) -> None:
+        """Return when the server has done all that the connections of ended processes brought."""
+        deadline = time.monotonic() + 20
+        own = self.server.client.client_id()
+        while any(int(each["id"]) != own for each in self.server.client.client_list(_type="normal")):
+            assert time.monotonic() < deadline, "Connections stay"
+            time.sleep(0.002)
+
+
+class Runners:
+    """Prepares a server for one scenario after the other."""
+
+    def __init__(self, server: Server, forks: Forks, folder: Path) -> None:
+        self._server = server
+        self._forks = forks
+        self._folder = folder
+
+    def scenarios(self, mode: str) -> list[Scenario]:
+        """Return those that the server takes."""
+        documents = has_json(self._server)
+        return [each for each in SCENARIOS if each.mode == mode and (documents or each.shape[0] != "json")]
+
+    def of(self, scenario: Scenario) -> Runner:
+        return Runner(scenario, self._server, self._forks, self._folder)
+
+
+def dump(client: Redis) -> dict[bytes, bytes]:
+    """Return every key with all that it holds."""
+    return {key: client.dump(key) for key in client.scan_iter()}  # type: ignore[misc]
+
+
+def play(
+    process: Forked, steps: Sequence[Sequence[Json]], *, hasty: bool = False, output: bytearray | None = None
+) -> Outcome:
+    """Send step by step, each once the states before have come back unless `hasty`, and return how it ended.
+
+    In haste each message is sent by itself, so that there are many small batches on their way at once. What the process
+    prints can be seen in `output` meanwhile.
+    """
+    deadline = time.monotonic() + HANGS
+    output = bytearray() if output is None else output
+    wanted = 0
+    try:
+        for number, step in enumerate(steps):
+            _wait_for(process, output, wanted, deadline)
+            if not hasty or not number:  # it reads what comes only once it has begun
+                wanted += sum(message["type"] == "STATE" for message in step)
+            lines = [json.dumps(message).encode() + b"\n" for message in step]
+            try:
+                for part in lines if hasty else [b"".join(lines)]:
+                    process.stdin.write(part)
+                    time.sleep(_PAUSE if hasty else 0)
+            except BrokenPipeError:
+                break
+        process.stdin.close()
+        _wait_for(process, output, None, deadline)
+        code = process.wait(max(0, deadline - time.monotonic()))
+    finally:
+        process.close()
+    return outcome(code, output)
+
+
+def outcome(code: int, output: bytes | bytearray) -> Outcome:
+    text = output.decode()
+    return Outcome(code, [json.loads(line) for line in text.splitlines() if line.startswith("{")], text)
+
+
+def states(output: bytes | bytearray) -> int:
+    """Return how many states were printed."""
+    return output.count(b'"type":"STATE"')
+
+
+def cursor_of(ended: Outcome, least: int = 0) -> int:
+    """Return the last record that a source knows is acknowledged."""
+    return max([least, *(int(one["stream"]["stream_state"]["cursor"]) for one in ended.states)])
+
+
+def _wait_for(process: Forked, output: bytearray, wanted: int | None, deadline: float) -> None:
+    """Read until there are so many states, or the end of the output."""
+    while wanted is None or states(output) < wanted:
+        left = deadline - time.monotonic()
+        if left < 0 or not select.select([process.stdout], [], [], left)[0]:
+            raise AssertionError(f"It hangs: {output.decode()}")
+        data = os.read(process.stdout.fileno(), 65536)
+        if not data:
+            return
+        output += data

@@ -1,0 +1,217 @@
+"""A small sync of one mode and data type: what its source sends, and what is there at any instant and in the end."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+
+from integration_tests.connector import (
+    COLLECTED,
+    COMPLETE,
+    FOLDING,
+    HASH,
+    SHAPES,
+    UPSERTING,
+    Json,
+    Shape,
+    cache,
+    dedup,
+    elements,
+    generation,
+    ledger,
+    record,
+    rows,
+    state,
+    stream,
+    values,
+)
+
+OLD = [-2, -1]
+#: Records that a source sends, with a state after every second one.
+RECORDS = 6
+#: (primary key, cursor, whether it is deleted) of each record in append_dedup, the older ones late.
+CHANGES = [("a", 1, False), ("b", 1, False), ("a", 1, False), ("b", 2, True), ("c", 3, False), ("a", 0, False)]
+OLD_ROWS = [("b", 0, False), ("c", 0, False), ("z", 9, False)]
+
+MODES = ("append", "overwrite", "refresh", "append_dedup", "refresh_dedup")
+KEY = "default:users"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A stream that has old data, and the sync that comes next."""
+
+    mode: str
+    shape: Shape
+    #: What left the old data, where that is kept in another way.
+    was: "Scenario | None" = None
+
+    def __str__(self) -> str:
+        return f"{self.mode} {'-'.join(self.shape)}{f', once {self.was}' if self.was else ''}"
+
+    @property
+    def upserts(self) -> bool:
+        return self.mode.endswith("dedup")
+
+    @property
+    def replaces(self) -> bool:
+        return self.mode in ("overwrite", "refresh", "refresh_dedup")
+
+    @property
+    def may_double(self) -> bool:
+        """Whether records come twice of which the source has not heard that they are acknowledged."""
+        return not self.upserts and self.shape[0] not in FOLDING
+
+    @property
+    def commands(self) -> int:
+        """Commands that a sync sends at least."""
+        return 21 if self.shape in COLLECTED or not self.replaces else 34
+
+    def streams(self, number: int = 2) -> list[Json]:
+        """Return the catalog; with a higher number it is a refresh of what went wrong."""
+        made = dedup(schema={}) if self.upserts else stream(mode="overwrite" if self.mode == "overwrite" else "append")
+        replaces = self.replaces or number > 2
+        return [made | generation(number, number if replaces else 0, number)]
+
+    def config(self, port: int) -> Json:
+        return {"host": "127.0.0.1", "port": port, "cache_type": self.shape[0], "record_format": self.shape[1]}
+
+    def before(self) -> tuple[list[Json], list[Json]]:
+        """Return the catalog and the messages of the sync that left the old data."""
+        old = [self._record(number) for number in (OLD if not self.upserts else range(-len(OLD_ROWS), 0))]
+        made = dedup(schema={}) if self.upserts else stream()
+        return [made | generation(1, 0, 1)], [*old, state(0), COMPLETE]
+
+    def messages(self, after: int = 0) -> list[list[Json]]:
+        """Return what a source sends that resumes after so many records, step by step: each but the last has a state.
+
+        The last says that all is complete.
+        """
+        first = range(after + 1, RECORDS + 1, 2)
+        return [*([self._record(n), self._record(n + 1), state(n + 1)] for n in first), [COMPLETE]]
+
+    def expected(self, twice: Iterable[int] = (), *, anew: bool = False) -> Any:
+        """Return what `found` returns in the end, with so many records doubled; `anew` is for without the old data."""
+        if self.upserts:
+            return self._rows(RECORDS, anew=anew)
+        wanted = [*([] if self.replaces or anew else OLD), *range(1, RECORDS + 1)]
+        return sorted([*wanted, *twice])
+
+    def found(self, client: Redis) -> Any:
+        """Return what readers find: values, or key -> number of the record."""
+        if not self.upserts:
+            return sorted(values(client, shape=self.shape))
+        return {key: int(value) for key, value in rows(client, shape=self.shape).items()}
+
+    def steps(self, client: Redis, cursor: int) -> list[str]:
+        """Return what is wrong in the middle of a sync of which `cursor` records are acknowledged."""
+        wrong = []
+        if not self.upserts and (missing := set(range(1, cursor + 1)) - {*self._live(client), *self._staged(client)}):
+            wrong.append(f"acknowledged and not there: {missing}")
+        if self.was:  # in a moment of its promotion it is of both kinds
+            return wrong
+        live = self.found(client)
+        if not self.upserts:
+            if self.replaces and not set(OLD) <= set(live) and not set(range(1, RECORDS + 1)) <= set(live):
+                wrong.append(f"a gap in the data: {live}")
+        elif not self.replaces:
+            wrong += self._behind(live, cursor)
+        elif "c" not in live:  # it is of both generations
+            wrong.append(f"a gap in the data: {live}")
+        return wrong
+
+    def committed(self, client: Redis, cursor: int) -> int:
+        """Return the number of the last record that the ledger says is committed, at least `cursor`."""
+        held = ledger(client)
+        if not self.may_double or "committed" not in held:
+            return cursor
+        staged = int(held["staged_first"]) > 0
+        if self.shape in COLLECTED:
+            there = elements(client, f"airbyte:tmp:{{{KEY}}}" if staged else KEY, self.shape)
+            last = held["staged_committed" if staged else "committed"]
+            open_ones = int(held.get("sent", last)) - int(last)
+            return max([cursor, *there[: len(there) - open_ones][-1:]])
+        key = f"airbyte:tmp:{{{KEY}:{held['staged_committed']}}}" if staged else f"{KEY}:{held['committed']}"
+        found = list(cache(self.shape).get_all(client, [key.encode()]))
+        return max([cursor, *(int(json.loads(each.data)["id"]) for each in found)])
+
+    def untidy(self, client: Redis) -> list[str]:
+        """Return what a sync that ended well has left and should not have."""
+        held = ledger(client)
+        wrong = [f"{name}={held[name]}" for name in ("task", "writer") if held[name] != ""]
+        wrong += [f"{name}={held[name]}" for name in ("staged_first", "drop_last", "lost") if held[name] != "0"]
+        wrong += [str(key) for key in client.scan_iter() if key.startswith((b"airbyte:tmp:", b"airbyte:witness:"))]
+        others = list(client.scan_iter(f"{KEY}:*"))
+        if len(others) != (0 if self.shape in COLLECTED else len(self.found(client))):
+            wrong.append(f"strays among {others}")
+        if self.shape not in COLLECTED and (counter := client.get(KEY)) != held["committed"].encode():
+            wrong.append(f"the counter says {counter!r}, the ledger {held['committed']}")
+        return wrong
+
+    def _record(self, number: int) -> Json:
+        message = record(number)
+        if self.upserts:
+            key, at, deleted = CHANGES[number - 1] if number > 0 else OLD_ROWS[number]
+            message["record"]["data"] = {"id": key, "at": at, "value": number}
+            if deleted:
+                message["record"]["data"]["_ab_cdc_deleted_at"] = "now"
+        return message
+
+    def _rows(self, last: int, *, anew: bool = False) -> dict[str, int]:
+        """Return key -> number once the first records, up to `last`, are in."""
+        held = (
+            {}
+            if self.replaces or anew
+            else {key: (at, i - len(OLD_ROWS), False) for i, (key, at, _) in enumerate(OLD_ROWS)}
+        )
+        for number, (key, at, deleted) in enumerate(CHANGES[:last], 1):
+            held[key] = max(held.get(key, (at, number, deleted)), (at, number, deleted))
+        return {key: number for key, (_, number, deleted) in held.items() if not deleted}
+
+    def _behind(self, live: dict[str, int], cursor: int) -> list[str]:
+        least = self._rows(cursor)
+        states = [self._rows(last) for last in range(cursor, RECORDS + 1)]
+        keys = {*least, *live}
+        return [
+            f"row {key} is {live.get(key)}, acknowledged was {least.get(key)}"
+            for key in sorted(keys)
+            if live.get(key) not in [each.get(key) for each in states]
+        ]
+
+    def _live(self, client: Redis) -> list[int]:
+        """Return the numbers of live records of this kind, whatever else there is."""
+        if self.shape in COLLECTED:
+            return elements(client, KEY, self.shape)
+        found = cache(self.shape).get_all(client, list(client.scan_iter(f"{KEY}:*")))
+        return [int(number) for each in found if str(number := json.loads(each.data)["id"]).lstrip("-").isdigit()]
+
+    def _staged(self, client: Redis) -> list[int]:
+        held = ledger(client)
+        if not held.get("staged_first") or held["staged_first"] == "0":
+            return []
+        if self.shape in COLLECTED:
+            return elements(client, f"airbyte:tmp:{{{KEY}}}", self.shape)
+        keys = [
+            f"airbyte:tmp:{{{KEY}:{number}}}".encode()
+            for number in range(int(held["staged_first"]), int(held["staged_committed"]) + 1)
+        ]
+        return [int(json.loads(each.data)["id"]) for each in cache(self.shape).get_all(client, keys)]
+
+
+_LIST: Shape = ("list", "envelope")
+#: A refresh is the only sync that may change how records are kept.
+CHANGES_OF_KIND = [
+    Scenario("refresh", _LIST, was=Scenario("append", HASH)),
+    Scenario("refresh", HASH, was=Scenario("append", _LIST)),
+    Scenario("refresh", HASH, was=Scenario("append_dedup", HASH)),
+    Scenario("refresh", ("stream", "columns"), was=Scenario("append_dedup", ("string", "envelope"))),
+    Scenario("refresh", ("set", "columns"), was=Scenario("append", _LIST)),
+    Scenario("refresh_dedup", HASH, was=Scenario("append", HASH)),
+    Scenario("refresh_dedup", ("string", "envelope"), was=Scenario("append", ("sorted_set", "columns"))),
+]
+SCENARIOS = [
+    *(Scenario(mode, shape) for mode in MODES for shape in (UPSERTING if mode.endswith("dedup") else SHAPES)),
+    *CHANGES_OF_KIND,
+]
