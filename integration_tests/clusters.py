@@ -94,6 +94,10 @@ class ClusterServers:
         node._process.kill()
         node._process.wait(60)
 
+    def wait_until_whole(self) -> None:
+        """Return when every node that lives says that all slots are served."""
+        _wait(lambda: all(b"cluster_state:ok" in _info(node) for node in self._living()))
+
     def takes_over(self, node: Server) -> bool:
         return bool(node.client.role()[0] == b"master")
 

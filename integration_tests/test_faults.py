@@ -151,14 +151,14 @@ def test_connections_cut_while_it_runs_lose_and_double_nothing(
     own = server.client.client_id()
     cuts = 0
     while running.process.poll() is None:
-        time.sleep(0.005 if shape in COLLECTED else 0.03)
+        time.sleep(0.005 if shape in COLLECTED else 0.015)
         for client in server.client.client_list():
             if int(client["id"]) != own:
                 cuts += bool(server.client.client_kill_filter(_id=client["id"]))
     outcome = running.ended()
     feeder.join()
 
-    assert cuts > 3
+    assert cuts > 2
     assert outcome.code == 0, outcome.text
     assert values(server.client, shape=shape) == list(range(1, RECORDS + 1))
     assert [s["stream"]["stream_state"]["cursor"] for s in outcome.states] == list(range(EVERY, RECORDS + 1, EVERY))
