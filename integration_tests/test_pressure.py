@@ -158,9 +158,10 @@ def room_made_after_a_refusal(servers: Sequence[Server]) -> Iterator[None]:
     over = threading.Event()
 
     def watch() -> None:
-        while refusals(servers) == before and not over.wait(0.005):
-            pass
-        lift(servers)
+        # More than once: the first refusal may come before all servers are full.
+        while not over.wait(0.005):
+            if refusals(servers) > before:
+                lift(servers)
 
     watching = threading.Thread(target=watch)
     watching.start()
