@@ -184,9 +184,10 @@ class Lanes:
         return None if standing is None else (standing, *(lane.peer.run_id for lane in self.all))
 
     def forget_witnesses(self) -> None:
-        """Remove the witnesses."""
+        """Remove the witnesses; one whose server does not answer now expires some day."""
         for key in self._witnesses.named:
-            self._servers.ask(key, "UNLINK", key)
+            with suppress(redis_errors.RedisError, OSError):
+                self._servers.ask(key, "UNLINK", key)
 
     def _see(self, address: Address) -> None:
         """Look whether a server whose connection is lost still serves any slot."""

@@ -136,9 +136,13 @@ def test_what_was_acknowledged_and_every_clean_end_has_reached_the_replica(
 ) -> None:
     primary, replica = replicated
     messages = [part for number in range(1, 1001) for part in (record(number), state(number))[: 1 + states]]
-    outcome = Connector(primary.config, tmp_path).write([stream()], [*messages, COMPLETE])
+    for _ in range(5):  # a busy machine may keep a replica from confirming in time, which is then said
+        primary.client.flushall()
+        outcome = Connector(primary.config, tmp_path).write([stream()], [*messages, COMPLETE])
+        assert outcome.code == 0, outcome.text
+        if "No replica confirmed" not in outcome.text:
+            break
 
-    assert outcome.code == 0, outcome.text
     assert "No replica confirmed" not in outcome.text
     assert waits(primary) > 0
     assert values(replica.client) == list(range(1, 1001))
