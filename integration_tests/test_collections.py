@@ -325,6 +325,16 @@ def test_the_live_collection_expires_and_a_staged_one_does_once_it_is_promoted_o
 
 
 @pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+def test_a_first_refresh_that_was_cancelled_expires_once_it_is_merged(server: Server, shape: Shape) -> None:
+    expiring = {"ttl_seconds": 1000}
+    with pytest.raises(AirbyteTracedException, match="Not complete"):
+        written(server, shape, [full(**generation(2, 2, 2))], record(1), state(1), **expiring)
+    written(server, shape, [full(**generation(3, 0, 3))], COMPLETE, **expiring)
+    assert held(server, shape) == [1]
+    assert 990 < server.client.ttl(KEY) <= 1000
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
 def test_check_tries_the_type_and_leaves_nothing_behind(server: Server, shape: Shape) -> None:
     assert check(config_of(server, shape, ttl_seconds=5)) is None
     assert server.client.dbsize() == 0
