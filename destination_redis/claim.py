@@ -57,10 +57,11 @@ class Claim:
                 busy(self, writer.decode(), connection.decode(), int(until), int(now))
                 return
             _, kind, counter, held, taken_at = reply
-            if kind in (b"string", b"none") and not (counter or b"0").isdigit():
+            if not (counter or b"0").isdigit():
                 raise self._foreign()
-            found = parse(held, counter)
-            if kind != b"none" and found.collected != (kind != b"string"):
+            collection = kind not in (b"string", b"none")
+            found = parse(held, counter).beside(collection=collection)
+            if kind != b"none" and found.collected != collection:
                 raise self._foreign()
             self.value = self.answered = found
             self.taken_at = int(taken_at)

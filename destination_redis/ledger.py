@@ -108,6 +108,11 @@ class Ledger:
         return Home(self.placement, self.key_fields, Written(self.cache_type, self.record_format))
 
     @property
+    def shown(self) -> Home:
+        """The home of the records that are there to be read."""
+        return self.staged_home if self.task == "remove" else self.home
+
+    @property
     def staged_home(self) -> Home:
         """The staged records' home; what a ledger does not say is as with the live ones."""
         written = Written(self.staged_cache_type or self.cache_type, self.staged_record_format or self.record_format)
@@ -124,6 +129,17 @@ class Ledger:
         if self.key_fields:
             return len(json.loads(self.key_fields))
         return None if self.placement == PRIMARY_KEY else 1
+
+    def beside(self, *, collection: bool) -> "Ledger":
+        """Return this ledger as it holds where the stream's key is a collection, or is not.
+
+        Of a promotion from records with keys of their own to a collection the key itself tells how far it is: a server
+        that was replaced may be a step behind, or ahead of, what the writer then made the ledger say.
+        """
+        turns = self.placement != COLLECTION and self.staged_placement == COLLECTION
+        if turns and self.task in ("promote", "remove"):
+            return dataclasses.replace(self, task="remove" if collection else "promote")
+        return self
 
     def begun_at(self, first: int) -> "Ledger":
         """Return this ledger, so far without any id, with `first` as the first one."""
