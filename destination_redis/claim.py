@@ -61,7 +61,8 @@ class Claim:
                 raise self._foreign()
             collection = kind not in (b"string", b"none")
             found = parse(held, counter).beside(collection=collection)
-            if kind != b"none" and found.collected != collection:
+            # After a loss the two may be of different times, and only a refresh begins, which replaces both.
+            if kind != b"none" and found.collected != collection and not found.lost:
                 raise self._foreign()
             self.value = self.answered = found
             self.taken_at = int(taken_at)
@@ -111,8 +112,7 @@ class Claim:
         if clean:
             self.value = dataclasses.replace(self.value, reserved=self.value.top)
         released = ["writer", "", "writer_connection", "", "released_by", self._token]
-        self._send(MOVE, [*self.value.fields(), *released], "")
-        self._claimed = False
+        self._send(MOVE, [*self.value.fields(), *released], "", last=True)
 
     def resume(self, loss: Loss = Loss.NOTHING) -> None:
         """On a new connection: see that the ledger still is what it was last answered to be, and sign it anew.
@@ -140,7 +140,7 @@ class Claim:
         fields = self.value.fields()
         return [*fields, "sent", str(changes["sent"])] if "sent" in changes else fields
 
-    def _send(self, script: str, fields: Sequence[str], argument: str, *keys: bytes) -> None:
+    def _send(self, script: str, fields: Sequence[str], argument: str, *keys: bytes, last: bool = False) -> None:
         self._number += 1
         number, value = self._number, self.value
 
@@ -148,6 +148,8 @@ class Claim:
             self.judge(reply)
             if number > self._answered_number:  # redirected, it may come after newer ones
                 self.answered, self._answered_number = value, number
+            if last:  # until then a new connection may lead to a server that lacks what was answered
+                self._claimed = False
 
         command = self._pack(script, self._token, number, LEASE, argument, *fields, more=keys)
         self._lane.send([command], judge=judge, moves=True, covers=True)

@@ -327,6 +327,20 @@ def test_a_ledger_lost_before_a_collection_is_put_in_place_asks_for_a_refresh(se
     assert sorted(server.client.scan_iter()) == [b"airbyte:{default:users}", KEY.encode()]
 
 
+@pytest.mark.parametrize("shape", [HASH, LIST], ids="-".join)
+def test_after_a_loss_a_ledger_and_a_key_of_different_times_are_no_hindrance_to_a_refresh(
+    server: Server, shape: Shape
+) -> None:
+    written(server, LIST if shape == HASH else HASH, [full(**generation(1, 0, 1))], record(-1), COMPLETE)
+    # As a writer leaves it that promoted records of another kind when a server took over that lacks all of that.
+    placement = "collection" if shape == LIST else "sequence"
+    server.client.hset("airbyte:{default:users}", mapping={"placement": placement, "cache_type": shape[0]})
+    server.client.hset("airbyte:{default:users}", mapping={"first": 3, "committed": 5, "reserved": 5, "lost": 1})
+    assert "refresh" in refused(server, shape, [full(**generation(3, 0, 3))], record(2), COMPLETE)
+    written(server, shape, [full(**generation(3, 3, 4))], record(2), COMPLETE)
+    assert (held(server, LIST) if shape == LIST else ids(server)) == [2]
+
+
 def test_a_ledger_a_step_behind_a_collection_put_in_place_is_no_hindrance(server: Server) -> None:
     written(server, HASH, [full(**generation(1, 0, 1))], record(-2), record(-1), COMPLETE)
     with pytest.raises(AirbyteTracedException, match="Not complete"):
