@@ -61,8 +61,7 @@ class Claim:
                 raise self._foreign()
             collection = kind not in (b"string", b"none")
             found = parse(held, counter).beside(collection=collection)
-            # After a loss the two may be of different times, and only a refresh begins, which replaces both.
-            if kind != b"none" and found.collected != collection and not found.lost:
+            if kind != b"none" and not found.fits(collection=collection):
                 raise self._foreign()
             self.value = self.answered = found
             self.taken_at = int(taken_at)

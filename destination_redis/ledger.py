@@ -136,10 +136,20 @@ class Ledger:
         Of a promotion from records with keys of their own to a collection the key itself tells how far it is: a server
         that was replaced may be a step behind, or ahead of, what the writer then made the ledger say.
         """
-        turns = self.placement != COLLECTION and self.staged_placement == COLLECTION
-        if turns and self.task in ("promote", "remove"):
+        if self._turns and self.staged_placement == COLLECTION:
             return dataclasses.replace(self, task="remove" if collection else "promote")
         return self
+
+    def fits(self, *, collection: bool) -> bool:
+        """Return whether the stream's key may be a collection, or may be none."""
+        # After a loss the two may be of different times, and only a refresh begins, which replaces both.
+        return bool(self.lost) or self._turns or self.collected == collection
+
+    @property
+    def _turns(self) -> bool:
+        """Whether a promotion to or from a collection is under way."""
+        ends = (self.placement, self.staged_placement)
+        return self.task in ("promote", "remove") and ends.count(COLLECTION) == 1 and all(ends)
 
     def begun_at(self, first: int) -> "Ledger":
         """Return this ledger, so far without any id, with `first` as the first one."""

@@ -354,6 +354,19 @@ def test_a_ledger_a_step_behind_a_collection_put_in_place_is_no_hindrance(server
     assert sorted(server.client.scan_iter()) == [b"airbyte:{default:users}", KEY.encode()]
 
 
+def test_a_ledger_a_step_behind_records_that_took_a_collections_place_is_no_hindrance(server: Server) -> None:
+    written(server, LIST, [full(**generation(1, 0, 1))], record(-2), record(-1), COMPLETE)
+    with pytest.raises(AirbyteTracedException, match="Not complete"):
+        written(server, HASH, [full(**generation(2, 2, 2))], record(1), state(1))
+    server.client.hset("airbyte:{default:users}", "task", "promote")
+    server.client.rename("airbyte:tmp:{default:users:3}", "default:users:3")
+    server.client.unlink(KEY)
+    server.client.set(KEY, 3)
+    written(server, HASH, [full(**generation(3, 0, 3))], record(2), COMPLETE)
+    assert ids(server) == [1, 2]
+    assert len(list(server.client.scan_iter())) == 4
+
+
 @pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
 @pytest.mark.parametrize("allowance", [0, 300, 1500, 3000])
 def test_a_merge_that_dies_after_any_number_of_bytes_is_finished_by_the_next_run(
