@@ -311,11 +311,14 @@ def test_several_streams_are_refreshed_at_once_and_keep_apart(connector: Connect
         assert keys(server.client, f"default:{name.replace(':', '%3A')}:") == {"2"}
 
 
-def test_a_key_of_another_type_is_a_config_error_that_names_it(connector: Connector, server: Server) -> None:
-    server.client.set("default:users:1", "mine")
-    outcome = connector.write([dedup()], [row(1, 1, "a"), COMPLETE])
+def test_a_key_of_another_type_is_a_config_error_that_names_the_stream_and_not_the_row(
+    connector: Connector, server: Server
+) -> None:
+    server.client.set("default:users:54321", "mine")
+    outcome = connector.write([dedup()], [row(54321, 1, "a"), COMPLETE])
     assert outcome.error["failure_type"] == "config_error"
-    assert "default:users:1" in outcome.error["message"]
+    assert "default:users)" in outcome.error["message"]
+    assert "54321" not in outcome.text
 
 
 def test_without_its_ledger_a_stream_asks_for_a_refresh_and_a_refresh_mends_it(
