@@ -57,10 +57,11 @@ class Claim:
                 busy(self, writer.decode(), connection.decode(), int(until), int(now))
                 return
             _, kind, counter, held, taken_at = reply
-            if kind in (b"string", b"none") and not (counter or b"0").isdigit():
+            if not (counter or b"0").isdigit():
                 raise self._foreign()
-            found = parse(held, counter)
-            if kind != b"none" and found.collected != (kind != b"string"):
+            collection = kind not in (b"string", b"none")
+            found = parse(held, counter).beside(collection=collection)
+            if kind != b"none" and not found.fits(collection=collection):
                 raise self._foreign()
             self.value = self.answered = found
             self.taken_at = int(taken_at)
@@ -110,8 +111,7 @@ class Claim:
         if clean:
             self.value = dataclasses.replace(self.value, reserved=self.value.top)
         released = ["writer", "", "writer_connection", "", "released_by", self._token]
-        self._send(MOVE, [*self.value.fields(), *released], "")
-        self._claimed = False
+        self._send(MOVE, [*self.value.fields(), *released], "", last=True)
 
     def resume(self, loss: Loss = Loss.NOTHING) -> None:
         """On a new connection: see that the ledger still is what it was last answered to be, and sign it anew.
@@ -139,7 +139,7 @@ class Claim:
         fields = self.value.fields()
         return [*fields, "sent", str(changes["sent"])] if "sent" in changes else fields
 
-    def _send(self, script: str, fields: Sequence[str], argument: str, *keys: bytes) -> None:
+    def _send(self, script: str, fields: Sequence[str], argument: str, *keys: bytes, last: bool = False) -> None:
         self._number += 1
         number, value = self._number, self.value
 
@@ -147,6 +147,8 @@ class Claim:
             self.judge(reply)
             if number > self._answered_number:  # redirected, it may come after newer ones
                 self.answered, self._answered_number = value, number
+            if last:  # until then a new connection may lead to a server that lacks what was answered
+                self._claimed = False
 
         command = self._pack(script, self._token, number, LEASE, argument, *fields, more=keys)
         self._lane.send([command], judge=judge, moves=True, covers=True)

@@ -18,10 +18,12 @@ FIRST_RESERVE, LARGEST_RESERVE = 256, 65_536
 class Generations:
     """One stream's generations in this run; live and staged ids are one sequence, none is used twice."""
 
-    def __init__(self, lane: Pipeline, claim: Claim, written: Written) -> None:
+    def __init__(self, lane: Pipeline, claim: Claim, written: Written, expiry: int) -> None:
+        """Take the seconds that a live collection lives, 0 for ever."""
         self._lane = lane
         self._claim = claim
         self._home = Home(claim.stream.placement, claim.stream.key_fields, written)
+        self._expiry = expiry
         self._step = FIRST_RESERVE
         #: Whether this sync's records are staged.
         self.staging = False
@@ -81,7 +83,7 @@ class Generations:
             task = "merge" if ledger.staged else ""
             changes = {"task": task, "reserved": reserved, **self._home.fields(), **pair, **order, **self._base(ledger)}
             if COLLECTION in (ledger.placement, self._home.placement) and ledger.placement != self._home.placement:
-                claim.exchange(0, changes)  # nothing is live: only what an emptied stream left under that key
+                claim.exchange(self._expiry, changes)  # nothing is live: what an emptied stream left there goes
             else:
                 claim.move(**changes)
         elif continues:

@@ -108,6 +108,11 @@ class Ledger:
         return Home(self.placement, self.key_fields, Written(self.cache_type, self.record_format))
 
     @property
+    def shown(self) -> Home:
+        """The home of the records that are there to be read."""
+        return self.staged_home if self.task == "remove" else self.home
+
+    @property
     def staged_home(self) -> Home:
         """The staged records' home; what a ledger does not say is as with the live ones."""
         written = Written(self.staged_cache_type or self.cache_type, self.staged_record_format or self.record_format)
@@ -124,6 +129,27 @@ class Ledger:
         if self.key_fields:
             return len(json.loads(self.key_fields))
         return None if self.placement == PRIMARY_KEY else 1
+
+    def beside(self, *, collection: bool) -> "Ledger":
+        """Return this ledger as it holds where the stream's key is a collection, or is not.
+
+        Of a promotion from records with keys of their own to a collection the key itself tells how far it is: a server
+        that was replaced may be a step behind, or ahead of, what the writer then made the ledger say.
+        """
+        if self._turns and self.staged_placement == COLLECTION:
+            return dataclasses.replace(self, task="remove" if collection else "promote")
+        return self
+
+    def fits(self, *, collection: bool) -> bool:
+        """Return whether the stream's key may be a collection, or may be none."""
+        # After a loss the two may be of different times, and only a refresh begins, which replaces both.
+        return bool(self.lost) or self._turns or self.collected == collection
+
+    @property
+    def _turns(self) -> bool:
+        """Whether a promotion to or from a collection is under way."""
+        ends = (self.placement, self.staged_placement)
+        return self.task in ("promote", "remove") and ends.count(COLLECTION) == 1 and all(ends)
 
     def begun_at(self, first: int) -> "Ledger":
         """Return this ledger, so far without any id, with `first` as the first one."""

@@ -85,7 +85,7 @@ def _begin(
     scripts = Scripts(lane, config.ttl_seconds or 0)
     promotion = Promotion(lane, placements(lane, scripts, lease), lease)
     promotion.recover(claims)
-    begun = {claim: Generations(lane, claim, written(config)) for claim in claims}
+    begun = {claim: Generations(lane, claim, written(config), scripts.expiry) for claim in claims}
     merging = [claim for claim, generations in begun.items() if generations.start()]
     lane.replicate()
     promotion.merge(merging)

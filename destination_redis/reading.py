@@ -26,7 +26,7 @@ def read(config: RedisConfig, name: str, namespace: str | None = None) -> Iterat
         with connect(config) as servers:
             keys = _keys(config, name, namespace, servers)
             ledger = _ledger(keys, servers)
-            written = ledger.home.written
+            written = ledger.shown.written
             cache = CACHES[written.cache_type](Layout(written.record_format, full=config.record_metadata == "full"))
             slots = servers.slot_map()
             if isinstance(cache, CollectionCache):

@@ -5,6 +5,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,14 @@ from integration_tests.connector import (
     wait_until,
 )
 from integration_tests.library import check, full, write
+from integration_tests.proxy import Exchange, proxy
 from integration_tests.readme import FOR_SETTING, LEAST, OF_HASHES, for_type
+from integration_tests.runs import dump
 from integration_tests.servers import SERVERS, Server, running
 from integration_tests.test_faults import feed
 from integration_tests.test_promotion import gate
 
+LIST: Shape = ("list", "envelope")
 KEY, STAGED = "default:users", "airbyte:tmp:{default:users}"
 #: Data types from which consumers take elements away while a sync runs.
 CONSUMED = [shape for shape in COLLECTED if shape[0] in ("list", "stream")]
@@ -75,6 +79,33 @@ def ids(server: Server) -> list[int]:
     """Return the "id" of every record that has a key of its own."""
     found = cache(HASH).get_all(server.client, server.client.scan_iter("default:users:*"))
     return sorted(json.loads(each.data)["id"] for each in found)
+
+
+@contextmanager
+def replacing(server: Server, before: dict[bytes, bytes] | None) -> Iterator[int]:
+    """Lead to a server that goes back to what it held before a collection was put in place, or lacks the ledger then.
+
+    That is noted in `before`.
+    """
+    placed: list[bool] = []
+
+    def act(exchange: Exchange) -> None:
+        if not placed and b"'RENAME', KEYS[3]" in exchange.command:
+            if before is None:
+                server.client.unlink("airbyte:{default:users}")
+            else:
+                before.update(dump(server.client))
+            placed.append(True)
+        elif before and len(placed) == 1:
+            placed.append(True)
+            server.client.flushall()
+            for key, content in before.items():
+                server.client.restore(key, 0, content)
+            exchange.reset()
+        exchange.forward()
+
+    with proxy(server.port, act) as way:
+        yield way.port
 
 
 def contains(server: Server, shape: Shape, number: int) -> bool:
@@ -271,6 +302,71 @@ def test_a_promotion_that_dies_after_any_number_of_bytes_is_finished_by_the_next
     assert len(list(server.client.scan_iter("default:users*"))) == 1
 
 
+@pytest.mark.parametrize("following", [generation(3, 0, 3), generation(3, 3, 3)], ids=["append", "refresh"])
+def test_a_server_that_goes_back_behind_a_collection_put_in_place_is_no_hindrance(
+    server: Server, following: Json
+) -> None:
+    written(server, HASH, [full(**generation(1, 0, 1))], record(-2), record(-1), COMPLETE)
+    before: dict[bytes, bytes] = {}
+    messages = [record(1), record(2), state(2), COMPLETE]
+    with replacing(server, before) as port, pytest.raises(AirbyteTracedException, match="run the sync again"):
+        written(server, LIST, [full(**generation(2, 2, 2))], *messages, port=port)
+    assert (ledger(server.client)["task"], server.client.type(KEY)) == ("remove", b"string")
+    written(server, LIST, [full(**following)], record(3), COMPLETE)
+    assert held(server, LIST) == ([3] if following["minimum_generation_id"] else [1, 2, 3])
+    assert sorted(server.client.scan_iter()) == [b"airbyte:{default:users}", KEY.encode()]
+
+
+def test_a_ledger_lost_before_a_collection_is_put_in_place_asks_for_a_refresh(server: Server) -> None:
+    written(server, HASH, [full(**generation(1, 0, 1))], record(-2), record(-1), COMPLETE)
+    with replacing(server, None) as port, pytest.raises(AirbyteTracedException, match="refresh"):
+        written(server, LIST, [full(**generation(2, 2, 2))], record(1), state(1), COMPLETE, port=port)
+    assert "refresh" in refused(server, LIST, [full(**generation(3, 0, 3))], record(2), COMPLETE)
+    written(server, LIST, [full(**generation(3, 3, 4))], record(2), COMPLETE)
+    assert held(server, LIST) == [2]
+    assert sorted(server.client.scan_iter()) == [b"airbyte:{default:users}", KEY.encode()]
+
+
+@pytest.mark.parametrize("shape", [HASH, LIST], ids="-".join)
+def test_after_a_loss_a_ledger_and_a_key_of_different_times_are_no_hindrance_to_a_refresh(
+    server: Server, shape: Shape
+) -> None:
+    written(server, LIST if shape == HASH else HASH, [full(**generation(1, 0, 1))], record(-1), COMPLETE)
+    # As a writer leaves it that promoted records of another kind when a server took over that lacks all of that.
+    placement = "collection" if shape == LIST else "sequence"
+    server.client.hset("airbyte:{default:users}", mapping={"placement": placement, "cache_type": shape[0]})
+    server.client.hset("airbyte:{default:users}", mapping={"first": 3, "committed": 5, "reserved": 5, "lost": 1})
+    assert "refresh" in refused(server, shape, [full(**generation(3, 0, 3))], record(2), COMPLETE)
+    written(server, shape, [full(**generation(3, 3, 4))], record(2), COMPLETE)
+    assert (held(server, LIST) if shape == LIST else ids(server)) == [2]
+
+
+def test_a_ledger_a_step_behind_a_collection_put_in_place_is_no_hindrance(server: Server) -> None:
+    written(server, HASH, [full(**generation(1, 0, 1))], record(-2), record(-1), COMPLETE)
+    with pytest.raises(AirbyteTracedException, match="Not complete"):
+        written(server, LIST, [full(**generation(2, 2, 2))], record(1), state(1))
+    # As in a cluster of which another server lost something, when that step was not answered yet.
+    server.client.hset("airbyte:{default:users}", "task", "promote")
+    server.client.unlink(KEY)
+    server.client.rename(STAGED, KEY)
+    written(server, LIST, [full(**generation(3, 0, 3))], record(2), COMPLETE)
+    assert held(server, LIST) == [1, 2]
+    assert sorted(server.client.scan_iter()) == [b"airbyte:{default:users}", KEY.encode()]
+
+
+def test_a_ledger_a_step_behind_records_that_took_a_collections_place_is_no_hindrance(server: Server) -> None:
+    written(server, LIST, [full(**generation(1, 0, 1))], record(-2), record(-1), COMPLETE)
+    with pytest.raises(AirbyteTracedException, match="Not complete"):
+        written(server, HASH, [full(**generation(2, 2, 2))], record(1), state(1))
+    server.client.hset("airbyte:{default:users}", "task", "promote")
+    server.client.rename("airbyte:tmp:{default:users:3}", "default:users:3")
+    server.client.unlink(KEY)
+    server.client.set(KEY, 3)
+    written(server, HASH, [full(**generation(3, 0, 3))], record(2), COMPLETE)
+    assert ids(server) == [1, 2]
+    assert len(list(server.client.scan_iter())) == 4
+
+
 @pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
 @pytest.mark.parametrize("allowance", [0, 300, 1500, 3000])
 def test_a_merge_that_dies_after_any_number_of_bytes_is_finished_by_the_next_run(
@@ -322,6 +418,16 @@ def test_the_live_collection_expires_and_a_staged_one_does_once_it_is_promoted_o
     assert 990 < server.client.ttl(KEY) <= 1000
     written(server, shape, [full(**generation(4, 0, 5))], record(5), COMPLETE)
     assert server.client.ttl(KEY) == server.client.ttl("airbyte:{default:users}") == -1
+
+
+@pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
+def test_a_first_refresh_that_was_cancelled_expires_once_it_is_merged(server: Server, shape: Shape) -> None:
+    expiring = {"ttl_seconds": 1000}
+    with pytest.raises(AirbyteTracedException, match="Not complete"):
+        written(server, shape, [full(**generation(2, 2, 2))], record(1), state(1), **expiring)
+    written(server, shape, [full(**generation(3, 0, 3))], COMPLETE, **expiring)
+    assert held(server, shape) == [1]
+    assert 990 < server.client.ttl(KEY) <= 1000
 
 
 @pytest.mark.parametrize("shape", COLLECTED, ids="-".join)

@@ -193,6 +193,16 @@ def test_a_streams_records_are_read_back_as_the_ledger_says_they_are_written(jso
     assert ids(json_server.config, "others") == []
 
 
+def test_a_collection_is_read_from_when_it_is_in_its_place_while_old_records_still_go(server: Server) -> None:
+    assert list(write(server.config, [full()], [record(1), COMPLETE])) == []
+    listed = {**server.config, "cache_type": "list"}
+    with pytest.raises(AirbyteTracedException, match="Not complete"):
+        list(write(listed, [full(**generation(2, 2, 2))], [record(2), state(2)]))
+    server.client.rename("airbyte:tmp:{default:users}", "default:users")
+    server.client.hset("airbyte:{default:users}", "task", "remove")
+    assert ids(server.config) == [2]
+
+
 @pytest.mark.parametrize(
     ("settings", "namespace"),
     [({}, None), ({}, "a:b"), ({"default_namespace": "d"}, None), ({"default_namespace": ""}, None), ({}, "airbyte")],

@@ -4,6 +4,7 @@ import signal
 from typing import Any
 
 import pytest
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.connector import (
     COMPLETE,
@@ -17,6 +18,8 @@ from integration_tests.connector import (
     values,
     wait_until,
 )
+from integration_tests.library import full, write
+from integration_tests.proxy import Exchange, proxy
 from integration_tests.servers import Server
 
 LEDGER = "airbyte:{default:users}"
@@ -164,6 +167,39 @@ def test_a_server_that_lost_what_was_acknowledged_fails_every_sync_until_a_refre
     refreshed = connector.write([stream(**generation(2, 2, 2))], [record(4), COMPLETE])
     assert refreshed.code == 0, refreshed.text
     assert values(server.client) == [4]
+
+
+def test_a_loss_while_the_ledger_is_given_back_is_found_out(server: Server) -> None:
+    released: list[bytes] = []
+
+    def act(exchange: Exchange) -> None:
+        if b"\r\nreleased_by\r\n" in exchange.command and not released:
+            released.append(exchange.command)
+            # As a server that was replaced by one that lacks the record and its commit.
+            server.client.delete("default:users:1")
+            server.client.delete("default:users")
+            server.client.hset(LEDGER, mapping={"committed": 0, "move": 1})
+            exchange.reset()
+        exchange.forward()
+
+    with proxy(server.port, act) as way, pytest.raises(AirbyteTracedException, match="refresh"):
+        list(write({**server.config, "port": way.port}, [full()], [record(1), state(1), COMPLETE]))
+    with pytest.raises(AirbyteTracedException, match="refresh"):
+        list(write(server.config, [full()], [record(2), COMPLETE]))
+
+
+def test_a_ledger_that_is_given_back_twice_is_given_back(server: Server) -> None:
+    released: list[bytes] = []
+
+    def act(exchange: Exchange) -> None:
+        if b"\r\nreleased_by\r\n" in exchange.command and not released:
+            released.append(exchange.execute())
+            exchange.reset()
+        exchange.forward()
+
+    with proxy(server.port, act) as way:
+        states = list(write({**server.config, "port": way.port}, [full()], [record(1), state(1), COMPLETE]))
+    assert (len(states), released, ledger(server.client)["writer"]) == (1, [b"$2\r\nok\r\n"], "")
 
 
 def test_a_refresh_that_lost_acknowledged_records_is_not_gone_on_with_but_one_begun_after_the_loss_is(
