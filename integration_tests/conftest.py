@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from integration_tests import torture  # noqa: F401 - its seed is every process's
+from integration_tests.command_line import CommandLine
 from integration_tests.connector import Connector
-from integration_tests.forked import CommandLine, command_line
-from integration_tests.forks import Forks, forking
 from integration_tests.runs import Runners
 from integration_tests.servers import ONE_EACH, SERVERS, WITH_JSON, Server, json_module, running
 
@@ -52,9 +51,8 @@ def connector(server: Server, tmp_path: Path) -> Connector:
 
 
 @pytest.fixture(scope="session")
-def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
-    with command_line(tmp_path_factory.mktemp("forks")) as started:
-        yield started
+def cli(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+    return CommandLine(tmp_path_factory.mktemp("commands"))
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +60,6 @@ def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Yield a server, with JSON, for hostile input alone."""
     with running("redis-7.0", *json_module(tmp_path_factory.mktemp("module"))) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
-    with forking() as started:
-        yield started
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -78,5 +70,5 @@ def _torn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def runners(_torn: Server, forks: Forks, tmp_path: Path) -> Runners:
-    return Runners(_torn, forks, tmp_path)
+def runners(_torn: Server, tmp_path: Path) -> Runners:
+    return Runners(_torn, tmp_path)
