@@ -68,12 +68,3 @@ def test_every_link_to_a_file_or_a_title_leads_there(page: Path) -> None:
         if title:
             titles = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
             assert title in {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in titles}, link
-
-
-def test_the_page_of_users_grants_what_the_readme_grants() -> None:
-    readme, page = (
-        [re.sub(r"\s+", " ", rules) for rules in re.findall(r"```acl\n(.+?)```", (ROOT / name).read_text(), re.DOTALL)]
-        for name in ("README.md", "docs/redis.md")
-    )
-    assert len(readme) == 3
-    assert [rules.strip() for rules in page] == [rules.strip() for rules in readme]
