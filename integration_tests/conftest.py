@@ -1,3 +1,5 @@
+"""The fixtures: servers, the connector on them, and which test runs on which server."""
+
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -63,12 +65,13 @@ def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module", params=SERVERS)
-def _torn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def _server_with_json(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Yield a server of the module's own, with JSON where it takes that; as `_server` it is what `server` is there."""
     modules = json_module(tmp_path_factory.mktemp("module")) if request.param in WITH_JSON else ()
     with running(request.param, *modules) as server:
         yield server
 
 
 @pytest.fixture
-def runners(_torn: Server, tmp_path: Path) -> Runners:
-    return Runners(_torn, tmp_path)
+def runners(_server_with_json: Server, tmp_path: Path) -> Runners:
+    return Runners(_server_with_json, tmp_path)
