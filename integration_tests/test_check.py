@@ -1,3 +1,5 @@
+"""`check` as a user runs it: one answer, in a sentence, whatever is wrong, and nothing left behind."""
+
 import json
 import socket
 import subprocess

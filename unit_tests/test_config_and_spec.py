@@ -1,3 +1,5 @@
+"""The settings: which are valid, what is said of wrong ones, and the form that Airbyte makes of them."""
+
 import json
 from collections.abc import Iterator
 from typing import Any

@@ -1,3 +1,5 @@
+"""The masks: no form of a secret passes, and no data."""
+
 import io
 import json
 import logging
