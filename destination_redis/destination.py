@@ -138,7 +138,7 @@ class DestinationRedis(Destination):
         self,
         config: Mapping[str, Any],
         configured_catalog_path: str,
-        input_stream: Any,  # noqa: ANN401
+        input_stream: Any,  # noqa: ANN401 - the CDK's signature
     ) -> Iterable[AirbyteMessage]:
         _warn_of_unknown(config)
         settings = parse_config(config)

@@ -83,7 +83,7 @@ class Forks:
         with theirs:
             command = [sys.executable, "-m", "integration_tests.forks", str(theirs.fileno())]
             quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-            self._server = subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=ROOT, **quiet)  # type: ignore[call-overload]
+            self._server = subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=ROOT, **quiet)  # type: ignore[call-overload] # no overload has **
 
     def start(self, arguments: Sequence[str], answer_timeout: float = 0) -> Forked:
         """Start the connector; what it writes to stderr goes to stdout, `answer_timeout` is redis-py's if not 0."""
@@ -178,7 +178,7 @@ def _run(request: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     import destination_redis.destination  # before the first fork
-    import destination_redis.tunnel  # noqa: F401
+    import destination_redis.tunnel  # noqa: F401 - the same
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     gc.freeze()
