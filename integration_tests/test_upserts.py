@@ -311,11 +311,13 @@ def test_several_streams_are_refreshed_at_once_and_keep_apart(connector: Connect
         assert keys(server.client, f"default:{name.replace(':', '%3A')}:") == {"2"}
 
 
-def test_a_key_of_another_type_is_a_config_error_that_names_it(connector: Connector, server: Server) -> None:
+def test_a_key_of_another_type_is_a_config_error_that_names_the_stream_and_no_primary_key(
+    connector: Connector, server: Server
+) -> None:
     server.client.set("default:users:1", "mine")
     outcome = connector.write([dedup()], [row(1, 1, "a"), COMPLETE])
     assert outcome.error["failure_type"] == "config_error"
-    assert "default:users:1" in outcome.error["message"]
+    assert "(while sending a script for default:users)" in outcome.error["message"]
 
 
 def test_without_its_ledger_a_stream_asks_for_a_refresh_and_a_refresh_mends_it(
