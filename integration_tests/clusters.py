@@ -97,6 +97,10 @@ class ClusterServers:
     def takes_over(self, node: Server) -> bool:
         return bool(node.client.role()[0] == b"master")
 
+    def whole(self) -> bool:
+        """Return whether each living node serves what it has: after a failover some refuse that for a while."""
+        return all(b"cluster_state:ok" in _info(node) for node in self._living())
+
     def _primary_of(self, replica: Server) -> Server:
         return self.primaries[self.replicas.index(replica)]
 

@@ -381,6 +381,7 @@ def test_with_durability_no_acknowledged_record_is_missing_after_a_failover_at_a
     thread.join(30)
     outcome = run.ended()
     acknowledged = outcome.states[-1]["stream"]["stream_state"]["cursor"]
+    wait_until(replicated.whole)
     with replicated.client() as client:
         found = set(values(client))  # type: ignore[arg-type]
     assert acknowledged >= 1000
