@@ -18,13 +18,13 @@ BATCH = 1_000
 
 
 class PlainDestination(Destination):
-    def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:  # noqa: ARG002
+    def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:  # noqa: ARG002 - the CDK's
         return AirbyteConnectionStatus(status=Status.SUCCEEDED)
 
     def write(
         self,
         config: Mapping[str, Any],
-        configured_catalog: ConfiguredAirbyteCatalog,  # noqa: ARG002
+        configured_catalog: ConfiguredAirbyteCatalog,  # noqa: ARG002 - the CDK's signature
         input_messages: Iterable[AirbyteMessage],
     ) -> Iterable[AirbyteMessage]:
         pipeline = Redis(config["host"], config["port"]).pipeline(transaction=False)
@@ -48,7 +48,7 @@ class PlainDestination(Destination):
     def run_cmd(self, parsed_args: Any) -> Iterable[AirbyteMessage]:
         # The CDK's own would first look for a spec.json and check the configuration against it.
         config = self.read_config(parsed_args.config)
-        yield from self._run_write(config, parsed_args.catalog, sys.stdin)  # type: ignore[arg-type]
+        yield from self._run_write(config, parsed_args.catalog, sys.stdin)  # type: ignore[arg-type] # as the CDK does
 
 
 if __name__ == "__main__":

@@ -5,6 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
+NO_BRACES, HOST_PORT = r"^[^{}]*$", r"^\S+:[0-9]{1,5}$"
+#: What patterns ask for, in words.
+PATTERNS = {NO_BRACES: "text without { and }", HOST_PORT: "host:port"}
+
 
 def setting(title: str, order: int, **extra: Any) -> Any:  # noqa: ANN401 - what pydantic's Field takes and gives
     """Return a pydantic field; what pydantic does not know (group, pattern_descriptor …) goes into the schema."""
@@ -186,7 +190,7 @@ class Standalone(Settings):
 
 _Node = Annotated[
     str,
-    Field(pattern=r"^\S+:[0-9]{1,5}$", json_schema_extra={"pattern_descriptor": "host:port"}),
+    Field(pattern=HOST_PORT, json_schema_extra={"pattern_descriptor": PATTERNS[HOST_PORT]}),
     AfterValidator(_node),
 ]
 

@@ -132,7 +132,7 @@ class Claim:
         self._signed = signed
 
     def _change(self, changes: Mapping[str, int | str | None]) -> Ledger:
-        self.value = dataclasses.replace(self.value, **changes)  # type: ignore[arg-type]
+        self.value = dataclasses.replace(self.value, **changes)  # type: ignore[arg-type] # each a field's own type
         return self.value
 
     def _fields(self, changes: Mapping[str, int | str | None]) -> list[str]:

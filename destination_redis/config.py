@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from destination_redis.caches import CACHES, RecordFormat
 from destination_redis.choices import (
+    NO_BRACES,
+    PATTERNS,
     Cluster,
     Host,
     NoTunnel,
@@ -118,8 +120,8 @@ class RedisConfig(Settings):
         3,
         default="",
         description="Stands in front of every key, as it is. No braces.",
-        pattern=r"^[^{}]*$",
-        pattern_descriptor="text without { and }",
+        pattern=NO_BRACES,
+        pattern_descriptor=PATTERNS[NO_BRACES],
         examples=["staging:"],
         group="records",
     )
@@ -189,15 +191,23 @@ def parse_config(config: Mapping[str, Any]) -> RedisConfig:
     try:
         return RedisConfig.model_validate(config)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'config'}: "
-            # A wrong choice's own message quotes what was given.
-            f"{'unknown choice' if problem['type'].startswith('union_tag') else problem['msg']}"
-            for problem in error.errors(include_input=False, include_url=False, include_context=False)
-        )
+        wrong = "; ".join(map(_said, error.errors(include_input=False, include_url=False)))
         raise config_error(f"The configuration is not valid: {wrong}") from None
 
 
 def unknown_settings(config: Mapping[str, Any]) -> list[str]:
     """Return the names of top-level settings that mean nothing here, such as mistyped ones."""
     return sorted(set(config) - set(RedisConfig.model_fields))
+
+
+def _said(problem: ErrorDetails) -> str:
+    """Return which setting is wrong and how, without what was given: a mistyped secret must not be printed."""
+    told, context = problem["msg"], problem.get("ctx", {})
+    match problem["type"]:
+        case "union_tag_invalid":
+            told = f"{context['discriminator']} should be one of {context['expected_tags']}"
+        case "union_tag_not_found":
+            told = f"{context['discriminator']} is missing"
+        case "string_pattern_mismatch":
+            told = f"Input should be {PATTERNS[context['pattern']]}"
+    return f"{'.'.join(map(str, problem['loc'])) or 'config'}: {told}"

@@ -54,7 +54,7 @@ class Replies(DefaultParser):  # type: ignore[misc, valid-type] # redis-py choos
         """Take the connection's socket, and give the connection this parser."""
         super().on_connect(connection, **kwargs)
         self._nothing = self._reader.gets()  # what it gives while it has no reply
-        connection.replies = self  # type: ignore[attr-defined]
+        connection.replies = self  # type: ignore[attr-defined] # lane.py reads it
 
     def read(self, most: int) -> list[Any]:
         """Return the next replies, at least one and at most `most`, error replies as values; wait if none is there.
@@ -167,7 +167,7 @@ def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], s
     if method is None:
         return ConnectionPool(connection_class=TlsConnection if config.ssl else Connection, **address, **arguments)
     # What it takes to load the SSH library is left to those who have a tunnel.
-    from destination_redis.tunnel import TunnelConnection, TunnelTlsConnection, tunnelled  # noqa: PLC0415
+    from destination_redis.tunnel import TunnelConnection, TunnelTlsConnection, tunnelled  # noqa: PLC0415 - asyncssh, only where there is a tunnel
 
     tunnel = stack.enter_context(tunnelled(method, CONNECT_TIMEOUT))
     through = TunnelTlsConnection if config.ssl else TunnelConnection

@@ -29,7 +29,7 @@ _BEFORE_ALL = 10**12
 #: What 1970 has in that count, and the digits before the decimals.
 _EPOCH, _DIGITS = _BEFORE_ALL + 719_468 * 86_400, 13
 #: Datetime's first day, and how many came before it by `_days`.
-_FIRST_DAY, _FIRST_DAY_UTC, _DAYS_BEFORE = datetime.min, datetime.min.replace(tzinfo=UTC), 306  # noqa: DTZ901
+_FIRST_DAY, _FIRST_DAY_UTC, _DAYS_BEFORE = datetime.min, datetime.min.replace(tzinfo=UTC), 306  # noqa: DTZ901 - only added to
 _NINES = str.maketrans("0123456789", "9876543210")
 
 

@@ -65,6 +65,7 @@ class DestinationRedis(Destination):
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Return whether a sync would work, and in one sentence why not."""
+        _warn_of_unknown(config)
         try:
             settings = parse_config(config)
             written(settings)
@@ -76,8 +77,6 @@ class DestinationRedis(Destination):
             wrong, warnings = f"The connection cannot be set up: {type(error).__name__}.", []
         if wrong is not None:
             return AirbyteConnectionStatus(status=Status.FAILED, message=_mask(config)(wrong))
-        for name in unknown_settings(config):
-            logger.warning("The setting %s is unknown and has no effect", name)
         for warning in warnings:
             logger.warning(warning)
         return AirbyteConnectionStatus(status=Status.SUCCEEDED, message=" ".join(warnings) or None)
@@ -139,11 +138,10 @@ class DestinationRedis(Destination):
         self,
         config: Mapping[str, Any],
         configured_catalog_path: str,
-        input_stream: Any,  # noqa: ANN401
+        input_stream: Any,  # noqa: ANN401 - the CDK's signature
     ) -> Iterable[AirbyteMessage]:
+        _warn_of_unknown(config)
         settings = parse_config(config)
-        for name in unknown_settings(config):
-            logger.warning("The setting %s is unknown and has no effect", name)
         try:
             catalog = Path(configured_catalog_path).read_bytes()
         except OSError as error:
@@ -219,6 +217,12 @@ def _lines(messages: Iterable[AirbyteMessage], stop: Stop) -> Iterator[bytes]:
 def _messages(lines: deque[bytes]) -> Iterator[AirbyteMessage]:
     while lines:
         yield AirbyteMessageSerializer.load(orjson.loads(lines.popleft()))
+
+
+def _warn_of_unknown(config: Mapping[str, Any]) -> None:
+    """Name what means nothing before all else: a mistyped setting may be why the rest fails."""
+    for name in unknown_settings(config):
+        logger.warning("The setting %s is unknown and has no effect", name)
 
 
 def _print_line(line: bytes) -> None:

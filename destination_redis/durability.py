@@ -42,7 +42,7 @@ class Durability(Settings):
 
     def judge(self, reply: object) -> None:
         """Raise a transient error where it was not met in time."""
-        disk, replicas = reply if isinstance(reply, list) else (1, int(reply))  # type: ignore[call-overload]
+        disk, replicas = reply if isinstance(reply, list) else (1, int(reply))  # type: ignore[call-overload] # a number
         if replicas < self.replicas or disk < 1:
             of_disk = f" and {disk} of 1 disks" if self.fsync else ""
             raise transient_error(

@@ -25,7 +25,7 @@ class TlsConnection(Connection):
 
     def __init__(self, *, tls: ssl.SSLContext, **arguments: Any) -> None:  # noqa: ANN401 - redis-py's signature
         self._tls = tls
-        super().__init__(**arguments)  # type: ignore[no-untyped-call]
+        super().__init__(**arguments)  # type: ignore[no-untyped-call] # redis-py's
 
     def _connect(self) -> socket.socket:
         secured = self._tls.wrap_socket(self._plain(), server_hostname=self.host, do_handshake_on_connect=False)
@@ -40,7 +40,7 @@ class TlsConnection(Connection):
         return secured
 
     def _plain(self) -> socket.socket:
-        plain: socket.socket = super()._connect()  # type: ignore[no-untyped-call]
+        plain: socket.socket = super()._connect()  # type: ignore[no-untyped-call] # redis-py's
         return plain
 
     def _shake_hands(self, secured: ssl.SSLSocket) -> None:

@@ -175,7 +175,7 @@ class Lanes:
         """Return what is missing of what was answered."""
         keys = self._witnesses.keys
         held = zip(keys, self._servers.held(keys) if keys else (), strict=True)
-        return self._witnesses.loss({key: int(value or 0) for key, value in held})  # type: ignore[call-overload]
+        return self._witnesses.loss({key: int(value or 0) for key, value in held})  # type: ignore[call-overload] # text or None
 
     def standing(self) -> tuple[str, ...] | None:
         """Return what changes with every server replaced and every slot moved; None while one is on its way."""

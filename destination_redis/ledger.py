@@ -182,7 +182,7 @@ def parse(reply: list[bytes], counter: bytes) -> Ledger:
         # No count of the Java connector's: the ledger of upserts is gone, and how they lived is known no more.
         ids = int(counter)
         return Ledger(first=1, committed=ids, reserved=ids, lost=LOST, placement=PRIMARY_KEY)
-    ledger = Ledger(**values)  # type: ignore[arg-type]
+    ledger = Ledger(**values)  # type: ignore[arg-type] # by the fields' names
     if counter and int(counter) > ledger.committed:
         committed = int(counter)
         ledger = dataclasses.replace(ledger, committed=committed, reserved=max(committed, ledger.reserved))

@@ -28,6 +28,8 @@ from destination_redis.errors import told, traced
 MASK = "****"
 #: A secret of fewer characters is masked where it is a word of its own: in every word it would be readable by the gaps.
 _SHORT = 4
+#: What may stand before such a word: no letter or digit, but for one that ends what stands for a character.
+_BEFORE = r"(?:(?<!\w)|(?<=%[\dA-Fa-f]{2})|(?<=\\[abfnrtv])|(?<=\\x[\da-f]{2})|(?<=\\u[\da-f]{4}))"
 #: The password in what someone took for a host: redis://user:password@host.
 _IN_HOST = re.compile(r"^(?:[a-z+]+://)?[^/@\s:]*:(\S+)@")
 
@@ -172,4 +174,4 @@ def _lines(secret: str) -> Sequence[str]:
 
 
 def _searched(form: str) -> str:
-    return re.escape(form) if len(form) >= _SHORT else rf"(?<!\w){re.escape(form)}(?!\w)"
+    return re.escape(form) if len(form) >= _SHORT else rf"{_BEFORE}{re.escape(form)}(?!\w)"

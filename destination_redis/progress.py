@@ -76,6 +76,6 @@ class Progress:
 
 def _live_line() -> "Status":
     from rich.console import Console  # noqa: PLC0415 - only a terminal is worth the time it takes
-    from rich.status import Status  # noqa: PLC0415
+    from rich.status import Status  # noqa: PLC0415 - the same
 
     return Status("Waiting for records", console=Console(stderr=True))

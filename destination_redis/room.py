@@ -169,7 +169,7 @@ def _part(
 def _by_scan(client: Redis, claims: Sequence[Claim], most: int, database: int) -> Iterator[_Look]:
     """Yield keys of streams by primary key among some of the server's: these stand for all that it has."""
     total = client.info("keyspace").get(f"db{database}", {}).get("keys", 0)
-    keys: list[bytes] = client.scan(0, count=_SCANNED)[1]  # type: ignore[assignment]
+    keys: list[bytes] = client.scan(0, count=_SCANNED)[1]  # type: ignore[assignment] # no decode_responses
     places = [(claim, around, sign) for claim in claims for around, sign in _places(claim.keys, claim.value)]
     heads = {around[0]: number for number, (_, around, _) in enumerate(places)}
     lengths = sorted({len(head) for head in heads})

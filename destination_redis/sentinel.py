@@ -22,7 +22,7 @@ class Sentinels(RedisSentinel):
 
     def __init__(self, nodes: Sequence[tuple[str, int]], arguments: Mapping[str, Any]) -> None:
         """Take the hosts and ports, and redis-py's arguments for connections to them."""
-        super().__init__([])  # type: ignore[no-untyped-call]
+        super().__init__([])  # type: ignore[no-untyped-call] # redis-py's
         kind = TlsConnection if "tls" in arguments else Connection
         pools = (ConnectionPool(connection_class=kind, host=host, port=port, **arguments) for host, port in nodes)
         self.sentinels = [Redis.from_pool(pool) for pool in pools]
@@ -33,7 +33,7 @@ class Sentinels(RedisSentinel):
         Raises UnreachableError where another try may help, and a config error where it cannot.
         """
         try:
-            host, port = super().discover_master(service_name)  # type: ignore[no-untyped-call]
+            host, port = super().discover_master(service_name)  # type: ignore[no-untyped-call] # redis-py's
         except (MasterNotFoundError, redis_errors.ResponseError) as error:
             self._complain(service_name, error)
         return host, port

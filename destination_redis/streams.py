@@ -132,7 +132,7 @@ def _stream(configured: _Configured) -> Stream:
     stream = Stream(
         name=inner.name,
         namespace=inner.namespace or None,
-        mode=mode,  # type: ignore[arg-type]
+        mode=mode,  # type: ignore[arg-type] # looked for above
         generation_id=configured.generation_id,
         minimum_generation_id=configured.minimum_generation_id,
         sync_id=configured.sync_id,

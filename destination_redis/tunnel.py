@@ -159,7 +159,7 @@ class TunnelConnection(Connection):
 
     def __init__(self, *, tunnel: Tunnel, **arguments: Any) -> None:  # noqa: ANN401 - redis-py's signature
         self._tunnel = tunnel
-        super().__init__(**arguments)  # type: ignore[no-untyped-call]
+        super().__init__(**arguments)  # type: ignore[no-untyped-call] # redis-py's
 
     def _connect(self) -> socket.socket:
         connected = self._tunnel.dial(self.host, self.port)

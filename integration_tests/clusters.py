@@ -94,12 +94,12 @@ class ClusterServers:
         node._process.kill()
         node._process.wait(60)
 
-    def wait_until_whole(self) -> None:
-        """Return when every node that lives says that all slots are served."""
-        _wait(lambda: all(b"cluster_state:ok" in _info(node) for node in self._living()))
-
     def takes_over(self, node: Server) -> bool:
         return bool(node.client.role()[0] == b"master")
+
+    def wait_until_whole(self) -> None:
+        """Return when each living node serves what it has: after a failover some refuse that for a while."""
+        _wait(lambda: all(b"cluster_state:ok" in _info(node) for node in self._living()))
 
     def _primary_of(self, replica: Server) -> Server:
         return self.primaries[self.replicas.index(replica)]

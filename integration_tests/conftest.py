@@ -1,3 +1,5 @@
+"""The fixtures: servers, the connector on them, and which test runs on which server."""
+
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -7,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from integration_tests import torture  # noqa: F401 - its seed is every process's
+from integration_tests.command_line import CommandLine
 from integration_tests.connector import Connector
-from integration_tests.forked import CommandLine, command_line
-from integration_tests.forks import Forks, forking
 from integration_tests.runs import Runners
 from integration_tests.servers import ONE_EACH, SERVERS, WITH_JSON, Server, json_module, running
 
@@ -52,9 +53,8 @@ def connector(server: Server, tmp_path: Path) -> Connector:
 
 
 @pytest.fixture(scope="session")
-def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
-    with command_line(tmp_path_factory.mktemp("forks")) as started:
-        yield started
+def cli(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+    return CommandLine(tmp_path_factory.mktemp("commands"))
 
 
 @pytest.fixture(scope="module")
@@ -64,19 +64,14 @@ def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
-    with forking() as started:
-        yield started
-
-
 @pytest.fixture(scope="module", params=SERVERS)
-def _torn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def _server_with_json(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Yield a server of the module's own, with JSON where it takes that; as `_server` it is what `server` is there."""
     modules = json_module(tmp_path_factory.mktemp("module")) if request.param in WITH_JSON else ()
     with running(request.param, *modules) as server:
         yield server
 
 
 @pytest.fixture
-def runners(_torn: Server, forks: Forks, tmp_path: Path) -> Runners:
-    return Runners(_torn, forks, tmp_path)
+def runners(_server_with_json: Server, tmp_path: Path) -> Runners:
+    return Runners(_server_with_json, tmp_path)

@@ -4,7 +4,6 @@ Tests of the whole program start it for real: by `Connector.command`, in the ima
 """
 
 import contextlib
-import functools
 import io
 import json
 import threading
@@ -17,7 +16,7 @@ from typing import Any
 from redis import Redis
 
 from destination_redis.caches import CACHES, CollectionCache, KeyedCache, Layout, RecordFormat, RedisCache
-from integration_tests.forks import Forks
+from integration_tests.forks import forks
 from integration_tests.servers import MAIN, PYTHON
 
 Json = dict[str, Any]
@@ -103,7 +102,7 @@ class Running:
     """A write under way, its input still open."""
 
     def __init__(self, arguments: list[str]) -> None:
-        self.process = _forks().start(arguments)
+        self.process = forks().start(arguments)
         self._lines: list[str] = []
         self._over = False
         self._arrived = threading.Condition()
@@ -179,12 +178,6 @@ class Connector:
         config.write_text(json.dumps(self.config))
         catalog.write_text(json.dumps({"streams": list(streams)}))
         return ["write", "--config", str(config), "--catalog", str(catalog)]
-
-
-@functools.cache
-def _forks() -> Forks:
-    """Return the one fork server of this process, which ends with it."""
-    return Forks()
 
 
 def _input(messages: Iterable[Json | str]) -> bytes:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from destination_redis.spec import specification
+from integration_tests.command_line import Ran
 from integration_tests.connector import Json
-from integration_tests.forked import Ran
 
 #: What records hold and no output may.
 MARK = "M4rker"

@@ -10,7 +10,7 @@ from pathlib import Path
 from redis import Redis
 
 from integration_tests.connector import Json, Outcome
-from integration_tests.forks import Forked, Forks
+from integration_tests.forks import Forked, forks
 from integration_tests.scenarios import SCENARIOS, Scenario
 from integration_tests.servers import Server, has_json
 
@@ -23,10 +23,9 @@ _PAUSE = 0.001
 class Runner:
     """Runs scenarios on one server, each from the same beginning."""
 
-    def __init__(self, scenario: Scenario, server: Server, forks: Forks, folder: Path) -> None:
+    def __init__(self, scenario: Scenario, server: Server, folder: Path) -> None:
         self.scenario = scenario
         self.server = server
-        self._forks = forks
         self._folder = folder
         server.client.flushall()
         first = scenario.was or scenario
@@ -50,7 +49,7 @@ class Runner:
         config.write_text(json.dumps(settings))
         catalog.write_text(json.dumps({"streams": streams}))
         arguments = ["write", "--config", str(config), "--catalog", str(catalog)]
-        return self._forks.start(arguments, answer_timeout)
+        return forks().start(arguments, answer_timeout)
 
     def quiet(self) -> None:
         """Return when the server has done all that the connections of ended processes brought."""
@@ -64,9 +63,8 @@ class Runner:
 class Runners:
     """Prepares a server for one scenario after the other."""
 
-    def __init__(self, server: Server, forks: Forks, folder: Path) -> None:
+    def __init__(self, server: Server, folder: Path) -> None:
         self._server = server
-        self._forks = forks
         self._folder = folder
 
     def scenarios(self, mode: str) -> list[Scenario]:
@@ -75,7 +73,7 @@ class Runners:
         return [each for each in SCENARIOS if each.mode == mode and (documents or each.shape[0] != "json")]
 
     def of(self, scenario: Scenario) -> Runner:
-        return Runner(scenario, self._server, self._forks, self._folder)
+        return Runner(scenario, self._server, self._folder)
 
 
 def dump(client: Redis) -> dict[bytes, bytes]:

@@ -1,3 +1,5 @@
+"""`check` as a user runs it: one answer, in a sentence, whatever is wrong, and nothing left behind."""
+
 import json
 import socket
 import subprocess
@@ -7,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from integration_tests.servers import MAIN, PYTHON, Server
+from integration_tests import library
+from integration_tests.servers import MAIN, PYTHON, Server, free_port
 
 Check = Callable[[dict[str, Any]], tuple[str, str]]
 
@@ -158,3 +161,8 @@ def test_a_configuration_that_is_no_json_object_is_a_failed_check(tmp_path: Path
     assert done.returncode == 0
     assert message["connectionStatus"]["status"] == "FAILED"
     assert message["connectionStatus"]["message"].startswith("The configuration is no")
+
+
+def test_a_mistyped_setting_is_named_where_check_fails_too(caplog: pytest.LogCaptureFixture) -> None:
+    assert library.check({"host": "127.0.0.1", "prot": 6379, "port": free_port()}) is not None
+    assert "The setting prot is unknown and has no effect" in caplog.text

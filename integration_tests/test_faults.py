@@ -4,7 +4,6 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,14 +27,12 @@ from integration_tests.connector import (
     stream,
     values,
 )
-from integration_tests.servers import SERVERS, WITH_JSON, Server, json_module, needs_json, running
+from integration_tests.servers import Server, needs_json
 
 
-@pytest.fixture(scope="module", params=SERVERS)
-def _server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    modules = json_module(tmp_path_factory.mktemp("module")) if request.param in WITH_JSON else ()
-    with running(request.param, *modules) as server:
-        yield server
+@pytest.fixture(scope="module")
+def _server(_server_with_json: Server) -> Server:
+    return _server_with_json
 
 
 @pytest.fixture(params=SHAPES, ids="-".join)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from integration_tests.command_line import CommandLine, Ran
 from integration_tests.connector import (
     COMPLETE,
     SHAPES,
@@ -22,7 +23,6 @@ from integration_tests.connector import (
     values,
 )
 from integration_tests.foreign import Foreign
-from integration_tests.forked import CommandLine, Ran
 from integration_tests.hostile import LINES, MARK, Random, assert_honest, mutated, real_lines, retyped
 from integration_tests.servers import Server
 from integration_tests.torture import FULL, report, rng

@@ -1,3 +1,5 @@
+"""The image: built, looked into, and run as Airbyte runs it."""
+
 import ast
 import json
 import os

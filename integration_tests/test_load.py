@@ -24,7 +24,7 @@ from integration_tests.connector import (
 )
 from integration_tests.library import write
 from integration_tests.measured import MEGABYTE, run_measured
-from integration_tests.servers import SERVERS, WITH_JSON, Server, json_module, needs_json, running
+from integration_tests.servers import Server, needs_json
 from integration_tests.torture import FULL, report
 
 SMALL = 10_000_000 if FULL else 300_000
@@ -37,11 +37,9 @@ MOST = 256
 _SHAPES = SHAPES if FULL else [("json", "columns"), ("list", "columns")]
 
 
-@pytest.fixture(scope="module", params=SERVERS)
-def _server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    modules = json_module(tmp_path_factory.mktemp("module")) if request.param in WITH_JSON else ()
-    with running(request.param, *modules) as server:
-        yield server
+@pytest.fixture(scope="module")
+def _server(_server_with_json: Server) -> Server:
+    return _server_with_json
 
 
 @pytest.fixture(autouse=True)

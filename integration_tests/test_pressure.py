@@ -27,7 +27,7 @@ from integration_tests.connector import (
     values,
 )
 from integration_tests.library import full, write
-from integration_tests.servers import SERVERS, WITH_JSON, Server, json_module, needs_json, running
+from integration_tests.servers import Server, needs_json
 from integration_tests.torture import FULL, report, rng
 
 RECORDS, STATE_EVERY = 300, 20
@@ -42,11 +42,9 @@ CASES = [(shape, mode) for shape in SHAPES for mode in ("append", "overwrite", "
 CASES = [(shape, mode) for shape, mode in CASES if mode not in KEYED_MODES or shape in UPSERTING]
 
 
-@pytest.fixture(scope="module", params=SERVERS)
-def _server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    modules = json_module(tmp_path_factory.mktemp("module")) if request.param in WITH_JSON else ()
-    with running(request.param, *modules) as server:
-        yield server
+@pytest.fixture(scope="module")
+def _server(_server_with_json: Server) -> Server:
+    return _server_with_json
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from integration_tests.connector import (
 )
 from integration_tests.library import check, full, write
 from integration_tests.readme import LEAST, MORE
-from integration_tests.servers import SERVERS, WITH_JSON, Server, json_module, needs_json, running
+from integration_tests.servers import Server, needs_json
 
 RECORDS = 400
 PAD = "x" * 2000
@@ -29,11 +29,9 @@ CASES = [(shape, mode) for shape in SHAPES for mode in ("overwrite", "append_ded
 CASES = [(shape, mode) for shape, mode in CASES if mode == "overwrite" or shape in UPSERTING]
 
 
-@pytest.fixture(scope="module", params=SERVERS)
-def _server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    modules = json_module(tmp_path_factory.mktemp("module")) if request.param in WITH_JSON else ()
-    with running(request.param, *modules) as server:
-        yield server
+@pytest.fixture(scope="module")
+def _server(_server_with_json: Server) -> Server:
+    return _server_with_json
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from destination_redis.masks import secret_names
 from destination_redis.spec import specification
 from integration_tests.certificates import AUTHORITY, CLIENT, KEY_PASSWORD, SERVER, Identity, listening
+from integration_tests.command_line import CommandLine, Ran
 from integration_tests.connector import COMPLETE, Connector, Json, record, state, stream
-from integration_tests.forked import CommandLine, Ran
 from integration_tests.hostile import HOLE, Random, assert_honest, filled, settings
 from integration_tests.jump import OPENSSH, Jump, jumping, private
 from integration_tests.servers import Server, free_port

@@ -11,7 +11,6 @@ import pytest
 
 from integration_tests.attempts import Attempts, Fault, Faulty
 from integration_tests.connector import HASH, Outcome, wait_until
-from integration_tests.forks import Forks
 from integration_tests.proxy import Act, Exchange, at, proxy
 from integration_tests.runs import Runner, Runners, cursor_of, play
 from integration_tests.scenarios import MODES, SCENARIOS, Scenario
@@ -160,7 +159,6 @@ def two_servers() -> Iterator[tuple[Server, Server]]:
 def test_a_replica_that_takes_over_in_step_loses_nothing_and_one_behind_is_found_out(
     mode: str,
     two_servers: tuple[Server, Server],
-    forks: Forks,
     tmp_path: Path,
 ) -> None:
     chance = rng(f"promoted {mode}")
@@ -168,7 +166,7 @@ def test_a_replica_that_takes_over_in_step_loses_nothing_and_one_behind_is_found
     counts = dict.fromkeys(("in_step", "went_on", "ran_again", "refreshed"), 0)
     records = 0
     for scenario in some(chance, 1, scenarios):
-        pair = Pair(Runner(scenario, two_servers[0], forks, tmp_path), two_servers[1])
+        pair = Pair(Runner(scenario, two_servers[0], tmp_path), two_servers[1])
         for lag in [0, 1, 3, 6] if FULL else [0, chance.randint(1, 6)]:
             number = chance.randint(10, scenario.commands)
             kind = promoted(pair, number, lag)

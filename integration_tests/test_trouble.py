@@ -121,7 +121,11 @@ def replicated(start_server: Callable[..., Server]) -> tuple[Server, Server]:
     primary = start_server("--repl-diskless-sync-delay", "0")
     replica = start_server("--replicaof", f"127.0.0.1 {primary.port}")
     wait_until(lambda: replica.client.info("replication")["master_link_status"] == "up")
-    wait_until(lambda: primary.client.info("replication").get("slave0", {}).get("state") == "online")
+    # It is sent commands only from its first acknowledgement on, up to a second later.
+    primary.client.set("in step", 1)
+    wait_until(lambda: primary.client.wait(1, 1000) == 1)
+    primary.client.delete("in step")
+    primary.client.config_resetstat()
     return primary, replica
 
 

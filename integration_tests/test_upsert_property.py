@@ -35,7 +35,7 @@ from integration_tests.connector import (
     state,
 )
 from integration_tests.connector import cache as cache_of
-from integration_tests.servers import SERVERS, WITH_JSON, Server, json_module, needs_json, running
+from integration_tests.servers import Server, needs_json
 
 KEYS = 12
 CURSORS = (None, 0, 1, 2, 3, 10, 11)
@@ -136,11 +136,9 @@ class Source:
         return messages
 
 
-@pytest.fixture(scope="module", params=SERVERS)
-def _server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    modules = json_module(tmp_path_factory.mktemp("module")) if request.param in WITH_JSON else ()
-    with running(request.param, *modules) as server:
-        yield server
+@pytest.fixture(scope="module")
+def _server(_server_with_json: Server) -> Server:
+    return _server_with_json
 
 
 @pytest.mark.parametrize("shape", UPSERTING, ids="-".join)

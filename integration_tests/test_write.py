@@ -1,3 +1,5 @@
+"""`write` as Airbyte runs it: messages in, states out, and what is in Redis then."""
+
 import json
 import signal
 import subprocess

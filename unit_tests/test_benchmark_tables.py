@@ -1,3 +1,5 @@
+"""The figures in the documentation: those that were measured."""
+
 from benchmarks.chart import chart
 from benchmarks.figures import read
 from benchmarks.tables import CHART, PAGE, TABLES, filled

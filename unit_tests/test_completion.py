@@ -1,3 +1,5 @@
+"""Which streams are complete at the end of input."""
+
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 

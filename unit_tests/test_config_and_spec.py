@@ -1,3 +1,5 @@
+"""The settings: which are valid, what is said of wrong ones, and the form that Airbyte makes of them."""
+
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -166,6 +168,25 @@ def test_a_wrong_setting_is_a_config_error_that_names_it(wrong: Json, setting: s
     error = complaint({"host": "h", **wrong})
     assert error.failure_type is FailureType.config_error
     assert f"{setting}: " in str(error.message)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"key_prefix": "a{b"}, "key_prefix: Input should be text without { and }"),
+        ({"ssl_mode": {}}, "ssl_mode: 'mode' is missing"),
+        (
+            {"ssl_mode": {"mode": "S3cret"}},
+            "ssl_mode: 'mode' should be one of 'disable', 'require', 'verify-ca', 'verify-full'",
+        ),
+        (
+            {"deployment": {"deployment": "cluster", "nodes": ["h"]}},
+            "deployment.cluster.nodes.0: Input should be host:port",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_told_in_words_what_it_should_be(wrong: Json, says: str) -> None:
+    assert complaint({"host": "h", **wrong}).message == f"The configuration is not valid: {says}"
 
 
 def test_every_wrong_setting_is_named_at_once() -> None:

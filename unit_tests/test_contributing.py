@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +30,12 @@ def test_pre_commit_runs_what_make_check_runs() -> None:
     assert all(hook["always_run"] and not hook["pass_filenames"] for hook in hooks)
 
 
+def _links(page: str) -> list[str]:
+    """Return what a page links to, but for other sites."""
+    prose = re.sub(r"```.*?```|`[^`]*`", "", page, flags=re.DOTALL)
+    return re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose)
+
+
 def test_the_changelog_begins_with_the_version_that_is_built() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     entries = re.findall(r"^## \[(.+?)\](?: - (\d{4}-\d\d-\d\d))?$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
@@ -41,3 +48,23 @@ def test_every_make_target_that_contributors_are_told_of_is_there() -> None:
     targets = re.findall(r"^([\w.-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert "check" in told
     assert set(told) <= {*targets, ".venv"}
+
+
+def test_the_readme_names_every_module_and_none_that_is_gone() -> None:
+    (house,) = re.findall(r"^## The house\n(.+?)^## ", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    modules = {path.name for path in (ROOT / "destination_redis").rglob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"\b\w+\.py\b", house)) == {*modules, "main.py"}
+
+
+@pytest.mark.parametrize("page", [path for path in ROOT.glob("**/*.md") if ".venv" not in path.parts], ids=str)
+def test_every_link_to_a_file_or_a_title_leads_there(page: Path) -> None:
+    links = re.findall(
+        r"\]\((?!https?:)([^)\s]+)\)", re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.DOTALL)
+    )
+    for link in links:
+        name, _, title = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        if title:
+            titles = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+            assert title in {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in titles}, link

@@ -1,3 +1,5 @@
+"""Cursors as text: it sorts as the values do."""
+
 from decimal import Decimal
 
 import msgspec

@@ -1,3 +1,5 @@
+"""Errors: their failure types and their sentences."""
+
 import socket
 
 import pytest

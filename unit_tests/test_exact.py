@@ -1,3 +1,5 @@
+"""Numbers that RedisJSON would round, found and made strings."""
+
 import json
 import tracemalloc
 from decimal import Decimal

@@ -1,3 +1,5 @@
+"""Fields picked out of JSON text."""
+
 import msgspec
 import pytest
 

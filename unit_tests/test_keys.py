@@ -1,3 +1,5 @@
+"""Key names: none is shared, each can be taken apart."""
+
 import re
 from urllib.parse import unquote
 

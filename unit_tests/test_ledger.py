@@ -1,3 +1,5 @@
+"""A ledger as a value: read, moved, and refused where it is none."""
+
 import pytest
 
 from destination_redis.ledger import Ledger, parse

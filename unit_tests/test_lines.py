@@ -1,3 +1,5 @@
+"""Lines read from a file descriptor, and the wish to stop."""
+
 import os
 
 import pytest

@@ -1,9 +1,12 @@
+"""The masks: no form of a secret passes, and no data."""
+
 import io
 import json
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from urllib.parse import quote, quote_plus
 
 import orjson
 import pytest
@@ -76,6 +79,16 @@ def test_of_two_secrets_one_in_the_other_the_longer_is_masked() -> None:
 
 def test_a_short_secret_is_masked_as_a_word_and_leaves_words_readable() -> None:
     assert masking(["e"])("the user e, 'e'") == f"the user {MASK}, '{MASK}'"
+
+
+@pytest.mark.parametrize("write", [str, repr, ascii, json.dumps, quote, quote_plus, lambda text: repr(text.encode())])
+@pytest.mark.parametrize("between", [" ", "\r\n", "\t", "\0", "\u2028"])
+def test_a_short_secret_is_a_word_too_after_what_stands_for_a_character(
+    write: Callable[[str], str], between: str
+) -> None:
+    text = write(f"AUTH{between}Zq9{between}")
+    assert "Zq9" in text
+    assert "Zq9" not in masking(["Zq9"])(text)
 
 
 def test_what_no_output_can_encode_is_written_as_its_escape() -> None:

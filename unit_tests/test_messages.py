@@ -1,3 +1,5 @@
+"""Messages and states, decoded and answered."""
+
 import json
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""What the package gives to programs: its names and its types."""
+
 import importlib.resources
 
 import destination_redis

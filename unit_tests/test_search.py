@@ -1,3 +1,5 @@
+"""Search indexes as values: from a schema, and from the server's reply."""
+
 from typing import Any
 
 import pytest

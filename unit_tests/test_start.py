@@ -1,3 +1,5 @@
+"""The start of the program: what it does without."""
+
 import json
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""The catalog: read into streams, or refused in a sentence."""
+
 import json
 from typing import Any
 

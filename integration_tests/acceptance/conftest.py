@@ -1,3 +1,5 @@
+"""The fixtures of the acceptance tests: a server, and the harness on it."""
+
 import pytest
 
 from integration_tests.acceptance.harness import Destination

@@ -1,29 +1,20 @@
-"""The connector's command line in a child of a process that has imported it already: a start costs milliseconds.
+"""The connector's command line, a command at a time: what it left, and what it took."""
 
-What is run is `main` with a pipe for its input, so every byte takes the way that it takes in a process of its own.
-"""
-
-import array
 import contextlib
 import json
-import logging
 import os
-import resource
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from integration_tests.connector import Json
-from integration_tests.servers import PYTHON
+from integration_tests.forks import Process, forks
 
 Content = bytes | Iterable[bytes]
 
@@ -65,16 +56,10 @@ class Ran:
 
 
 class CommandLine:
-    """A process that is the connector, not begun yet, as often as is asked for."""
+    """The connector as a command, forked, whose output and errors are kept apart."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = [PYTHON, "-m", "integration_tests.forked", str(theirs.fileno())]
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=Path(__file__).parent.parent)
-        self._socket = ours
-        self._replies = ours.makefile("r")
 
     def write(self, config: object, catalog: object, content: Content, **more: Any) -> Ran:
         """Run `write`; config and catalog are bytes, or values to be made JSON."""
@@ -101,27 +86,13 @@ class CommandLine:
         began = time.monotonic()
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             reading, writing = os.pipe()
-            request = json.dumps([[command, *given], debug]).encode()
-            descriptors = array.array("i", [reading, out.fileno(), err.fileno()])
-            self._socket.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+            process = forks().run([command, *given], (reading, out.fileno(), err.fileno()), debug=debug)
             os.close(reading)
-            process = int(self._replies.readline())
-            killer = threading.Timer(seconds, os.kill, (process, signal.SIGKILL))
-            killer.start()
-            ending = threading.Timer(seconds if patience is None else patience, os.kill, (process, signal.SIGTERM))
-            ending.start()
             feeder = threading.Thread(target=_feed, args=(writing, content))
             feeder.start()
-            code, memory = json.loads(self._replies.readline())
-            killer.cancel()
-            ending.cancel()
+            code = _ended(process, seconds if patience is None else patience, seconds)
             feeder.join()
-            return Ran(code, _text(out), _text(err), time.monotonic() - began, memory)
-
-    def close(self) -> None:
-        self._socket.close()
-        self._replies.close()
-        self._process.wait(20)
+            return Ran(code, _text(out), _text(err), time.monotonic() - began, process.memory)
 
     def _file(self, name: str, value: object) -> str:
         file = self._folder / f"{name}.json"
@@ -129,13 +100,17 @@ class CommandLine:
         return str(file)
 
 
-@contextmanager
-def command_line(folder: Path) -> Iterator[CommandLine]:
-    forks = CommandLine(folder)
+def _ended(process: Process, patience: float, seconds: float) -> int:
+    """Return the exit code of a process that is told to end, then killed, after so many seconds."""
     try:
-        yield forks
-    finally:
-        forks.close()
+        return process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(seconds - patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    return process.wait(20)
 
 
 def _feed(descriptor: int, content: Content) -> None:
@@ -154,53 +129,3 @@ def _int(digits: str) -> int | str:
 def _text(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode()
-
-
-def _serve(control: socket.socket) -> None:
-    import destination_redis.destination  # noqa: PLC0415 - what takes a second, once
-    import destination_redis.tunnel  # noqa: PLC0415
-
-    main = destination_redis.destination.main
-    while True:
-        request, descriptors, *_ = socket.recv_fds(control, 1 << 16, 3)
-        if not request:
-            return
-        arguments, debug = json.loads(request)
-        process = os.fork()
-        if process == 0:
-            control.close()
-            for number, descriptor in enumerate(descriptors):
-                os.dup2(descriptor, number)
-                os.close(descriptor)
-            if debug:
-                for name in (None, "airbyte", "asyncio", "asyncssh"):
-                    logging.getLogger(name).setLevel(logging.DEBUG)
-            sys.argv[1:] = arguments
-            os._exit(_run(main))
-        for descriptor in descriptors:
-            os.close(descriptor)
-        control.sendall(b"%d\n" % process)
-        _, status, usage = os.wait4(process, 0)
-        most = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        control.sendall(json.dumps([os.waitstatus_to_exitcode(status), most]).encode() + b"\n")
-
-
-def _run(main: Any) -> int:
-    """Run `main` and end as an interpreter does; return its exit code."""
-    code = 0
-    try:
-        main()
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:  # noqa: BLE001 - the interpreter's own way
-        sys.excepthook(*sys.exc_info())
-        code = 1
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    return code
-
-
-if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _serve(socket.socket(fileno=int(sys.argv[1])))
