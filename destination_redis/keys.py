@@ -26,7 +26,7 @@ DEFAULT_NAMESPACE = "default"
 _ESCAPES = str.maketrans({"%": "%25", ":": "%3A", "{": "%7B", "}": "%7D"})
 #: JSON text that stands for itself in a key.
 _PLAIN = re.compile(rb'[^"\\%:{}]*').fullmatch
-_NULL = b"%null"
+NULL = b"%null"
 _GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]^-"})
 
 
@@ -96,7 +96,7 @@ def key_part(value: msgspec.Raw) -> bytes:
             return text[1:-1]
         return escape(msgspec.json.decode(text, type=str)).encode()
     if text == b"null":
-        return _NULL
+        return NULL
     return escape(text.decode()).encode() if text[:1] in b"{[" else text
 
 

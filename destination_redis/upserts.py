@@ -1,13 +1,17 @@
 """A record -> its upsert: the key is the primary key, the order is (cursor, id)."""
 
+import logging
+
 from destination_redis.caches import KeyedCache, Upserter, Writer, pack
 from destination_redis.claim import Claim
 from destination_redis.cursor import encode
 from destination_redis.fields import picker
-from destination_redis.keys import key_part
+from destination_redis.keys import NULL, key_part
 from destination_redis.messages import Record
 from destination_redis.scripts import GONE, Scripts
 from destination_redis.streams import DELETED_AT
+
+logger = logging.getLogger("airbyte")
 
 
 class Unsettled(Exception):  # noqa: N818 - a wish, not an error
@@ -50,13 +54,21 @@ class Upserts:
         head, tail = self._around
         gone_head, gone_tail = self._claim.keys.gone
         no_cursor = (epoch + "0").encode()
+        nothing, warned = b":".join([NULL] * width), False
         upsert, forgets = self._upserter(), self._forgets
         staged, soft = self._staged, self._soft
 
         def write(number: int, record: Record) -> bytes:
-            nonlocal upsert, forgets
+            nonlocal upsert, forgets, warned
             values = pick(record.data)
             part = key_part(values[0]) if width == 1 else b":".join(map(key_part, values[:width]))
+            if part == nothing and not warned:
+                warned = True
+                logger.warning(
+                    "A record of the stream %s has no value in its primary key (%s): all such records are one row",
+                    stream,
+                    ", ".join(".".join(path) for path in stream.primary_key),
+                )
             key = head + part + tail
             cursor = (epoch + encode(values[width], order)).encode() if has_cursor else no_cursor
             if bytes(values[-1]) != b"null" and not soft:

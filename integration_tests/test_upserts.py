@@ -111,6 +111,22 @@ def test_a_catalog_without_a_primary_key_is_refused_and_names_the_stream(connect
     assert "primary key" in outcome.error["message"]
 
 
+def test_records_without_any_value_in_the_primary_key_are_one_row_and_that_is_said_once(
+    connector: Connector, server: Server
+) -> None:
+    streams = [dedup(primary_key=[["ID"], ["deep", "part"]])]  # the records have an "id"
+    outcome = connector.write(streams, [row(1, 1, "a"), row(2, 2, "b"), COMPLETE])
+    assert outcome.code == 0, outcome.text
+    assert rows(server.client) == {"%null:%null": "b"}
+    said = "A record of the stream users has no value in its primary key (ID, deep.part): all such records are one row"
+    assert outcome.text.count(said) == 1
+    others = connector.write(
+        [dedup("others", primary_key=[["id"], ["at"]])], [record(1, "others"), status("COMPLETE", "others")]
+    )
+    assert others.code == 0, others.text
+    assert "no value" not in others.text  # one part of it is there
+
+
 def test_a_source_defined_primary_key_will_do(connector: Connector, server: Server) -> None:
     configured = dedup(primary_key=[])
     configured["stream"]["source_defined_primary_key"] = [["id"]]
