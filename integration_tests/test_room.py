@@ -118,8 +118,10 @@ def test_a_replacement_that_will_not_fit_is_warned_of_by_the_size_of_what_is_the
     give(server, size // 4)
     (warning,) = said(caplog, config, of_mode(mode, 2), *map(padded, range(RECORDS)[:4]))
     assert "The old data of users" in warning
-    # Keys of a stream by primary key are counted among some of all keys.
-    assert reckoned(warning) == pytest.approx(size, rel=0.2 if mode == "overwrite" else 0.6)
+    # Keys of a stream by primary key are counted among some of all keys; a Redis stream's blocks hold some in reserve,
+    # which MEMORY USAGE leaves out.
+    tolerance = 0.6 if mode != "overwrite" else 0.4 if shape[0] == "stream" else 0.2
+    assert reckoned(warning) == pytest.approx(size, rel=tolerance)
     server.client.config_set("maxmemory", 0)
 
     give(server, size)
