@@ -98,7 +98,7 @@ def test_commands_that_a_proxy_held_change_nothing_when_they_come_late(mode: str
         number = chance.randint(1, 1 if FULL else 4)
         # Let through in the middle of the sync, or after its end.
         while late.hold(runner, number, {}, released_at=chance.choice([0, CONNECTING + chance.randint(1, 6)])):
-            number += chance.randint(1, 2 if FULL else 7)
+            number += chance.randint(1, 5 if FULL else 7)
     late.report(f"{mode}, late commands")
 
 
