@@ -100,6 +100,8 @@ def warnings(config: RedisConfig, servers: Servers, begun: Sequence[tuple[Claim,
         both = [claim for claim, twice in begun if twice]
         if both and any(memory.limit for memory in memories.values()):
             said += _why_too_large(memories, servers, both, config.database)
+        for address in primaries:  # else this connection is idle until the sync ends
+            servers.client(address).connection_pool.disconnect(inuse_connections=False)
     return said
 
 

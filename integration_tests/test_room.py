@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from integration_tests.connector import (
     COMPLETE,
     SHAPES,
     UPSERTING,
+    Connector,
     Json,
     Shape,
     dedup,
@@ -17,6 +19,7 @@ from integration_tests.connector import (
     ledger,
     record,
     state,
+    stream,
 )
 from integration_tests.library import check, full, write
 from integration_tests.readme import LEAST, MORE
@@ -168,3 +171,11 @@ def test_a_user_who_may_not_ask_for_memory_syncs_without_a_warning(
     finally:
         server.client.execute_command("ACL", "DELUSER", "airbyte")
     assert ledger(server.client)["generation"] == "2"
+
+
+def test_no_connection_stays_idle_once_the_question_is_answered(server: Server, tmp_path: Path) -> None:
+    sync = Connector(server.config, tmp_path).start([stream()])
+    sync.send(record(1), state(1))
+    sync.wait_for_states(1)
+    assert [each["name"] for each in server.client.client_list()].count("destination-redis") == 1
+    assert sync.kill().states
