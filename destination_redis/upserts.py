@@ -6,6 +6,7 @@ whatever came before it for its key is void (scripts.py).
 
 import logging
 
+from destination_redis import transitions
 from destination_redis.caches import KeyedCache, Upserter, Writer, pack
 from destination_redis.claim import Claim
 from destination_redis.cursor import encode
@@ -69,7 +70,7 @@ class Upserts:
         self._stream = claim.stream
         self._staged = bool(staged)
         self._soft = soft
-        self._first = staged or ledger.first
+        self._first = staged or ledger.live.first
         self._around = keys.staged if staged else keys.live
         self._epoch = f"{ledger.cursor_epoch:04x}"
 
@@ -128,18 +129,18 @@ class Upserts:
         """Have the ledger say that there are deletions; raises Unsettled before the first one."""
         if not self._claim.answered.deletes:
             # Noted ahead of the first deletion: what follows has to look for it, in later syncs too.
-            self._claim.move(deletes=1)
+            self._claim.move(transitions.note_deletions(self._claim.value))
             raise Unsettled
 
     @property
     def _forgets(self) -> bool:
         """Whether an upsert has to look for a deletion."""
-        return (self._stream.may_delete and not self._soft) or bool(self._claim.value.deletes)
+        return (self._stream.may_delete and not self._soft) or self._claim.value.deletes
 
     @property
     def _floors(self) -> bool:
         """Whether deletions without a cursor may be among the stream's; where no record has one, all go by arrival."""
-        return bool(self._stream.cursor) and (self._stream.may_delete or bool(self._claim.value.deletes))
+        return bool(self._stream.cursor) and (self._stream.may_delete or self._claim.value.deletes)
 
     def _upserter(self) -> Upserter:
         keys = 2 if self._forgets and not self._staged else 1
