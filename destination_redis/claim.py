@@ -4,14 +4,14 @@ A move replaces the ledger in one step, numbered, under the writer's token. So a
 nothing, and a writer that was replaced finds out at its next move.
 """
 
-import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import exceptions as redis_errors
 
+from destination_redis import transitions
 from destination_redis.errors import Superseded, config_error, transient_error
 from destination_redis.keys import StreamKeys
 from destination_redis.ledger import Ledger, parse
@@ -60,8 +60,8 @@ class Claim:
             if not (counter or b"0").isdigit():
                 raise self._foreign()
             collection = kind not in (b"string", b"none")
-            found = parse(held, counter).beside(collection=collection)
-            if kind != b"none" and not found.fits(collection=collection):
+            found = transitions.beside(parse(held, counter), collection=collection)
+            if kind != b"none" and not found.agrees(collection=collection):
                 raise self._foreign()
             self.value = self.answered = found
             self.taken_at = int(taken_at)
@@ -92,24 +92,29 @@ class Claim:
         """What tells this writer from others."""
         return self._token
 
-    def move(self, **changes: int | str | None) -> None:
-        """Replace the ledger, without waiting; where records have keys of their own, the counter says `committed`."""
-        value = self._change(changes)
-        counted = "committed" in changes and not value.collected
-        self._send(MOVE, self._fields(changes), str(value.committed) if counted else "")
+    def move(self, value: Ledger | None = None, *, sets_sent: bool = False) -> None:
+        """Replace the ledger, or only renew the lease, without waiting.
 
-    def exchange(self, expiry: int, changes: Mapping[str, int | str | None]) -> None:
+        Where records have keys of their own, the counter says what is committed. `sent`, which the scripts of a
+        collection keep, is left alone unless asked for.
+        """
+        before, self.value = self.value, value or self.value
+        moved = self.value.live.committed != before.live.committed or before.collected
+        counted = moved and not self.value.collected
+        self._send(MOVE, self._fields(sets_sent), str(self.value.live.committed) if counted else "")
+
+    def exchange(self, value: Ledger, expiry: int, *, sets_sent: bool = False) -> None:
         """Replace the ledger, and in the same step the counter or collection by the staged collection, if there is one.
 
         It lives for `expiry` seconds then, 0 for ever.
         """
-        self._change(changes)
-        self._send(EXCHANGE, self._fields(changes), str(expiry), self.keys.staged_collection)
+        self.value = value
+        self._send(EXCHANGE, self._fields(sets_sent), str(expiry), self.keys.staged_collection)
 
     def release(self, clean: bool) -> None:
         """Give the ledger back; after a clean end no id is left reserved, so ids have gaps only after a death."""
         if clean:
-            self.value = dataclasses.replace(self.value, reserved=self.value.top)
+            self.value = transitions.released(self.value)
         released = ["writer", "", "writer_connection", "", "released_by", self._token]
         self._send(MOVE, [*self.value.fields(), *released], "", last=True)
 
@@ -123,21 +128,17 @@ class Claim:
         signed = self._lane.signature
         number = self._answered_number if loss is Loss.NOTHING else _BEHIND
         arguments: tuple[str | bytes | int, ...] = (self._token, signed, LEASE, number)
-        least = self.answered.committed if loss is not Loss.ACKNOWLEDGED else _BEHIND
-        committed = (least, self.answered.staged_committed)
-        fields = dataclasses.replace(self.answered, reserved=self.value.reserved).fields()
+        least = self.answered.live.committed if loss is not Loss.ACKNOWLEDGED else _BEHIND
+        committed = (least, self.answered.staged.committed if self.answered.staged else 0)
+        fields = transitions.reserve(self.answered, self.value.reserved).fields()
         keys = (self.keys.ledger, self.keys.counter)
         reply = self._lane.ask(self.keys.ledger, "EVAL", RESUME, 2, *keys, *arguments, *committed, *fields)
         self.judge(reply)
         self._signed = signed
 
-    def _change(self, changes: Mapping[str, int | str | None]) -> Ledger:
-        self.value = dataclasses.replace(self.value, **changes)  # type: ignore[arg-type] # each a field's own type
-        return self.value
-
-    def _fields(self, changes: Mapping[str, int | str | None]) -> list[str]:
+    def _fields(self, sets_sent: bool) -> list[str]:
         fields = self.value.fields()
-        return [*fields, "sent", str(changes["sent"])] if "sent" in changes else fields
+        return [*fields, "sent", str(self.value.sent)] if sets_sent else fields
 
     def _send(self, script: str, fields: Sequence[str], argument: str, *keys: bytes, last: bool = False) -> None:
         self._number += 1

@@ -1,37 +1,59 @@
-"""The ledger: what of a stream is committed and staged, as a value. One small hash per stream holds it."""
+"""The ledger: what is committed, staged and under way for a stream, as a value. A small hash per stream holds it."""
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from enum import IntEnum, StrEnum
 
-from destination_redis.caches import RecordFormat, Written
+from destination_redis.caches import Written
 from destination_redis.streams import COLLECTION, PRIMARY_KEY, SEQUENCE
 
-#: Ids above it began with a time: where upserts live by primary key, the first is one.
+#: Ids above it began with a time in microseconds: where upserts live by primary key, the first id is one.
 _MICROSECONDS = 10**14
-#: What `lost` says; the scripts know the first.
-LOST, LOST_BEFORE = 1, 2
+
+Fields = dict[str, int | str | None]
+
+_DEFAULT = Written()
+
+
+class Task(StrEnum):
+    """What is under way. Whoever finds it does it again, from its beginning."""
+
+    NONE = ""
+    #: The staged generation becomes the live one.
+    PROMOTE = "promote"
+    #: The staged records are added to the live ones.
+    MERGE = "merge"
+    #: The rest of a promotion whose collection is in place already, while the old records have keys of their own.
+    REMOVE = "remove"
+
+
+class Loss(IntEnum):
+    """Whether a server lost acknowledged changes of the ledger; scripts know LOST by its number."""
+
+    NONE = 0
+    #: Only a sync that replaces the stream may begin, and it must not go on with what is staged.
+    LOST = 1
+    #: Such a sync has begun: whatever it stages was sent after the loss.
+    BEFORE_STAGED = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
-    """Where the records of a generation live and how they are written: only a refresh changes it."""
+class Storage:
+    """Where the records of a generation live, and how they are written. Only a refresh changes it."""
 
-    placement: str
-    #: By primary key, its paths as JSON.
-    key_fields: str
-    written: Written
+    placement: str = SEQUENCE
+    #: By primary key: the paths of its fields, as JSON.
+    key_fields: str = ""
+    written: Written = _DEFAULT
 
-    def fields(self, prefix: str = "") -> dict[str, int | str | None]:
-        """Return the ledger's fields that say so."""
-        cache_type, record_format = self.written
-        return {
-            f"{prefix}placement": self.placement,
-            f"{prefix}key_fields": self.key_fields,
-            f"{prefix}cache_type": cache_type,
-            f"{prefix}record_format": record_format,
-        }
+    @property
+    def key_parts(self) -> int | None:
+        """The number of parts a record's key has after the stream's name; None where that is not known."""
+        if self.key_fields:
+            return len(json.loads(self.key_fields))
+        return None if self.placement == PRIMARY_KEY else 1
 
     def __str__(self) -> str:
         kept = {PRIMARY_KEY: f"by the primary key {self.key_fields}", COLLECTION: "in one key"}
@@ -40,44 +62,58 @@ class Home:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
-    """What holds for a stream; ids are inclusive, one sequence for live and staged."""
+class Generation:
+    """Records that become visible, and go, together."""
 
-    generation: int | None = None
+    #: The catalog's generation_id and sync_id, by which a generation is known.
+    number: int | None = None
     sync_id: int | None = None
+    #: Its first id, and the last one that an acknowledged state covers; below `first` where none does.
     first: int = 1
     committed: int = 0
-    #: 0 where nothing is staged.
-    staged_first: int = 0
-    staged_committed: int = 0
-    staged_generation: int | None = None
-    staged_sync_id: int | None = None
+    storage: Storage = Storage()
+
+    @property
+    def pair(self) -> tuple[int | None, int | None]:
+        """What a sync of the same generation has too: (generation_id, sync_id)."""
+        return self.number, self.sync_id
+
+    @property
+    def placement(self) -> str:
+        """Where its records live."""
+        return self.storage.placement
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether a state covers any of its records."""
+        return self.committed >= self.first
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Staged ids of an older sync that are to be removed, both inclusive, and where they live."""
+
+    first: int
+    last: int
+    placement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What holds for a stream. Ids are one sequence for live and staged records."""
+
+    live: Generation = Generation()
+    staged: Generation | None = None
     #: No id above it has been sent.
     reserved: int = 0
-    #: "promote" or "merge": under way since the move that says so, done again by whoever finds it. "remove" is what is
-    #: left of a promotion whose collection is in place already, while the old records had keys of their own.
-    task: str = ""
-    #: Staged ids of an older sync that go away, and where they live; 0 to 0 where none do.
-    drop_first: int = 0
-    drop_last: int = 0
-    drop_placement: str = ""
-    #: LOST where a server lost acknowledged moves: only a sync that replaces may begin, and not go on with what is
-    #: staged; LOST_BEFORE once one has begun.
-    lost: int = 0
-    #: The home of the live records, and of the staged ones; empty where nothing is staged.
-    placement: str = SEQUENCE
-    key_fields: str = ""
-    cache_type: str = "hash"
-    record_format: RecordFormat = "envelope"
-    staged_placement: str = ""
-    staged_key_fields: str = ""
-    staged_cache_type: str = ""
-    staged_record_format: RecordFormat | Literal[""] = ""
-    #: By primary key: what orders its records, how often that changed, and 1 from the first deletion on.
+    task: Task = Task.NONE
+    dropped: Dropped | None = None
+    loss: Loss = Loss.NONE
+    #: By primary key: what orders its records, how often that changed, and whether any record was ever deleted.
     cursor: str = ""
     cursor_epoch: int = 0
-    deletes: int = 0
-    #: In a collection: the last id that was written to it. Its own scripts keep it, moves set it where a sync begins.
+    deletes: bool = False
+    #: In a collection: the last id that was written to it. Its own scripts keep it.
     sent: int = 0
 
     @property
@@ -86,104 +122,129 @@ class Ledger:
         return self.reserved == 0
 
     @property
-    def live(self) -> bool:
+    def newest(self) -> Generation:
+        """The generation that the latest records belong to."""
+        return self.staged or self.live
+
+    @property
+    def has_live(self) -> bool:
         """Whether any live record may exist."""
         # By primary key what was not acknowledged stays; a clean end leaves nothing reserved.
-        last = self.reserved if self.placement == PRIMARY_KEY else self.committed
-        return bool(self.lost) or last >= self.first
-
-    @property
-    def collected(self) -> bool:
-        """Whether the stream's key is its collection, not its counter."""
-        return self.placement == COLLECTION or self.task == "remove"
-
-    @property
-    def staged(self) -> bool:
-        """Whether a generation is staged, be it empty."""
-        return self.staged_first > 0
-
-    @property
-    def home(self) -> Home:
-        """The live records' home."""
-        return Home(self.placement, self.key_fields, Written(self.cache_type, self.record_format))
-
-    @property
-    def shown(self) -> Home:
-        """The home of the records that are there to be read."""
-        return self.staged_home if self.task == "remove" else self.home
-
-    @property
-    def staged_home(self) -> Home:
-        """The staged records' home; what a ledger does not say is as with the live ones."""
-        written = Written(self.staged_cache_type or self.cache_type, self.staged_record_format or self.record_format)
-        return Home(self.staged_placement or self.placement, self.staged_key_fields, written)
+        last = self.reserved if self.live.placement == PRIMARY_KEY else self.live.committed
+        return self.loss is not Loss.NONE or last >= self.live.first
 
     @property
     def top(self) -> int:
         """The last acknowledged id, live or staged."""
-        return max(self.committed, self.staged_committed)
+        return max(self.live.committed, self.staged.committed if self.staged else 0)
 
     @property
-    def key_parts(self) -> int | None:
-        """The number of parts a live record's key has after the stream's name; None where that is not known."""
-        if self.key_fields:
-            return len(json.loads(self.key_fields))
-        return None if self.placement == PRIMARY_KEY else 1
+    def collected(self) -> bool:
+        """Whether the stream's key is its collection, not its counter."""
+        return self.live.placement == COLLECTION or self.task is Task.REMOVE
 
-    def beside(self, *, collection: bool) -> "Ledger":
-        """Return this ledger as it holds where the stream's key is a collection, or is not.
+    @property
+    def readable(self) -> Storage:
+        """The storage of the records that can be read."""
+        return self.staged.storage if self.staged and self.task is Task.REMOVE else self.live.storage
 
-        Of a promotion from records with keys of their own to a collection the key itself tells how far it is: a server
-        that was replaced may be a step behind, or ahead of, what the writer then made the ledger say.
-        """
-        if self._turns and self.staged_placement == COLLECTION:
-            return dataclasses.replace(self, task="remove" if collection else "promote")
-        return self
-
-    def fits(self, *, collection: bool) -> bool:
+    def agrees(self, *, collection: bool) -> bool:
         """Return whether the stream's key may be a collection, or may be none."""
         # After a loss the two may be of different times, and only a refresh begins, which replaces both.
-        return bool(self.lost) or self._turns or self.collected == collection
+        return self.loss is not Loss.NONE or self.changes_key or self.collected == collection
 
     @property
-    def _turns(self) -> bool:
-        """Whether a promotion to or from a collection is under way."""
-        ends = (self.placement, self.staged_placement)
-        return self.task in ("promote", "remove") and ends.count(COLLECTION) == 1 and all(ends)
-
-    def begun_at(self, first: int) -> "Ledger":
-        """Return this ledger, so far without any id, with `first` as the first one."""
-        return dataclasses.replace(self, first=first, committed=first - 1, reserved=first - 1)
+    def changes_key(self) -> bool:
+        """Whether a promotion is under way that turns the stream's key into a collection, or a collection into it."""
+        if self.staged is None or self.task not in (Task.PROMOTE, Task.REMOVE):
+            return False
+        return (self.live.placement == COLLECTION) != (self.staged.placement == COLLECTION)
 
     def fields(self) -> list[str]:
         """Return field, value, field, value … as the hash holds them, but for `sent`."""
-        flat: list[str] = []
-        for each in dataclasses.fields(self):
-            if each.name == "sent":
-                continue
-            value = getattr(self, each.name)
-            flat += [each.name, "" if value is None else str(value)]
-        return flat
+        staged = self.staged or Generation(first=0)
+        dropped = self.dropped or Dropped(0, 0, "")
+        values: Fields = {
+            **_generation_fields("", self.live),
+            **_generation_fields("staged_", staged),
+            "reserved": self.reserved,
+            "task": self.task,
+            "drop_first": dropped.first,
+            "drop_last": dropped.last,
+            "drop_placement": dropped.placement,
+            "lost": int(self.loss),
+            "cursor": self.cursor,
+            "cursor_epoch": self.cursor_epoch,
+            "deletes": int(self.deletes),
+        }
+        return [text for name, value in values.items() for text in (name, "" if value is None else str(value))]
 
 
-def parse(reply: list[bytes], counter: bytes) -> Ledger:
+def parse(reply: Sequence[bytes], counter: bytes) -> Ledger:
     """Return the ledger of an HGETALL's reply, or of the Java connector's counter where there is none.
 
     A counter above `committed` is the Java connector's work: its records are live, ids go on above them.
     """
     stored = {reply[i].decode(): reply[i + 1].decode() for i in range(0, len(reply), 2)}
-    values: dict[str, int | str | None] = {}
-    for each in dataclasses.fields(Ledger):
-        if each.name in stored:
-            text = stored[each.name]
-            values[each.name] = text if isinstance(each.default, str) else int(text) if text else None
+    count = int(counter or b"0")
     # A claim that died before its first move leaves a hash that names a writer and says nothing else.
-    if "reserved" not in stored and counter and int(counter) > _MICROSECONDS:
+    if "reserved" not in stored and count > _MICROSECONDS:
         # No count of the Java connector's: the ledger of upserts is gone, and how they lived is known no more.
-        ids = int(counter)
-        return Ledger(first=1, committed=ids, reserved=ids, lost=LOST, placement=PRIMARY_KEY)
-    ledger = Ledger(**values)  # type: ignore[arg-type] # by the fields' names
-    if counter and int(counter) > ledger.committed:
-        committed = int(counter)
-        ledger = dataclasses.replace(ledger, committed=committed, reserved=max(committed, ledger.reserved))
+        live = Generation(committed=count, storage=Storage(PRIMARY_KEY))
+        return Ledger(live, reserved=count, loss=Loss.LOST)
+    ledger = _stored(stored) if "reserved" in stored else Ledger()
+    if count > ledger.live.committed:
+        live = dataclasses.replace(ledger.live, committed=count)
+        return dataclasses.replace(ledger, live=live, reserved=max(count, ledger.reserved))
     return ledger
+
+
+def _stored(stored: Mapping[str, str]) -> Ledger:
+    def number(name: str) -> int:
+        return int(stored.get(name) or 0)
+
+    live = _generation("", stored, Generation())
+    drop = Dropped(number("drop_first"), number("drop_last"), stored.get("drop_placement") or live.placement)
+    return Ledger(
+        live=live,
+        staged=_generation("staged_", stored, live) if number("staged_first") else None,
+        reserved=number("reserved"),
+        task=Task(stored.get("task", "")),
+        dropped=drop if drop.last else None,
+        loss=Loss(number("lost")),
+        cursor=stored.get("cursor", ""),
+        cursor_epoch=number("cursor_epoch"),
+        deletes=number("deletes") == 1,
+        sent=number("sent"),
+    )
+
+
+def _generation_fields(prefix: str, generation: Generation) -> Fields:
+    cache_type, record_format = generation.storage.written
+    return {
+        f"{prefix}generation": generation.number,
+        f"{prefix}sync_id": generation.sync_id,
+        f"{prefix}first": generation.first,
+        f"{prefix}committed": generation.committed,
+        f"{prefix}placement": generation.storage.placement,
+        f"{prefix}key_fields": generation.storage.key_fields,
+        f"{prefix}cache_type": cache_type,
+        f"{prefix}record_format": record_format,
+    }
+
+
+def _generation(prefix: str, stored: Mapping[str, str], default: Generation) -> Generation:
+    """Return a generation; what the hash does not say of its storage is as in `default`."""
+
+    def text(name: str) -> str:
+        return stored.get(prefix + name, "")
+
+    default_type, default_format = default.storage.written
+    written = Written(text("cache_type") or default_type, text("record_format") or default_format)  # type: ignore[arg-type] # as kept
+    return Generation(
+        number=int(text("generation")) if text("generation") else None,
+        sync_id=int(text("sync_id")) if text("sync_id") else None,
+        first=int(text("first") or 1),
+        committed=int(text("committed") or 0),
+        storage=Storage(text("placement") or default.placement, text("key_fields"), written),
+    )

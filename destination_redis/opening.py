@@ -16,6 +16,7 @@ from destination_redis.errors import config_error
 from destination_redis.generations import Generations
 from destination_redis.indexing import Indexes, Promote, search_indexes
 from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
+from destination_redis.ledger import Storage
 from destination_redis.pipeline import Pipeline
 from destination_redis.placements import placements
 from destination_redis.promotion import Promotion
@@ -85,7 +86,7 @@ def _begin(
     scripts = Scripts(lane, config.ttl_seconds or 0)
     promotion = Promotion(lane, placements(lane, scripts, lease), lease)
     promotion.recover(claims)
-    begun = {claim: Generations(lane, claim, written(config), scripts.expiry) for claim in claims}
+    begun = {claim: Generations(lane, claim, _storage(config, claim.stream), scripts.expiry) for claim in claims}
     merging = [claim for claim, generations in begun.items() if generations.start()]
     lane.replicate()
     promotion.merge(merging)
@@ -117,6 +118,10 @@ def _begin(
             routes.setdefault((None, stream.name), route)
     lane.settle()
     return routes, indexes.around(promotion.promote)
+
+
+def _storage(config: RedisConfig, stream: Stream) -> Storage:
+    return Storage(stream.placement, stream.key_fields, written(config))
 
 
 def _keys(config: RedisConfig, streams: Sequence[Stream], lane: Pipeline) -> dict[Stream, StreamKeys]:

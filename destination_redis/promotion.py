@@ -10,23 +10,12 @@ and the ledger goes on saying so, for only a refresh brings the records back.
 
 from collections.abc import Callable, Mapping, Sequence
 
+from destination_redis import transitions
 from destination_redis.claim import Claim, Lease
 from destination_redis.errors import Superseded, UnreachableError
-from destination_redis.ledger import LOST, Ledger
+from destination_redis.ledger import Ledger, Task
 from destination_redis.pipeline import Pipeline
 from destination_redis.placements import Placement
-
-_NOTHING_STAGED: dict[str, int | str | None] = {
-    "task": "",
-    "staged_first": 0,
-    "staged_committed": 0,
-    "staged_generation": None,
-    "staged_sync_id": None,
-    "staged_placement": "",
-    "staged_key_fields": "",
-    "staged_cache_type": "",
-    "staged_record_format": "",
-}
 
 
 class Promotion:
@@ -39,16 +28,16 @@ class Promotion:
 
     def recover(self, claims: Sequence[Claim]) -> None:
         """Finish what former runs began, and remove what they did not get acknowledged."""
-        self._promote([claim for claim in claims if claim.value.task in {"promote", "remove"}])
-        self.merge([claim for claim in claims if claim.value.task == "merge"])
+        self._promote([claim for claim in claims if claim.value.task in {Task.PROMOTE, Task.REMOVE}])
+        self.merge([claim for claim in claims if claim.value.task is Task.MERGE])
         self.drop(claims)
-        for placement, some in self._by(claims, _of_newest):
+        for placement, some in self._by(claims, _of_staged):
             placement.sweep(some)
 
     def promote(self, claims: Sequence[Claim]) -> None:
         """Make what is staged, complete and committed the live data: first all of the new in, then the old out."""
         for claim in claims:
-            claim.move(task="promote")
+            claim.move(transitions.promoting(claim.value))
         self._answered()
         self._promote(claims)
 
@@ -64,23 +53,22 @@ class Promotion:
         self._steadily(all_of_it)
         self._lane.rely(self._lane.sent)
         for claim in claims:
-            committed = claim.value.top
-            claim.move(committed=committed, **_NOTHING_STAGED)
+            claim.move(transitions.merged(claim.value))
         self._answered()
 
     def drop(self, claims: Sequence[Claim]) -> None:
         """Remove what is staged by syncs that are over."""
-        claims = [claim for claim in claims if claim.value.drop_last]
+        claims = [claim for claim in claims if claim.value.dropped]
         if not claims:
             return
 
         def all_of_it() -> None:
-            for placement, some in self._by(claims, lambda ledger: ledger.drop_placement):
+            for placement, some in self._by(claims, _of_dropped):
                 placement.drop(some)
 
         self._steadily(all_of_it)
         for claim in claims:
-            claim.move(drop_first=0, drop_last=0, drop_placement="")
+            claim.move(transitions.dropped(claim.value))
         self._answered()
 
     def _promote(self, claims: Sequence[Claim]) -> None:
@@ -90,7 +78,7 @@ class Promotion:
         def all_of_it() -> None:
             for placement, some in self._by(claims, _of_staged):
                 placement.move(some)
-            for placement, some in self._by(claims, lambda ledger: ledger.placement):
+            for placement, some in self._by(claims, _of_live):
                 placement.remove_old(some)
 
         self._steadily(all_of_it)
@@ -98,7 +86,7 @@ class Promotion:
         self._lane.rely(self._lane.sent)
         for placement, some in self._by(claims, _of_staged):
             for claim in some:
-                placement.enter(claim, _entered(claim.value))
+                placement.enter(claim, transitions.promoted(claim.value))
         self._answered()
 
     def _steadily(self, work: Callable[[], object]) -> None:
@@ -131,27 +119,17 @@ class Promotion:
     def _by(self, claims: Sequence[Claim], name: Callable[[Ledger], str]) -> list[tuple[Placement, list[Claim]]]:
         groups: dict[str, list[Claim]] = {}
         for claim in claims:
-            groups.setdefault(name(claim.value) or claim.value.placement, []).append(claim)
+            groups.setdefault(name(claim.value), []).append(claim)
         return [(self._placements[each], some) for each, some in groups.items()]
 
 
-def _entered(ledger: Ledger) -> dict[str, int | str | None]:
-    """Return the ledger's fields once what was staged is live."""
-    return {
-        "generation": ledger.staged_generation,
-        "sync_id": ledger.staged_sync_id,
-        "first": ledger.staged_first,
-        "committed": max(ledger.staged_committed, ledger.staged_first - 1),
-        **ledger.staged_home.fields(),
-        **_NOTHING_STAGED,
-        # What was lost after its first record may be its own: then it is in place and has gaps.
-        "lost": LOST if ledger.lost == LOST else 0,
-    }
-
-
 def _of_staged(ledger: Ledger) -> str:
-    return ledger.staged_placement
+    return (ledger.staged or ledger.live).placement
 
 
-def _of_newest(ledger: Ledger) -> str:
-    return ledger.staged_placement if ledger.staged else ledger.placement
+def _of_live(ledger: Ledger) -> str:
+    return ledger.live.placement
+
+
+def _of_dropped(ledger: Ledger) -> str:
+    return (ledger.dropped or ledger.live).placement

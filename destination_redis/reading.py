@@ -26,7 +26,7 @@ def read(config: RedisConfig, name: str, namespace: str | None = None) -> Iterat
         with connect(config) as servers:
             keys = _keys(config, name, namespace, servers)
             ledger = _ledger(keys, servers)
-            written = ledger.shown.written
+            written = ledger.readable.written
             cache = CACHES[written.cache_type](Layout(written.record_format, full=config.record_metadata == "full"))
             slots = servers.slot_map()
             if isinstance(cache, CollectionCache):
@@ -63,5 +63,5 @@ def _ledger(keys: StreamKeys, servers: Servers) -> Ledger:
 def _scan(servers: Servers, address: Address, keys: StreamKeys, ledger: Ledger) -> Iterator[bytes]:
     """Yield a server's keys that have the form of the stream's."""
     for key in servers.client(address).scan_iter(pattern(keys.live), _COUNT):
-        if record_part(key, keys.live, ledger.key_parts) is not None:
+        if record_part(key, keys.live, ledger.live.storage.key_parts) is not None:
             yield key

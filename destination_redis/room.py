@@ -16,7 +16,7 @@ from redis import exceptions as redis_errors
 from destination_redis.claim import Claim
 from destination_redis.config import RedisConfig
 from destination_redis.keys import StreamKeys, record_part
-from destination_redis.ledger import Ledger
+from destination_redis.ledger import Generation, Ledger
 from destination_redis.servers import Servers
 from destination_redis.slots import Address, slot_of
 from destination_redis.streams import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
@@ -131,7 +131,7 @@ def _needs(
         for key, weight in _by_ledger(claim, most):
             if (address := table[slot_of(key)]) is not None:
                 looks[address].append(_Look(claim, key, weight))
-    by_key = [claim for claim in claims if PRIMARY_KEY in (claim.value.placement, claim.value.staged_placement)]
+    by_key = [claim for claim in claims if PRIMARY_KEY in (claim.value.live.placement, claim.value.newest.placement)]
     needs = dict.fromkeys(primaries, 0.0)
     for address in primaries:
         client = servers.client(address)
@@ -149,20 +149,19 @@ def _needs(
 def _by_ledger(claim: Claim, most: int) -> Iterator[tuple[bytes, float]]:
     """Yield the keys to look at that the ledger knows, and what each stands for."""
     ledger, keys = claim.value, claim.keys
-    yield from _part(ledger.placement, keys.collection, keys.live, ledger.first, ledger.committed, most)
-    staged = _part(
-        *(ledger.staged_placement, keys.staged_collection, keys.staged),
-        *(ledger.staged_first, ledger.staged_committed, most),
-    )
-    yield from ((key, -weight) for key, weight in staged)
+    yield from _part(ledger.live, keys.collection, keys.live, most)
+    if ledger.staged:
+        staged = _part(ledger.staged, keys.staged_collection, keys.staged, most)
+        yield from ((key, -weight) for key, weight in staged)
 
 
 def _part(
-    placement: str, collection: bytes, around: tuple[bytes, bytes], first: int, last: int, most: int
+    generation: Generation, collection: bytes, around: tuple[bytes, bytes], most: int
 ) -> Iterator[tuple[bytes, float]]:
-    if placement == COLLECTION:
+    first, last = generation.first, generation.committed
+    if generation.placement == COLLECTION:
         yield collection, 1
-    elif placement == SEQUENCE and last >= first:
+    elif generation.placement == SEQUENCE and last >= first:
         ids = _some(range(first, last + 1), most)
         for number in ids:
             yield b"%b%d%b" % (around[0], number, around[1]), (last + 1 - first) / len(ids)
@@ -189,9 +188,9 @@ def _by_scan(client: Redis, claims: Sequence[Claim], most: int, database: int) -
 
 
 def _places(keys: StreamKeys, ledger: Ledger) -> Iterator[tuple[tuple[bytes, bytes], int]]:
-    if ledger.placement == PRIMARY_KEY:
+    if ledger.live.placement == PRIMARY_KEY:
         yield keys.live, 1
-    if ledger.staged_placement == PRIMARY_KEY:
+    if ledger.staged and ledger.staged.placement == PRIMARY_KEY:
         yield keys.staged, -1
 
 

@@ -13,40 +13,14 @@ read a record of every type, and go by the id inside: a refresh may have changed
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from destination_redis.caches import CACHES, Layout, Lua, Written, pack, plain
+from destination_redis.ordering import APPLY_FLOOR, FLOORS, READ_GONE, newer, order, raise_floor
 from destination_redis.pipeline import Pipeline
 
 #: Seconds for which a deletion is remembered, so that an older record cannot come back.
 GONE = 86_400
-
-# Cursors are compared as text: hexadecimal, since Lua compares by the server's locale. `read` is the data type's.
-_READ_GONE = """
-local function read_gone(key)
-  local text = key and redis.call('GET', key)
-  if not text then return nil, '' end
-  local cursor, id = string.match(text, '^(%x*) (%d+)$')
-  return tonumber(id), cursor
-end
-"""
-
-
-def _newer(what: str) -> str:
-    """Return the Lua condition that `what`, of this generation, is at least as new as (id, cursor)."""
-    return f"{what} and {what} >= first and ({what}_cursor > cursor or {what}_cursor == cursor and {what} >= id)"
-
-
-_ORDER = f"""
-local id, cursor, first = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local held, held_cursor = read(KEYS[1])
-if {_newer("held")} then return 0 end
-"""
-_ORDER_WITH_GONE = f"""
-{_ORDER}
-local gone, gone_cursor = read_gone(KEYS[2])
-if {_newer("gone")} then return 0 end
-"""
-
 
 # A key that is there without an id of ours is somebody else's, whatever its type.
 _REFUSE_FOREIGN = """
@@ -80,56 +54,69 @@ def expire(key: str, seconds: int) -> str:
     return f"redis.call('EXPIRE', {key}, {seconds})\n" if seconds else f"redis.call('PERSIST', {key})\n"
 
 
-def _upsert(lua: Lua, keys: int, lives: str) -> str:
+def _upsert(lua: Lua, keys: int, lives: str, *, floors: bool) -> str:
     """KEYS: record [, its deletion]; ARGV: id, cursor, the generation's first id, then what the data type needs."""
+    ordered = order(tombstone=keys == 2, floors=floors)
     refuse = _REFUSE_FOREIGN.format(held="held", key="KEYS[1]")
     if keys == 1:
-        return f"{_read(lua)}{_ORDER}{refuse}{lua.write}{lives}return 1"
+        return f"{_read(lua)}{ordered}{refuse}{lua.write}{lives}return 1"
     forget = "if gone then redis.call('UNLINK', KEYS[2]) end"
-    return f"{_read(lua)}{_READ_GONE}{_ORDER_WITH_GONE}{refuse}{lua.write}{lives}{forget} return 1"
+    return f"{_read(lua)}{READ_GONE}{ordered}{refuse}{lua.write}{lives}{forget} return 1"
 
 
-def _delete(lua: Lua) -> str:
+def _delete(lua: Lua, *, floors: bool) -> str:
     """KEYS: record, its deletion; ARGV: id, cursor, first id, seconds.
 
     The UNLINK comes first: a server that is out of memory allows it, and then the small key after it too.
     """
     # A deletion that finds itself, being sent again, still removes what an older upsert, sent again too, brought back.
     unlink = "then if held then redis.call('UNLINK', KEYS[1]) end"
-    order = _ORDER_WITH_GONE.replace(f"{_newer('gone')} then", f"{_newer('gone')} {unlink}")
-    return f"""{_read(lua)}{_READ_GONE}{order}{_REFUSE_FOREIGN.format(held="held", key="KEYS[1]")}
+    ordered = order(tombstone=True, floors=floors).replace(f"{newer('gone')} then", f"{newer('gone')} {unlink}")
+    value = "with_floor(cursor .. ' ' .. ARGV[1], floor)" if floors else "cursor .. ' ' .. ARGV[1]"
+    return f"""{_read(lua)}{READ_GONE}{ordered}{_REFUSE_FOREIGN.format(held="held", key="KEYS[1]")}
 redis.call('UNLINK', KEYS[1])
-redis.call('SET', KEYS[2], cursor .. ' ' .. ARGV[1], 'EX', ARGV[4])
+redis.call('SET', KEYS[2], {value}, 'EX', ARGV[4])
 return 1
 """
 
 
-def _mark(lua: Lua) -> str:
+def _mark(lua: Lua, *, floors: bool) -> str:
     """KEYS: staged record; ARGV: id, cursor, first id."""
-    return f"{_read(lua)}{_ORDER}{lua.mark}return 1"
+    return f"{_read(lua)}{order(tombstone=False, floors=floors)}{lua.mark}return 1"
 
 
 def _settle(read: str, seconds: int) -> str:
-    """KEYS: staged record, live record [, its deletion]; ARGV: first ids of the staged and of the live, seconds."""
-    return f"""{read}{_READ_GONE}
+    """KEYS: staged record, live record [, its deletion]; ARGV: first ids of the staged and of the live, seconds.
+
+    A live floor that the staged record does not have stays beside it, as a deletion that is older than any record.
+    """
+    return f"""{read}{READ_GONE}{FLOORS}
 local id, cursor, deleted = read(KEYS[1])
 if not id then return 0 end
 local live, live_cursor = read(KEYS[2])
 {_REFUSE_FOREIGN.format(held="live", key="KEYS[2]")}
-local gone, gone_cursor = read_gone(KEYS[3])
-local first = tonumber(ARGV[2])
-if id < tonumber(ARGV[1]) or {_newer("live")} or {_newer("gone")} then
+local gone, gone_cursor, gone_floor = read_gone(KEYS[3])
+local first, own_floor, live_floor = tonumber(ARGV[2]), 0, 0
+cursor, own_floor = split(cursor)
+live_cursor, live_floor = split(live_cursor)
+local floor = own_floor
+{raise_floor("live")}{raise_floor("gone")}{APPLY_FLOOR}
+if id < tonumber(ARGV[1]) or id < floor or {newer("live")} or {newer("gone")} then
   redis.call('UNLINK', KEYS[1])
   return 0
 end
 if deleted then
   redis.call('UNLINK', KEYS[1], KEYS[2])
-  redis.call('SET', KEYS[3], cursor .. ' ' .. string.format('%.0f', id), 'EX', ARGV[3])
+  redis.call('SET', KEYS[3], with_floor(cursor .. ' ' .. string.format('%.0f', id), floor), 'EX', ARGV[3])
   return 1
 end
 redis.call('RENAME', KEYS[1], KEYS[2])
 {expire("KEYS[2]", seconds) if seconds else ""}
-if gone then redis.call('UNLINK', KEYS[3]) end
+if floor > own_floor and KEYS[3] then
+  redis.call('SET', KEYS[3], with_floor(' ' .. string.format('%.0f', floor), floor), 'EX', ARGV[3])
+elseif gone then
+  redis.call('UNLINK', KEYS[3])
+end
 return 1
 """
 
@@ -175,21 +162,25 @@ class Scripts:
             return plain(command, arguments)
         return self._head(lambda: _write(self._expiry), 1, 1 + arguments, "write"), pack(command)
 
-    def upsert_head(self, lua: Lua, keys: int, arguments: int, *, staged: bool) -> bytes:
-        """Return the first bytes of an upsert with so many keys and further arguments: up to its first key."""
+    def upsert_head(self, lua: Lua, keys: int, arguments: int, *, staged: bool, floors: bool) -> bytes:
+        """Return the first bytes of an upsert with so many keys and further arguments: up to its first key.
+
+        `floors` is for a stream that may have deletions without a cursor, here and below.
+        """
         # A record written anew has no expiry, one that is replaced may.
         lives = "" if staged else expire("KEYS[1]", self._expiry)
         if lives and not self._expiry:
             lives = f"if held then {lives}end\n"
-        return self._head(lambda: _upsert(lua, keys, lives), keys, 3 + arguments, "upsert", lua, staged)
+        script = partial(_upsert, lua, keys, lives, floors=floors)
+        return self._head(script, keys, 3 + arguments, "upsert", lua, staged, floors)
 
-    def delete_head(self, lua: Lua) -> bytes:
+    def delete_head(self, lua: Lua, *, floors: bool) -> bytes:
         """Return the first bytes of a deletion; its keys, id, cursor, first id and `GONE` follow."""
-        return self._head(lambda: _delete(lua), 2, 4, "delete", lua)
+        return self._head(partial(_delete, lua, floors=floors), 2, 4, "delete", lua, floors)
 
-    def mark_head(self, lua: Lua) -> bytes:
+    def mark_head(self, lua: Lua, *, floors: bool) -> bytes:
         """Return the first bytes of a staged deletion; its key, id, cursor and first id follow."""
-        return self._head(lambda: _mark(lua), 1, 3, "mark", lua)
+        return self._head(partial(_mark, lua, floors=floors), 1, 3, "mark", lua, floors)
 
     def settle(self, written: Written, keys: Sequence[bytes], staged_first: int, live_first: int) -> bytes:
         """Return the command that gives a staged record its live key, where nothing newer is there.

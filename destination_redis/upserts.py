@@ -1,7 +1,12 @@
-"""A record -> its upsert: the key is the primary key, the order is (cursor, id)."""
+"""A record -> its upsert or deletion: the key is the primary key, the order is (cursor, id).
+
+CDC sources may send a deletion with the primary key alone. Without a cursor it goes by arrival: it is a floor, and
+whatever came before it for its key is void (scripts.py).
+"""
 
 import logging
 
+from destination_redis import transitions
 from destination_redis.caches import KeyedCache, Upserter, Writer, pack
 from destination_redis.claim import Claim
 from destination_redis.cursor import encode
@@ -13,13 +18,41 @@ from destination_redis.streams import DELETED_AT
 
 logger = logging.getLogger("airbyte")
 
+#: Floors remembered here until the server has them; some 150 bytes each.
+_MOST_FLOORS = 16_384
+
 
 class Unsettled(Exception):  # noqa: N818 - a wish, not an error
     """All that was taken so far has to be settled before a record is written; it is then asked for again.
 
     It is the first deletion of a stream. Its ledger has to say so before; and where the schema did not announce any,
-    the upserts before it do not look for deletions: none of them may be sent, or sent again, after it.
+    the upserts before it do not look for deletions: none of them may be sent, or sent again, after it. Or there are
+    many deletions without a cursor: once the server has them, later commands need not carry them.
     """
+
+
+class Floors:
+    """The latest deletion without a cursor of each key, until the server is known to have it."""
+
+    def __init__(self) -> None:
+        self._ids: dict[bytes, int] = {}
+        self._flushed = False
+
+    def add(self, part: bytes, number: int) -> None:
+        """Remember a deletion by the record's part of the key; raises Unsettled, once, where too many are held."""
+        if len(self._ids) >= _MOST_FLOORS:
+            if not self._flushed:
+                self._flushed = True
+                raise Unsettled
+            self._ids.clear()
+            self._flushed = False
+        self._ids[part] = number
+
+    def carried(self, part: bytes, cursor: bytes) -> bytes:
+        """Return the cursor with the key's floor, if it has any."""
+        if self._ids and (floor := self._ids.get(part)) is not None:
+            return b"%b %d" % (cursor, floor)
+        return cursor
 
 
 class Upserts:
@@ -37,7 +70,7 @@ class Upserts:
         self._stream = claim.stream
         self._staged = bool(staged)
         self._soft = soft
-        self._first = staged or ledger.first
+        self._first = staged or ledger.live.first
         self._around = keys.staged if staged else keys.live
         self._epoch = f"{ledger.cursor_epoch:04x}"
 
@@ -57,6 +90,7 @@ class Upserts:
         nothing, warned = b":".join([NULL] * width), False
         upsert, forgets = self._upserter(), self._forgets
         staged, soft = self._staged, self._soft
+        floors = Floors()
 
         def write(number: int, record: Record) -> bytes:
             nonlocal upsert, forgets, warned
@@ -64,40 +98,60 @@ class Upserts:
             part = key_part(values[0]) if width == 1 else b":".join(map(key_part, values[:width]))
             if part == nothing and not warned:
                 warned = True
-                logger.warning(
-                    "A record of the stream %s has no value in its primary key (%s): all such records are one row",
-                    stream,
-                    ", ".join(".".join(path) for path in stream.primary_key),
-                )
+                self._warn_of_no_key()
             key = head + part + tail
             cursor = (epoch + encode(values[width], order)).encode() if has_cursor else no_cursor
-            if bytes(values[-1]) != b"null" and not soft:
-                if not self._claim.answered.deletes:
-                    # Noted ahead of the first deletion: what follows has to look for it, in later syncs too.
-                    self._claim.move(deletes=1)
-                    raise Unsettled
-                if not forgets:
-                    upsert, forgets = self._upserter(), self._forgets
-                return self._delete(key, gone_head + part + gone_tail, number, cursor)
+            if bytes(values[-1]) != b"null":
+                floor = has_cursor and cursor == no_cursor
+                if floor or not soft:
+                    self._announce_deletions()
+                    if not forgets:
+                        upsert, forgets = self._upserter(), self._forgets
+                if floor:
+                    floors.add(part, number)
+                if not soft:
+                    return self._delete(key, gone_head + part + gone_tail, number, floors.carried(part, cursor))
             keys = b"$%d\r\n%b\r\n" % (len(key), key)
             if forgets and not staged:
                 keys += pack(gone_head + part + gone_tail)
-            return upsert(keys, number, cursor, record)
+            return upsert(keys, number, floors.carried(part, cursor), record)
 
         return write
+
+    def _warn_of_no_key(self) -> None:
+        logger.warning(
+            "A record of the stream %s has no value in its primary key (%s): all such records are one row",
+            self._stream,
+            ", ".join(".".join(path) for path in self._stream.primary_key),
+        )
+
+    def _announce_deletions(self) -> None:
+        """Have the ledger say that there are deletions; raises Unsettled before the first one."""
+        if not self._claim.answered.deletes:
+            # Noted ahead of the first deletion: what follows has to look for it, in later syncs too.
+            self._claim.move(transitions.note_deletions(self._claim.value))
+            raise Unsettled
 
     @property
     def _forgets(self) -> bool:
         """Whether an upsert has to look for a deletion."""
-        return (self._stream.may_delete and not self._soft) or bool(self._claim.value.deletes)
+        return (self._stream.may_delete and not self._soft) or self._claim.value.deletes
+
+    @property
+    def _floors(self) -> bool:
+        """Whether deletions without a cursor may be among the stream's; where no record has one, all go by arrival."""
+        return bool(self._stream.cursor) and (self._stream.may_delete or self._claim.value.deletes)
 
     def _upserter(self) -> Upserter:
         keys = 2 if self._forgets and not self._staged else 1
-        lua, head, staged = self._cache.lua, self._scripts.upsert_head, self._staged
-        return self._cache.upserter(lambda arguments: head(lua, keys, arguments, staged=staged), self._first)
+        lua, staged, floors = self._cache.lua, self._staged, self._floors
+        head = self._scripts.upsert_head
+        return self._cache.upserter(
+            lambda arguments: head(lua, keys, arguments, staged=staged, floors=floors), self._first
+        )
 
     def _delete(self, key: bytes, gone: bytes, number: int, cursor: bytes) -> bytes:
         order = (b"%d" % number, cursor, b"%d" % self._first)
         if self._staged:
-            return self._scripts.mark_head(self._cache.lua) + pack(key, *order)
-        return self._scripts.delete_head(self._cache.lua) + pack(key, gone, *order, b"%d" % GONE)
+            return self._scripts.mark_head(self._cache.lua, floors=self._floors) + pack(key, *order)
+        return self._scripts.delete_head(self._cache.lua, floors=self._floors) + pack(key, gone, *order, b"%d" % GONE)

@@ -3,38 +3,15 @@
 import json
 import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from redis.exceptions import ResponseError
 
-from destination_redis.claim import Claim
-from destination_redis.config import parse_config
-from destination_redis.connection import connect
-from destination_redis.keys import StreamKeys
-from destination_redis.messages import decode
-from destination_redis.pipeline import Pipeline
-from destination_redis.scripts import Scripts
-from destination_redis.streams import parse_catalog
-from destination_redis.upserts import Unsettled, Upserts
-from integration_tests.connector import (
-    COMPLETE,
-    HASH,
-    UPSERTING,
-    Connector,
-    Json,
-    Shape,
-    dedup,
-    generation,
-    keyed_cache,
-    record,
-    rows,
-    state,
-)
+from integration_tests.connector import COMPLETE, UPSERTING, Connector, Json, Shape, dedup, generation, rows, state
 from integration_tests.connector import cache as cache_of
+from integration_tests.histories import SCHEMA, Change, outcome, written
 from integration_tests.servers import Server, needs_json
 
 KEYS = 12
@@ -42,48 +19,24 @@ CURSORS = (None, 0, 1, 2, 3, 10, 11)
 STATE_EVERY = 6
 #: Kinds of syncs; a refresh that is cancelled is followed by one that adds, or by another refresh.
 BLOCKS = [["add"], ["refresh"], ["cancel", "add"], ["cancel", "refresh"]]
-SCHEMA = {"properties": {"at": {"type": "integer"}, "_ab_cdc_deleted_at": {"type": "string"}}}
-
-
-@dataclass(frozen=True)
-class Change:
-    key: int
-    cursor: int | None
-    #: Unique; None deletes.
-    value: int | None
-
-    @property
-    def message(self) -> Json:
-        message = record(0)
-        data: dict[str, Any] = {"id": self.key, "at": self.cursor, "value": self.value}
-        if self.value is None:
-            data["_ab_cdc_deleted_at"] = "now"
-        message["record"]["data"] = data
-        return message
 
 
 @dataclass
 class Model:
-    """Rows by key, each with its order; a deleted one keeps its order."""
+    """The history of each row."""
 
-    rows: dict[int, tuple[tuple[int, int], int | None]] = field(default_factory=dict)
-    arrived: int = 0
+    rows: dict[int, list[Change]] = field(default_factory=lambda: defaultdict(list))
 
     def take(self, change: Change) -> None:
-        self.arrived += 1
-        self.put(change.key, (-1 if change.cursor is None else change.cursor, self.arrived), change.value)
-
-    def put(self, key: int, order: tuple[int, int], value: int | None) -> None:
-        if key not in self.rows or self.rows[key][0] < order:
-            self.rows[key] = (order, value)
+        self.rows[change.key].append(change)
 
     def merge(self, staged: "Model") -> None:
-        for key, (order, value) in staged.rows.items():
-            self.put(key, order, value)
+        for key, changes in staged.rows.items():
+            self.rows[key] += changes
 
     @property
     def readable(self) -> dict[str, int]:
-        return {str(key): value for key, (_, value) in self.rows.items() if value is not None}
+        return {str(key): value for key, changes in self.rows.items() if (value := outcome(changes)) is not None}
 
 
 class Source:
@@ -159,10 +112,9 @@ def test_syncs_of_random_changes_killed_now_and_then_end_as_the_model_does(
         changes = source.changes()
         minimum = 0 if kind == "add" else (number := number + 1)
         configured = dedup(schema=SCHEMA, **generation(number, minimum, sync_id))
-        target = live if kind == "add" else Model(arrived=live.arrived)
+        target = live if kind == "add" else Model()
         if kind == "add" and staged:
             live.merge(staged)
-            live.arrived = max(live.arrived, staged.arrived)
         for change in changes:
             target.take(change)
         source.sync(configured, changes, complete=kind != "cancel", kills=chance.randint(0, 2))
@@ -176,34 +128,6 @@ def test_syncs_of_random_changes_killed_now_and_then_end_as_the_model_does(
     print(f"seed {seed}: {source.kills} kills, {compared} rows compared")
     assert source.kills > 0
     assert compared > 0
-
-
-@contextmanager
-def written(
-    server: Server, configured: Json, changes: list[Change], *, staged: bool, shape: Shape = HASH
-) -> Iterator[tuple[Pipeline, list[bytes]]]:
-    """Yield a lane, and the changes as the commands that would be sent."""
-    (plan,) = parse_catalog(json.dumps({"streams": [configured]}).encode())
-    cache = keyed_cache(shape)
-    with connect(parse_config(server.config)) as servers:
-        lane = Pipeline(servers)
-        lane.open()
-        claim = Claim(lane, plan, StreamKeys("default", "users"), "token")
-        claim.take(busy=lambda *_: None)
-        lane.settle()
-        write = Upserts(claim, cache, Scripts(lane), staged=int(staged), soft=False).writer()
-        commands = []
-        for number, change in enumerate(changes, 1):
-            message = decode(json.dumps(change.message).encode())
-            assert message.record
-            try:
-                commands.append(write(number, message.record))
-            except Unsettled:
-                lane.settle()
-                commands.append(write(number, message.record))
-        yield lane, commands
-        lane.settle()
-        lane.close()
 
 
 def test_an_upsert_and_a_deletion_that_are_both_sent_again_leave_the_row_deleted(server: Server) -> None:

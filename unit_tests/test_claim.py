@@ -5,6 +5,7 @@ from typing import Any
 
 from destination_redis.claim import Claim
 from destination_redis.keys import StreamKeys
+from destination_redis.ledger import Ledger
 from destination_redis.streams import Stream
 
 
@@ -16,8 +17,8 @@ def test_a_move_that_is_answered_after_a_newer_one_changes_nothing() -> None:
         send=lambda _, judge, **__: answers.append(judge),
     )
     claim = Claim(lane, Stream("s", None, "append"), StreamKeys("n", "s", ""), "token")
-    claim.move(reserved=1)
-    claim.move(reserved=2)
+    claim.move(Ledger(reserved=1))
+    claim.move(Ledger(reserved=2))
     answers[1](b"ok")
     answers[0](b"ok")
     assert claim.answered.reserved == 2

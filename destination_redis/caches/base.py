@@ -75,8 +75,8 @@ class Lua:
     `kind` is what TYPE says of a record's key. `read` are statements that return, for `key` of that kind: the record's
     id (nil where it is no record of this data type), its cursor, and whether it is a staged deletion. `write` and
     `mark` replace KEYS[1] whole, by ARGV as `upserter` gives them, and make it a staged deletion; `held` is its id so
-    far, or nil. The first write of both is one that a server refuses when it is out of memory. Both are empty where a
-    record has no room for what upserts need.
+    far, or nil, and `kept` is the text to store as its cursor. The first write of both is one that a server refuses
+    when it is out of memory. Both are empty where a record has no room for what upserts need.
     """
 
     kind: str

@@ -14,6 +14,19 @@ Adapt = Callable[[bytes], tuple[bytes, Sequence[object]]]
 #: (id, cursor or None, record) -> JSON text.
 Document = Callable[[int, bytes | None, Record], bytes]
 
+#: Lua statements: `text` is the document in ARGV[4], with `kept` as its cursor.
+DOCUMENT = """
+local text = ARGV[4]
+if kept ~= ARGV[2] then
+  local before = '{"_airbyte_ab_id":' .. ARGV[1] .. ',"_airbyte_cursor":"'
+  text = before .. kept .. string.sub(text, #before + #ARGV[2] + 1)
+end
+"""
+#: Lua statements: `text` is the document of a staged deletion.
+MARK = """
+local text = '{"_airbyte_ab_id":' .. ARGV[1] .. ',"_airbyte_cursor":"' .. kept .. '","_airbyte_gone":1}'
+"""
+
 _MAYBE_OWN, _MAYBE_NULL, _ESCAPE = b'"_airbyte_', b"null", b"\\u"
 
 

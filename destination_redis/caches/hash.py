@@ -24,7 +24,7 @@ return tonumber(held[1]), held[2] or '', held[3]
 """,
     # Lua's stack holds some 8,000 arguments.
     write="""
-redis.call('HSET', KEYS[1], '_airbyte_ab_id', ARGV[1], '_airbyte_cursor', ARGV[2],
+redis.call('HSET', KEYS[1], '_airbyte_ab_id', ARGV[1], '_airbyte_cursor', kept,
   unpack(ARGV, 4, math.min(#ARGV, 7003)))
 for i = 7004, #ARGV, 7000 do redis.call('HSET', KEYS[1], unpack(ARGV, i, math.min(#ARGV, i + 6999))) end
 if held and redis.call('HLEN', KEYS[1]) ~= (#ARGV + 1) / 2 then
@@ -36,7 +36,7 @@ if held and redis.call('HLEN', KEYS[1]) ~= (#ARGV + 1) / 2 then
 end
 """,
     mark="""
-redis.call('HSET', KEYS[1], '_airbyte_ab_id', ARGV[1], '_airbyte_cursor', ARGV[2], '_airbyte_gone', '1')
+redis.call('HSET', KEYS[1], '_airbyte_ab_id', ARGV[1], '_airbyte_cursor', kept, '_airbyte_gone', '1')
 if redis.call('HLEN', KEYS[1]) > 3 then
   local new = {_airbyte_ab_id = true, _airbyte_cursor = true, _airbyte_gone = true}
   for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do

@@ -6,7 +6,7 @@ from typing import ClassVar
 from redis import Redis
 
 from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisRecord, Start, Upserter, Writer, read_all
-from destination_redis.caches.document import documents, parsed, upserter
+from destination_redis.caches.document import DOCUMENT, MARK, documents, parsed, upserter
 from destination_redis.caches.exact import exact
 from destination_redis.messages import Record
 
@@ -18,11 +18,8 @@ if not held then return nil, '' end
 held = cjson.decode(held)
 return tonumber(held['$._airbyte_ab_id'][1]), held['$._airbyte_cursor'][1] or '', held['$._airbyte_gone'][1]
 """,
-    write="redis.call('JSON.SET', KEYS[1], '$', ARGV[4])\n",
-    mark="""
-redis.call('JSON.SET', KEYS[1], '$',
-  '{"_airbyte_ab_id":' .. ARGV[1] .. ',"_airbyte_cursor":"' .. ARGV[2] .. '","_airbyte_gone":1}')
-""",
+    write=f"{DOCUMENT}redis.call('JSON.SET', KEYS[1], '$', text)\n",
+    mark=f"{MARK}redis.call('JSON.SET', KEYS[1], '$', text)\n",
 )
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from redis import Redis
 
 from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisRecord, Start, Upserter, Writer, read_all
-from destination_redis.caches.document import documents, parsed, upserter
+from destination_redis.caches.document import DOCUMENT, MARK, documents, parsed, upserter
 from destination_redis.messages import Record
 
 # The head of a document tells what it is; only a very long cursor needs more than that.
@@ -14,9 +14,9 @@ _READ = """
 local head = redis.call('GETRANGE', key, 0, 255)
 local id, rest = string.match(head, '^{"_airbyte_ab_id":(%d+)(,"_airbyte_[ceg].*)')
 if id then
-  local cursor, after = string.match(rest, '^,"_airbyte_cursor":"(%x*)"(.*)')
+  local cursor, after = string.match(rest, '^,"_airbyte_cursor":"([%x ]*)"(.*)')
   if not cursor and string.find(rest, '^,"_airbyte_cursor":"') then
-    cursor, after = string.match(redis.call('GET', key), '^{"_airbyte_ab_id":%d+,"_airbyte_cursor":"(%x*)"(.*)')
+    cursor, after = string.match(redis.call('GET', key), '^{"_airbyte_ab_id":%d+,"_airbyte_cursor":"([%x ]*)"(.*)')
   end
   return tonumber(id), cursor or '', after and string.find(after, '^,"_airbyte_gone":') and '1'
 end
@@ -25,11 +25,8 @@ _NONE = "return nil, ''\n"
 _ENVELOPE = Lua(
     kind="string",
     read=_READ + _NONE,
-    write="redis.call('SET', KEYS[1], ARGV[4])\n",
-    mark="""
-redis.call('SET', KEYS[1],
-  '{"_airbyte_ab_id":' .. ARGV[1] .. ',"_airbyte_cursor":"' .. ARGV[2] .. '","_airbyte_gone":1}')
-""",
+    write=f"{DOCUMENT}redis.call('SET', KEYS[1], text)\n",
+    mark=f"{MARK}redis.call('SET', KEYS[1], text)\n",
 )
 # Data alone holds no id: the key, which is sequential then, does. No application's text begins and ends so by chance.
 _COLUMNS = Lua(

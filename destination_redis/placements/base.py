@@ -1,9 +1,10 @@
 """Where the records of streams live: the protocol of what moves and removes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from destination_redis.claim import Claim
+from destination_redis.ledger import Ledger
 
 
 class Placement(Protocol):
@@ -22,7 +23,7 @@ class Placement(Protocol):
     def remove_old(self, claims: Sequence[Claim]) -> None:
         """Remove the live records whose ids are below each staged generation's first."""
 
-    def enter(self, claim: Claim, changes: Mapping[str, int | str | None]) -> None:
+    def enter(self, claim: Claim, promoted: Ledger) -> None:
         """Move the ledger on at the end of a promotion, once all else is done; without waiting."""
 
     def drop(self, claims: Sequence[Claim]) -> None:

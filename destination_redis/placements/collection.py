@@ -4,11 +4,13 @@ Every script goes by the writer's token and by the ledger, so one that is sent t
 large is given back by UNLINK, in the background of the server; what has to go element by element goes in small steps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from destination_redis import transitions
 from destination_redis.batches import GUARD
 from destination_redis.caches import CACHES, Collection, CollectionCache, Layout, Written
 from destination_redis.claim import Claim, Lease
+from destination_redis.ledger import Ledger, Task
 from destination_redis.pipeline import Pipeline
 from destination_redis.scripts import Scripts, expire
 from destination_redis.streams import COLLECTION
@@ -62,10 +64,10 @@ class CollectionPlacement:
         In place of another collection `enter` does that: old and new change places in the step that ends the promotion.
         """
         for claim in claims:
-            if claim.value.task == "promote" and claim.value.placement != COLLECTION:
-                claim.exchange(self._expiry, {"task": "remove"})
-            elif claim.value.task == "merge":
-                script = _merge(_collection(claim.value.staged_home.written), self._expiry)
+            if claim.value.task is Task.PROMOTE and claim.value.live.placement != COLLECTION:
+                claim.exchange(transitions.collection_in_place(claim.value), self._expiry)
+            elif claim.value.task is Task.MERGE:
+                script = _merge(_collection(claim.value.newest.storage.written), self._expiry)
                 keys = (claim.keys.staged_collection, claim.keys.collection)
                 more = True
                 while more:
@@ -77,15 +79,15 @@ class CollectionPlacement:
     def remove_old(self, claims: Sequence[Claim]) -> None:
         """UNLINK the collections of which the new generation's records have keys of their own."""
         for claim in claims:
-            if claim.value.staged_home.placement != claim.value.placement:
+            if claim.value.newest.placement != claim.value.live.placement:
                 self._run(claim, [self._pack(claim, _UNLINK, claim.keys.collection)])
 
-    def enter(self, claim: Claim, changes: Mapping[str, int | str | None]) -> None:
+    def enter(self, claim: Claim, promoted: Ledger) -> None:
         """Put the staged collection in the place of a live one, in the step that moves the ledger on."""
-        if claim.value.task == "remove":
-            claim.move(**changes)
+        if claim.value.task is Task.REMOVE:
+            claim.move(promoted)
         else:
-            claim.exchange(self._expiry, changes)
+            claim.exchange(promoted, self._expiry)
 
     def drop(self, claims: Sequence[Claim]) -> None:
         """UNLINK the staged collections."""
@@ -96,8 +98,7 @@ class CollectionPlacement:
         """Remove the elements above the last acknowledged one, where the source's sending them again doubles them."""
         for claim in claims:
             ledger, keys = claim.value, claim.keys
-            home = ledger.staged_home if ledger.staged else ledger.home
-            collection = _collection(home.written)
+            collection = _collection(ledger.newest.storage.written)
             if collection.sweep and (count := ledger.sent - ledger.top) > 0:
                 key = keys.staged_collection if ledger.staged else keys.collection
                 step = self._pack(claim, _sweep(collection), key, arguments=(ledger.top,))

@@ -5,12 +5,12 @@ live record is of an older generation, so all of the staged are newer; in a merg
 that died left unacknowledged stays: the source sends it again, with higher ids, and so it is replaced.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from destination_redis.caches import Written
 from destination_redis.claim import Claim, Lease
 from destination_redis.keys import record_part
-from destination_redis.ledger import Ledger
+from destination_redis.ledger import Ledger, Task
 from destination_redis.pipeline import Pipeline
 from destination_redis.placements.scan import scan
 from destination_redis.scripts import Scripts
@@ -32,33 +32,38 @@ class PrimaryKeyPlacement:
             for claim, key, part in found:
                 ledger = claim.value
                 # In a promotion no live record is of this generation, but for those that moved already.
-                live_first = ledger.staged_first if ledger.task == "promote" else ledger.first
+                staged_first = ledger.newest.first
+                live_first = staged_first if ledger.task is Task.PROMOTE else ledger.live.first
                 live, (gone, end) = claim.keys.live[0] + part, claim.keys.gone
                 keys = (key, live, gone + part + end) if ledger.deletes else (key, live)
-                commands.append(self._scripts.settle(ledger.home.written, keys, ledger.staged_first, live_first))
+                commands.append(self._scripts.settle(ledger.live.storage.written, keys, staged_first, live_first))
             self._send(commands, found)
         self._lane.settle()
 
     def remove_old(self, claims: Sequence[Claim]) -> None:
         """Remove live records of older generations; a key with another number of parts is somebody else's."""
-        parts = {claim: claim.value.key_parts for claim in claims}
+        parts = {claim: claim.value.live.storage.key_parts for claim in claims}
         for found in scan(self._lane, self._lease, {claim.keys.live: claim for claim in claims}):
             commands = [
-                self._scripts.remove(claim.value.home.written, key, 0, claim.value.staged_first - 1)
+                self._scripts.remove(claim.value.live.storage.written, key, 0, claim.value.newest.first - 1)
                 for claim, key, part in found
                 if record_part(key, claim.keys.live, parts[claim]) is not None and not _new_id(part, claim.value)
             ]
             self._send(commands, found)
         self._lane.settle()
 
-    def enter(self, claim: Claim, changes: Mapping[str, int | str | None]) -> None:
+    def enter(self, claim: Claim, promoted: Ledger) -> None:
         """Move the ledger on."""
-        claim.move(**changes)
+        claim.move(promoted)
 
     def drop(self, claims: Sequence[Claim]) -> None:
         """Remove staged records up to the last id that is to go."""
         for found in scan(self._lane, self._lease, {claim.keys.staged: claim for claim in claims}):
-            commands = [self._scripts.remove(Written(), key, 0, claim.value.drop_last) for claim, key, _ in found]
+            commands = [
+                self._scripts.remove(Written(), key, 0, claim.value.dropped.last)
+                for claim, key, _ in found
+                if claim.value.dropped
+            ]
             self._send(commands, found)
         self._lane.settle()
 
@@ -74,6 +79,5 @@ class PrimaryKeyPlacement:
 
 def _new_id(part: bytes, ledger: Ledger) -> bool:
     """Return whether a live key is one that sequential ids of the new generation gave: it may hold no id inside."""
-    if ledger.staged_home.placement != SEQUENCE or not part.isdigit():
-        return False
-    return ledger.staged_first <= int(part) <= ledger.staged_committed
+    new = ledger.newest
+    return new.placement == SEQUENCE and part.isdigit() and new.first <= int(part) <= new.committed

@@ -1,8 +1,9 @@
 """Records under ids that rise with arrival: one key per record, all ranges known, no SCAN."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from destination_redis.claim import Claim, Lease
+from destination_redis.ledger import Ledger
 from destination_redis.pipeline import Pipeline
 from destination_redis.placements.scan import scan
 from destination_redis.scripts import Scripts
@@ -23,10 +24,10 @@ class SequencePlacement:
     def move(self, claims: Sequence[Claim]) -> None:
         """RENAME the acknowledged staged records."""
         for claim in claims:
-            ledger = claim.value
+            staged = claim.value.newest
             (head, tail), (live, _) = claim.keys.staged, claim.keys.live
             template = b"*3\r\n$6\r\nRENAME\r\n$%d\r\n%b%d%b\r\n$%d\r\n%b%d\r\n"
-            for ids in _digits(ledger.staged_first, ledger.staged_committed):
+            for ids in _digits(staged.first, staged.committed):
                 digits = len(str(ids[0]))
                 source, target = len(head) + digits + len(tail), len(live) + digits
                 if self._scripts.expiry:
@@ -43,26 +44,28 @@ class SequencePlacement:
         """UNLINK the ids below the staged generation's; after a loss, all that SCAN finds outside of it."""
         for claim in claims:
             ledger, live = claim.value, claim.keys.live
-            if ledger.staged_home.placement != ledger.placement:
+            old, new = ledger.live, ledger.newest
+            if new.placement != old.placement:
                 # A key named like an old id may hold a record of the new generation.
-                self._remove_older(claim, ledger.first, ledger.staged_first - 1)
+                self._remove_older(claim, old.first, new.first - 1)
             else:
-                self._unlink(claim, live, ledger.first, ledger.staged_first - 1)
-            if ledger.lost:
+                self._unlink(claim, live, old.first, new.first - 1)
+            if ledger.loss:
                 # Of a lost ledger nobody knows which ids there were; only sequential ones of today are to stay.
-                ours = ledger.staged_home.placement == SEQUENCE
-                self._unlink_found(claim, live, ledger.staged_first, ledger.staged_committed if ours else 0)
-                self._unlink_found(claim, claim.keys.staged, ledger.staged_first, ledger.reserved if ours else 0)
+                ours = new.placement == SEQUENCE
+                self._unlink_found(claim, live, new.first, new.committed if ours else 0)
+                self._unlink_found(claim, claim.keys.staged, new.first, ledger.reserved if ours else 0)
         self._lane.settle()
 
-    def enter(self, claim: Claim, changes: Mapping[str, int | str | None]) -> None:
+    def enter(self, claim: Claim, promoted: Ledger) -> None:
         """Move the ledger on."""
-        claim.move(**changes)
+        claim.move(promoted)
 
     def drop(self, claims: Sequence[Claim]) -> None:
         """UNLINK the staged ids that are to go."""
         for claim in claims:
-            self._unlink(claim, claim.keys.staged, claim.value.drop_first, claim.value.drop_last)
+            if dropped := claim.value.dropped:
+                self._unlink(claim, claim.keys.staged, dropped.first, dropped.last)
         self._lane.settle()
 
     def sweep(self, claims: Sequence[Claim]) -> None:
@@ -82,15 +85,15 @@ class SequencePlacement:
 
     def _remove_older(self, claim: Claim, first: int, last: int) -> None:
         head, _ = claim.keys.live
-        below = claim.value.staged_first
+        below = claim.value.newest.first
         for ids in _digits(first, last):
-            written = claim.value.home.written
+            written = claim.value.live.storage.written
             self._lane.send([self._scripts.remove(written, head + b"%d" % i, 0, below - 1) for i in ids])
             self._mark(claim)
 
     def _unlink_found(self, claim: Claim, around: tuple[bytes, bytes], first: int, last: int) -> None:
         """Remove records, found by SCAN, whose ids are outside `first` to `last`; keys of others are left alone."""
-        remove, written = self._scripts.remove, claim.value.home.written
+        remove, written = self._scripts.remove, claim.value.live.storage.written
         for found in scan(self._lane, self._lease, {around: claim}):
             commands = []
             for _, key, part in found:

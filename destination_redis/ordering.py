@@ -1,0 +1,73 @@
+"""The order of upserts, as statements of scripts: which of two changes of a key is the newer one.
+
+A deletion without a cursor is a floor: everything of its key with a lower id is void, whatever its cursor. The highest
+floor of a key is kept as a second word of its cursor, in the record, the deletion or the staged marker that stands for
+the key, and every command for the key that is made after the floor carries it too. So a record above the floor is never
+compared with one below, even where the floor itself arrives last.
+"""
+
+# Cursors are compared as text: hexadecimal, since Lua compares by the server's locale. `read` is the data type's.
+# A deletion is kept as "cursor id", or "cursor id floor".
+READ_GONE = """
+local function read_gone(key)
+  local text = key and redis.call('GET', key)
+  if not text then return nil, '', 0 end
+  local cursor, id, floor = string.match(text, '^(%x*) (%d+) ?(%d*)$')
+  return tonumber(id), cursor, tonumber(floor) or 0
+end
+"""
+FLOORS = """
+local function split(text)
+  local space = string.find(text, ' ', 1, true)
+  if not space then return text, 0 end
+  return string.sub(text, 1, space - 1), tonumber(string.sub(text, space + 1))
+end
+local function with_floor(text, floor)
+  if floor == 0 then return text end
+  return text .. ' ' .. string.format('%.0f', floor)
+end
+"""
+
+
+def newer(what: str) -> str:
+    """Return the Lua condition that `what`, of this generation, is at least as new as (id, cursor)."""
+    return f"{what} and {what} >= first and ({what}_cursor > cursor or {what}_cursor == cursor and {what} >= id)"
+
+
+def raise_floor(what: str) -> str:
+    """Return the Lua statement by which the floor of `what`, of this generation, counts for all of its key."""
+    return f"if {what} and {what} >= first and {what}_floor > floor then floor = {what}_floor end\n"
+
+
+#: What is below the floor counts as of an older generation.
+APPLY_FLOOR = "if floor > first then first = floor end\n"
+
+
+def order(*, tombstone: bool, floors: bool) -> str:
+    """Return the Lua statements that end a script where something at least as new is there.
+
+    `kept` is the text to be stored as the cursor then.
+    """
+    if not floors:
+        gone = f"local gone, gone_cursor = read_gone(KEYS[2])\nif {newer('gone')} then return 0 end"
+        return f"""
+local id, cursor, first = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local kept = cursor
+local held, held_cursor = read(KEYS[1])
+if {newer("held")} then return 0 end
+{gone if tombstone else ""}
+"""
+    return f"""{FLOORS}
+local id, first = tonumber(ARGV[1]), tonumber(ARGV[3])
+local cursor, floor = split(ARGV[2])
+local held, held_cursor = read(KEYS[1])
+local held_floor
+held_cursor, held_floor = split(held_cursor)
+{raise_floor("held")}
+{f"local gone, gone_cursor, gone_floor = read_gone(KEYS[2]) {raise_floor('gone')}" if tombstone else ""}
+if id < floor then return 0 end
+{APPLY_FLOOR}
+if {newer("held")} then return 0 end
+{f"if {newer('gone')} then return 0 end" if tombstone else ""}
+local kept = with_floor(cursor, floor)
+"""

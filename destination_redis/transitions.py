@@ -1,0 +1,206 @@
+"""Every change of a ledger, as a function from one ledger to the next; nothing here talks to a server.
+
+A process may die between any two commands. So the ledger says first what is to happen, the keys follow, and then it
+says that it is done. Whoever finds a ledger can tell from it alone what to do.
+"""
+
+from dataclasses import dataclass, replace
+
+from destination_redis.errors import config_error
+from destination_redis.ledger import Dropped, Generation, Ledger, Loss, Storage, Task
+from destination_redis.streams import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
+
+#: Ids reserved when a sync starts.
+FIRST_RESERVE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a sync starts."""
+
+    ledger: Ledger
+    #: Whether it stages its records, instead of adding them to the live ones.
+    stages: bool
+    #: Whether it replaces live records, and whether it goes on with acknowledged staged ones.
+    replaces_live: bool
+    continues_staged: bool
+    #: Whether the stream's key turns into a collection, or a collection into it, as nothing is live.
+    changes_key: bool
+
+    @property
+    def next_id(self) -> int:
+        """The id of its first record."""
+        return self.ledger.reserved - FIRST_RESERVE + 1
+
+
+def first_ids(ledger: Ledger, storage: Storage, microseconds: int) -> Ledger:
+    """Return the ledger with its first id, if none was ever given out; `microseconds` is the server's time."""
+    if not ledger.new:
+        return ledger
+    # By primary key no key shows which ids were given out: a time rises even if a ledger was lost.
+    first = microseconds if storage.placement == PRIMARY_KEY else 1
+    live = replace(ledger.live, first=first, committed=first - 1)
+    return replace(ledger, live=live, reserved=first - 1)
+
+
+def start(ledger: Ledger, stream: Stream, storage: Storage) -> Start:
+    """Return how a sync of `stream` starts on a ledger on which nothing is under way.
+
+    Raises a config error where what is there does not fit, and only a refresh can help.
+    """
+    anew = stream.starts_anew
+    replaces = anew or (stream.truncates and ledger.live.pair != stream.pair)
+    goes_on = ledger.staged is not None and ledger.staged.pair == stream.pair and not anew
+    acknowledged = goes_on and ledger.staged is not None and ledger.staged.acknowledged
+    if (ledger.loss and not replaces) or (ledger.loss is Loss.LOST and acknowledged):
+        raise config_error(
+            f"The server lost acknowledged data of the stream {stream}: refresh it, so that all of it is sent again"
+        )
+    if storage.placement == PRIMARY_KEY and not acknowledged:
+        goes_on = False  # the source begins anew, and may not send again what is there unacknowledged
+    if not replaces or goes_on:
+        _refuse_other_storage(ledger, stream, storage, replaces=replaces)
+    begun = replace(_with_order(ledger, stream), reserved=ledger.reserved + FIRST_RESERVE)
+    if not replaces:
+        begun = _add_to_live(ledger, begun, stream, storage)
+    elif goes_on:
+        begun = _go_on_with_staged(ledger, begun)
+    else:
+        begun = _stage_anew(ledger, begun, stream, storage)
+    if storage.placement == COLLECTION:
+        begun = replace(begun, sent=ledger.reserved)
+    both = (ledger.live.placement, storage.placement)
+    return Start(
+        begun,
+        stages=replaces,
+        replaces_live=replaces and ledger.has_live,
+        continues_staged=replaces and acknowledged,
+        changes_key=not replaces and both.count(COLLECTION) == 1,
+    )
+
+
+def reserve(ledger: Ledger, last_id: int) -> Ledger:
+    """Return the ledger as it is before the ids up to `last_id` may be used."""
+    return replace(ledger, reserved=last_id)
+
+
+def commit(ledger: Ledger, last_id: int) -> Ledger:
+    """Return the ledger once an acknowledged state covers the records up to `last_id`."""
+    if ledger.staged is not None:
+        staged = replace(ledger.staged, committed=max(last_id, ledger.staged.committed))
+        return replace(ledger, staged=staged)
+    return replace(ledger, live=replace(ledger.live, committed=max(last_id, ledger.live.committed)))
+
+
+def note_deletions(ledger: Ledger) -> Ledger:
+    """Return the ledger as it is before the first deletion is sent."""
+    return replace(ledger, deletes=True)
+
+
+def promoting(ledger: Ledger) -> Ledger:
+    """Return the ledger once the staged generation is complete, and before any of it becomes live."""
+    return replace(ledger, task=Task.PROMOTE)
+
+
+def collection_in_place(ledger: Ledger) -> Ledger:
+    """Return the ledger once a collection took the counter's place, while old records still have keys of their own."""
+    return replace(ledger, task=Task.REMOVE)
+
+
+def promoted(ledger: Ledger) -> Ledger:
+    """Return the ledger once all of the staged generation is live, and the old one gone."""
+    staged = _staged(ledger)
+    live = replace(staged, committed=max(staged.committed, staged.first - 1))
+    # What was lost after its first record may be its own: then it is in place and has gaps.
+    loss = Loss.LOST if ledger.loss is Loss.LOST else Loss.NONE
+    return replace(ledger, live=live, staged=None, task=Task.NONE, loss=loss)
+
+
+def merged(ledger: Ledger) -> Ledger:
+    """Return the ledger once the staged records of a cancelled refresh are among the live ones."""
+    return replace(ledger, live=replace(ledger.live, committed=ledger.top), staged=None, task=Task.NONE)
+
+
+def dropped(ledger: Ledger) -> Ledger:
+    """Return the ledger once what an older sync had staged is removed."""
+    return replace(ledger, dropped=None)
+
+
+def released(ledger: Ledger) -> Ledger:
+    """Return the ledger after a clean end: no id is left reserved, so ids have gaps only after a death."""
+    return replace(ledger, reserved=ledger.top)
+
+
+def beside(ledger: Ledger, *, collection: bool) -> Ledger:
+    """Return the ledger as it holds where the stream's key is a collection, or is none.
+
+    Of a promotion from records with keys of their own to a collection the key itself tells how far it is: a server
+    that was replaced may be a step behind, or ahead of, what the writer then made the ledger say.
+    """
+    if ledger.changes_key and _staged(ledger).placement == COLLECTION:
+        return replace(ledger, task=Task.REMOVE if collection else Task.PROMOTE)
+    return ledger
+
+
+def _add_to_live(ledger: Ledger, begun: Ledger, stream: Stream, storage: Storage) -> Ledger:
+    """Staged records of a cancelled refresh are merged first."""
+    live = replace(ledger.live, number=stream.generation_id, sync_id=stream.sync_id, storage=storage)
+    if storage.placement == COLLECTION:
+        # What no state covers is counted from here: the ids of a sync have no gaps.
+        empty = not ledger.has_live and ledger.staged is None
+        first = ledger.reserved + 1 if empty else live.first
+        live = replace(live, first=first, committed=ledger.reserved)
+    return replace(begun, live=live, task=Task.NONE if ledger.staged is None else Task.MERGE)
+
+
+def _go_on_with_staged(ledger: Ledger, begun: Ledger) -> Ledger:
+    staged = _staged(ledger)
+    if staged.placement == COLLECTION:
+        first = staged.first if staged.acknowledged else ledger.reserved + 1
+        staged = replace(staged, first=first, committed=ledger.reserved)
+    return replace(begun, staged=staged, loss=_before_staged(ledger))
+
+
+def _stage_anew(ledger: Ledger, begun: Ledger, stream: Stream, storage: Storage) -> Ledger:
+    number, sync_id = (None, None) if stream.starts_anew else stream.pair
+    staged = Generation(number, sync_id, ledger.reserved + 1, ledger.reserved, storage)
+    return replace(begun, staged=staged, dropped=_to_drop(ledger, storage), loss=_before_staged(ledger))
+
+
+def _to_drop(ledger: Ledger, storage: Storage) -> Dropped | None:
+    if ledger.staged is None:
+        # A server that lost the ledger may have kept the collection.
+        lost = ledger.loss and storage.placement == COLLECTION
+        return Dropped(1, ledger.reserved + 1, COLLECTION) if lost else ledger.dropped
+    placement = ledger.staged.placement
+    # By sequence what was not acknowledged is gone already; elsewhere it may still be there.
+    last = ledger.staged.committed if placement == SEQUENCE else ledger.reserved
+    return Dropped(ledger.staged.first, last, placement) if last >= ledger.staged.first else ledger.dropped
+
+
+def _before_staged(ledger: Ledger) -> Loss:
+    # All of this generation is sent from now on.
+    return Loss.BEFORE_STAGED if ledger.loss else Loss.NONE
+
+
+def _with_order(ledger: Ledger, stream: Stream) -> Ledger:
+    """Return the ledger with the order of the stream's upserts; a new one makes everything before it older."""
+    if not stream.order or stream.order == ledger.cursor:
+        return ledger
+    return replace(ledger, cursor=stream.order, cursor_epoch=ledger.cursor_epoch + bool(ledger.cursor))
+
+
+def _refuse_other_storage(ledger: Ledger, stream: Stream, storage: Storage, *, replaces: bool) -> None:
+    kept = [ledger.live.storage] if ledger.has_live and not replaces else []
+    kept += [ledger.staged.storage] if ledger.staged else []
+    for each in kept:
+        if each != storage:
+            raise config_error(
+                f"The records of the stream {stream} are kept {each}, and are now to be kept {storage}: "
+                "refresh the stream, so that all of it is sent again"
+            )
+
+
+def _staged(ledger: Ledger) -> Generation:
+    assert ledger.staged is not None, "Nothing is staged"
+    return ledger.staged

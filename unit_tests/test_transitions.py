@@ -1,0 +1,244 @@
+"""The specification of the ledger: every start of a sync, every end, and every recovery, case by case."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from destination_redis import transitions
+from destination_redis.caches import Written
+from destination_redis.ledger import Dropped, Generation, Ledger, Loss, Storage, Task
+from destination_redis.streams import Stream
+from destination_redis.transitions import FIRST_RESERVE, Start, start
+
+IDS = Storage()
+KEYS = Storage("primary_key", '[["id"]]')
+LIST = Storage("collection", "", Written("list"))
+
+#: Ids 1 to 9 are live, all of them acknowledged, as generation 1 of the sync 1; 10 to 12 were reserved.
+LIVE = Ledger(Generation(1, 1, 1, 9), reserved=12)
+#: A refresh, generation 2 of the sync 2, died; its ids 13 to 20 are acknowledged.
+STAGED = Ledger(Generation(1, 1, 1, 9), Generation(2, 2, 13, 20), reserved=268)
+
+
+def stream(storage: Storage = IDS, **more: Any) -> Stream:
+    keyed = {"primary_key": (("id",),), "cursor": ("at",)} if storage.placement == "primary_key" else {}
+    mode: Any = more.pop("mode", "append_dedup" if keyed else "append")
+    return Stream("users", None, mode, **{**keyed, "collected": storage.placement == "collection", **more})
+
+
+def stored(ledger: Ledger, storage: Storage) -> Ledger:
+    """Return the ledger of records that are all kept so."""
+    staged = replace(ledger.staged, storage=storage) if ledger.staged else None
+    return replace(ledger, live=replace(ledger.live, storage=storage), staged=staged)
+
+
+def adding(generation: int | None = 1, sync: int | None = 3) -> dict[str, Any]:
+    return {"generation_id": generation, "minimum_generation_id": 0, "sync_id": sync}
+
+
+def replacing(generation: int, sync: int) -> dict[str, Any]:
+    return {"generation_id": generation, "minimum_generation_id": generation, "sync_id": sync}
+
+
+class TestFirstIds:
+    def test_sequential_ids_begin_with_1(self) -> None:
+        assert transitions.first_ids(Ledger(), IDS, 10**15).reserved == 0
+
+    def test_by_primary_key_they_begin_with_the_servers_time_so_that_they_rise_even_if_a_ledger_was_lost(self) -> None:
+        found = transitions.first_ids(Ledger(), KEYS, 10**15)
+        assert (found.live.first, found.live.committed, found.reserved) == (10**15, 10**15 - 1, 10**15 - 1)
+
+    def test_a_ledger_that_has_ids_goes_on(self) -> None:
+        assert transitions.first_ids(LIVE, KEYS, 10**15) == LIVE
+
+
+class TestAddingToLiveRecords:
+    def test_a_first_sync_reserves_ids_before_it_uses_any(self) -> None:
+        found = start(Ledger(), stream(**adding(0, 1)), IDS)
+        assert found.next_id == 1
+        assert found.ledger == Ledger(Generation(0, 1), reserved=FIRST_RESERVE)
+
+    def test_ids_go_on_above_all_that_were_reserved(self) -> None:
+        found = start(LIVE, stream(**adding(1, 3)), IDS)
+        assert (found.next_id, found.stages) == (13, False)
+        assert found.ledger == Ledger(Generation(1, 3, 1, 9), reserved=12 + FIRST_RESERVE)
+
+    @pytest.mark.parametrize("numbers", [adding(None, None), adding(1, 1), replacing(1, 1)])
+    def test_whatever_does_not_ask_for_a_replacement_adds(self, numbers: dict[str, Any]) -> None:
+        assert not start(LIVE, stream(**numbers), IDS).stages
+
+    def test_what_a_cancelled_refresh_had_acknowledged_is_merged_first(self) -> None:
+        found = start(STAGED, stream(**adding(3, 3)), IDS)
+        assert (found.stages, found.ledger.task, found.next_id) == (False, Task.MERGE, 269)
+        assert found.ledger.staged == STAGED.staged
+
+    def test_another_storage_is_refused_and_only_a_refresh_helps(self) -> None:
+        with pytest.raises(AirbyteTracedException, match=r"by sequential ids, and are now to be kept .* in one key"):
+            start(LIVE, stream(LIST, **adding()), LIST)
+        with pytest.raises(AirbyteTracedException, match="refresh the stream"):
+            start(LIVE, stream(KEYS, **adding()), KEYS)
+
+    def test_an_empty_stream_may_change_its_storage_and_its_key_turns_with_it(self) -> None:
+        empty = Ledger(Generation(1, 1, 13, 12), reserved=12)
+        assert start(empty, stream(LIST, **adding()), LIST).changes_key
+        assert start(stored(empty, LIST), stream(**adding()), IDS).changes_key
+        assert not start(empty, stream(**adding()), IDS).changes_key
+
+    def test_a_collection_counts_what_no_state_covers_from_the_first_id_of_the_sync(self) -> None:
+        found = start(stored(LIVE, LIST), stream(LIST, **adding()), LIST)
+        assert (found.ledger.live.committed, found.ledger.sent, found.next_id) == (12, 12, 13)
+
+    def test_another_order_of_upserts_makes_everything_before_it_older(self) -> None:
+        first = start(stored(LIVE, KEYS), stream(KEYS, **adding()), KEYS).ledger
+        assert (first.cursor, first.cursor_epoch) == ('["at"] text', 0)
+        same = start(first, stream(KEYS, **adding()), KEYS).ledger
+        assert same.cursor_epoch == 0
+        other = start(same, stream(KEYS, cursor=("updated",), **adding()), KEYS).ledger
+        assert (other.cursor, other.cursor_epoch) == ('["updated"] text', 1)
+
+
+class TestReplacingAStream:
+    def check_anew(self, found: Start, number: int | None, sync_id: int | None) -> None:
+        assert (found.stages, found.continues_staged, found.next_id) == (True, False, found.ledger.reserved - 255)
+        assert found.ledger.staged is not None
+        assert found.ledger.staged.pair == (number, sync_id)
+        assert found.ledger.staged.first == found.next_id == found.ledger.staged.committed + 1
+
+    @pytest.mark.parametrize("numbers", [replacing(2, 2), replacing(1, 2)])
+    def test_another_pair_of_generation_and_sync_is_staged_be_it_higher_or_not(self, numbers: dict[str, Any]) -> None:
+        found = start(LIVE, stream(**numbers), IDS)
+        self.check_anew(found, numbers["generation_id"], numbers["sync_id"])
+        assert found.replaces_live
+        assert found.ledger.live == LIVE.live
+
+    def test_an_overwrite_without_generations_always_begins_anew(self) -> None:
+        found = start(STAGED, stream(mode="overwrite"), IDS)
+        self.check_anew(found, None, None)
+        assert found.ledger.dropped == Dropped(13, 20, "sequence")
+
+    def test_the_same_pair_goes_on_with_what_is_staged(self) -> None:
+        found = start(STAGED, stream(**replacing(2, 2)), IDS)
+        assert (found.stages, found.continues_staged, found.next_id) == (True, True, 269)
+        assert found.ledger.staged == STAGED.staged
+        assert found.ledger.dropped is None
+
+    def test_another_pair_drops_what_is_staged(self) -> None:
+        found = start(STAGED, stream(**replacing(3, 3)), IDS)
+        self.check_anew(found, 3, 3)
+        assert found.ledger.dropped == Dropped(13, 20, "sequence")
+
+    @pytest.mark.parametrize("storage", [KEYS, LIST])
+    def test_where_unacknowledged_records_may_be_there_all_reserved_ids_are_dropped(self, storage: Storage) -> None:
+        found = start(stored(STAGED, storage), stream(storage, **replacing(3, 3)), storage)
+        assert found.ledger.dropped == Dropped(13, 268, storage.placement)
+
+    def test_by_primary_key_a_refresh_that_got_nothing_acknowledged_begins_anew(self) -> None:
+        nothing = replace(STAGED, staged=Generation(2, 2, 13, 12))
+        found = start(stored(nothing, KEYS), stream(KEYS, **replacing(2, 2)), KEYS)
+        self.check_anew(found, 2, 2)
+        assert found.ledger.dropped == Dropped(13, 268, "primary_key")
+
+    def test_a_refresh_may_change_the_storage_but_not_half_way(self) -> None:
+        self.check_anew(start(LIVE, stream(LIST, **replacing(2, 2)), LIST), 2, 2)
+        with pytest.raises(AirbyteTracedException, match="refresh the stream"):
+            start(STAGED, stream(LIST, **replacing(2, 2)), LIST)
+
+    @pytest.mark.parametrize(("committed", "first"), [(20, 13), (12, 269)])
+    def test_a_staged_collection_goes_on_where_it_was_and_an_empty_one_begins_here(
+        self, committed: int, first: int
+    ) -> None:
+        ledger = stored(replace(STAGED, staged=Generation(2, 2, 13, committed)), LIST)
+        found = start(ledger, stream(LIST, **replacing(2, 2)), LIST).ledger
+        assert found.staged is not None
+        assert (found.staged.first, found.staged.committed, found.sent) == (first, 268, 268)
+
+
+class TestAfterALoss:
+    LOST = replace(LIVE, loss=Loss.LOST)
+
+    def test_only_a_sync_that_replaces_the_stream_may_begin(self) -> None:
+        with pytest.raises(AirbyteTracedException, match="lost acknowledged data"):
+            start(self.LOST, stream(**adding()), IDS)
+        found = start(self.LOST, stream(**replacing(2, 2)), IDS)
+        assert (found.stages, found.ledger.loss) == (True, Loss.BEFORE_STAGED)
+
+    def test_it_must_not_go_on_with_what_was_staged_before(self) -> None:
+        with pytest.raises(AirbyteTracedException, match="lost acknowledged data"):
+            start(replace(STAGED, loss=Loss.LOST), stream(**replacing(2, 2)), IDS)
+
+    def test_it_goes_on_with_what_was_staged_after_the_loss(self) -> None:
+        found = start(replace(STAGED, loss=Loss.BEFORE_STAGED), stream(**replacing(2, 2)), IDS)
+        assert found.continues_staged
+
+    def test_a_collection_may_still_be_staged_though_the_ledger_knows_of_none(self) -> None:
+        found = start(stored(self.LOST, LIST), stream(LIST, **replacing(2, 2)), LIST)
+        assert found.ledger.dropped == Dropped(1, 13, "collection")
+
+
+class TestDuringASync:
+    def test_what_a_state_covers_is_committed_to_the_live_records(self) -> None:
+        assert transitions.commit(LIVE, 11).live.committed == 11
+
+    def test_or_to_the_staged_ones(self) -> None:
+        found = transitions.commit(STAGED, 30)
+        assert found.staged is not None
+        assert (found.staged.committed, found.live.committed) == (30, 9)
+
+    def test_a_commit_never_goes_back(self) -> None:
+        assert transitions.commit(LIVE, 5) == LIVE
+        assert transitions.commit(STAGED, 5) == STAGED
+
+
+class TestEnds:
+    def test_a_promotion_is_announced_before_any_key_moves(self) -> None:
+        assert transitions.promoting(STAGED) == replace(STAGED, task=Task.PROMOTE)
+
+    def test_then_the_staged_generation_is_the_live_one(self) -> None:
+        found = transitions.promoted(transitions.promoting(STAGED))
+        assert found == Ledger(Generation(2, 2, 13, 20), reserved=268)
+
+    def test_an_empty_generation_leaves_an_empty_stream(self) -> None:
+        found = transitions.promoted(replace(STAGED, staged=Generation(2, 2, 13, 0)))
+        assert (found.live.first, found.live.committed, found.live.acknowledged) == (13, 12, False)
+
+    def test_a_promotion_mends_what_was_lost_before_its_first_record_and_nothing_after(self) -> None:
+        before = replace(STAGED, loss=Loss.BEFORE_STAGED)
+        assert transitions.promoted(before).loss is Loss.NONE
+        assert transitions.promoted(replace(STAGED, loss=Loss.LOST)).loss is Loss.LOST
+
+    def test_a_merge_leaves_the_live_generation_with_all_that_was_acknowledged(self) -> None:
+        found = transitions.merged(replace(STAGED, task=Task.MERGE))
+        assert found == Ledger(Generation(1, 1, 1, 20), reserved=268)
+
+    def test_a_clean_end_leaves_no_id_reserved(self) -> None:
+        assert transitions.released(LIVE).reserved == 9
+        assert transitions.released(STAGED).reserved == 20
+
+
+class TestRecoveryOfAPromotionToACollection:
+    UNDER_WAY = replace(STAGED, staged=Generation(2, 2, 13, 20, LIST), task=Task.PROMOTE)
+
+    def test_the_key_itself_tells_how_far_it_came(self) -> None:
+        assert transitions.beside(self.UNDER_WAY, collection=True).task is Task.REMOVE
+        behind = transitions.collection_in_place(self.UNDER_WAY)
+        assert transitions.beside(behind, collection=False).task is Task.PROMOTE
+
+    def test_until_the_old_records_are_gone_the_collection_is_what_is_read(self) -> None:
+        in_place = transitions.collection_in_place(self.UNDER_WAY)
+        assert in_place.readable == LIST
+        assert in_place.collected
+        assert self.UNDER_WAY.readable == IDS
+
+    @pytest.mark.parametrize("ledger", [LIVE, STAGED, stored(STAGED, LIST), replace(STAGED, task=Task.MERGE)])
+    @pytest.mark.parametrize("collection", [True, False])
+    def test_any_other_ledger_is_as_it_says(self, ledger: Ledger, *, collection: bool) -> None:
+        assert transitions.beside(ledger, collection=collection) == ledger
+
+    def test_a_key_of_another_kind_is_somebody_elses_but_for_a_promotion_and_a_loss(self) -> None:
+        assert LIVE.agrees(collection=False)
+        assert not LIVE.agrees(collection=True)
+        assert not stored(LIVE, LIST).agrees(collection=False)
+        assert self.UNDER_WAY.agrees(collection=True)
+        assert replace(LIVE, loss=Loss.LOST).agrees(collection=True)
