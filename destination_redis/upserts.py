@@ -5,11 +5,14 @@ whatever came before it for its key is void (scripts.py).
 """
 
 import logging
+from collections.abc import Callable
+
+import msgspec
 
 from destination_redis import transitions
 from destination_redis.caches import KeyedCache, Upserter, Writer, pack
 from destination_redis.claim import Claim
-from destination_redis.cursor import encode
+from destination_redis.cursor import NULL_CURSOR, encode, warn_unreadable
 from destination_redis.fields import picker
 from destination_redis.keys import NULL, key_part
 from destination_redis.messages import Record
@@ -73,20 +76,20 @@ class Upserts:
         self._first = staged or ledger.live.first
         self._around = keys.staged if staged else keys.live
         self._epoch = f"{ledger.cursor_epoch:04x}"
+        self._no_cursor = (self._epoch + NULL_CURSOR).encode()
 
     def writer(self) -> Writer:
         """Return what makes a record with an id its upsert or, where it says so, its deletion.
 
         It raises msgspec.DecodeError where the record's data is no JSON object or a key or cursor is no valid text.
         """
-        stream, epoch = self._stream, self._epoch
+        stream = self._stream
         width = len(stream.primary_key)
         has_cursor = bool(stream.cursor)
         pick = picker((*stream.primary_key, *([stream.cursor] if has_cursor else []), (DELETED_AT,)))
-        order = stream.cursor_order
         head, tail = self._around
         gone_head, gone_tail = self._claim.keys.gone
-        no_cursor = (epoch + "0").encode()
+        no_cursor, cursor_of = self._no_cursor, self._cursors()
         nothing, warned = b":".join([NULL] * width), False
         upsert, forgets = self._upserter(), self._forgets
         staged, soft = self._staged, self._soft
@@ -100,7 +103,7 @@ class Upserts:
                 warned = True
                 self._warn_of_no_key()
             key = head + part + tail
-            cursor = (epoch + encode(values[width], order)).encode() if has_cursor else no_cursor
+            cursor = cursor_of(values[width]) if has_cursor else no_cursor
             if bytes(values[-1]) != b"null":
                 floor = has_cursor and cursor == no_cursor
                 if floor or not soft:
@@ -117,6 +120,21 @@ class Upserts:
             return upsert(keys, number, floors.carried(part, cursor), record)
 
         return write
+
+    def _cursors(self) -> Callable[[msgspec.Raw], bytes]:
+        """Return what makes a cursor's JSON value its text behind the epoch; one that cannot be read counts as null."""
+        stream, epoch, order, warned = self._stream, self._epoch, self._stream.cursor_order, False
+
+        def cursor_of(value: msgspec.Raw) -> bytes:
+            nonlocal warned
+            if (text := encode(value, order)) is not None:
+                return (epoch + text).encode()
+            if not warned:
+                warned = True
+                warn_unreadable(str(stream), stream.cursor, order, "such values count as null, the lowest")
+            return self._no_cursor
+
+        return cursor_of
 
     def _warn_of_no_key(self) -> None:
         logger.warning(

@@ -136,7 +136,7 @@ def test_what_is_below_a_floor_stays_void_after_a_merge_put_a_record_without_one
     with written(server, dedup(schema=SCHEMA), changes, staged=False) as (pipeline, commands):
         pipeline.send(commands)
         pipeline.settle()
-        cursor = "0000" + encode(Raw(b"2"), Order.NUMBER)
+        cursor = f"0000{encode(Raw(b'2'), Order.NUMBER)}"
         newer: Any = {
             "_airbyte_ab_id": 10,
             "_airbyte_emitted_at": 1,
