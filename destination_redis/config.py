@@ -38,6 +38,9 @@ def _known_type(name: str) -> str:
 class RedisConfig(Settings):
     """What a user sets; only `host` is required."""
 
+    #: Stands in keys as it is, as it did in the Java connector's.
+    may_be_empty = frozenset({"default_namespace"})
+
     host: Host = setting(
         "Host",
         0,
