@@ -28,6 +28,7 @@ class Generations:
         #: Whether this sync's records are staged.
         self.staging = False
         self._had_live = False
+        self._had_staged = False
         #: The id the next record gets, and the id above which `reserve` must be called before it is used.
         self.next_id = 1
         self.alarm = 0
@@ -64,7 +65,7 @@ class Generations:
         anew = stream.starts_anew
         replaces = anew or (stream.truncates and (ledger.generation, ledger.sync_id) != stream.pair)
         continues = ledger.staged and (ledger.staged_generation, ledger.staged_sync_id) == stream.pair and not anew
-        acknowledged = continues and ledger.staged_committed >= ledger.staged_first
+        self._had_staged = acknowledged = continues and ledger.staged_committed >= ledger.staged_first
         if (ledger.lost and not replaces) or (ledger.lost == LOST and acknowledged):
             raise config_error(
                 f"The server lost acknowledged data of the stream {stream}: refresh it, so that all of it is sent again"
@@ -123,6 +124,10 @@ class Generations:
     def has_live(self) -> bool:
         """Whether any live record may have existed when this sync began."""
         return self._had_live
+
+    def has_data(self) -> bool:
+        """Whether any live record may have existed when this sync began, or a staged one that it goes on with."""
+        return self._had_live or self._had_staged
 
     def _refuse_change(self, ledger: Ledger, replaces: bool) -> None:
         homes = [ledger.home] if ledger.live and not replaces else []

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 from destination_redis.acknowledge import Acknowledgements
 from destination_redis.claim import Claim, Lease
-from destination_redis.completion import why_incomplete
+from destination_redis.completion import incomplete, judge
+from destination_redis.config import WithoutStatus
 from destination_redis.errors import Terminated, system_error, told, transient_error
 from destination_redis.messages import (
     UNREADABLE,
@@ -45,10 +46,12 @@ class Sync:
         acknowledge: Callable[[bytes], None],
         progress: Progress,
         logger: logging.Logger,
+        without_status: WithoutStatus,
     ) -> None:
         """Take the routes by the names messages use.
 
-        `promote` makes staged generations live, `acknowledge` puts a line out at once.
+        `promote` makes staged generations live, `acknowledge` puts a line out at once, `without_status` is the setting
+        `overwrite_without_status`.
         """
         self._routes = routes
         self._all = list(dict.fromkeys(routes.values()))
@@ -58,10 +61,13 @@ class Sync:
         self._lease = Lease([route.claim for route in self._all])
         self._progress = progress
         self._logger = logger
+        self._without_status = without_status
         self._commands: list[bytes] = []
         self._current = self._all[0] if self._all else None
         #: Streams with records since the last state that speaks for all, the current one and, at first, all.
         self._touched = dict.fromkeys(self._all)
+        #: The last state that speaks for all.
+        self._global: State | None = None
         #: Streams outside the catalog of which states came.
         self._unknown: set[Key] = set()
         self._parser = Parser()
@@ -152,6 +158,10 @@ class Sync:
                 route.seen.change(trace.status, route.stream)
                 if trace.status.terminal:
                     route.end()
+            case SourceError(named):
+                found = self._routes.get(named.key) if named else None
+                for route in [found] if found else self._all:
+                    route.seen.failed = True
 
     def _take_state(self, state: State) -> None:
         routes: Iterable[Route]
@@ -159,8 +169,9 @@ class Sync:
             # To all others it says nothing new; the next record may be of the current one unnoticed.
             routes, self._touched = self._touched, dict.fromkeys(filter(None, [self._current]))
             count = sum(route.state(own=False) for route in routes)
+            self._global = state
         elif (route := self._routes.get(state.stream.key)) is not None:
-            count, routes = route.state(own=True), (route,)
+            count, routes = route.state(own=True, end_mark=state.end_mark), (route,)
         else:
             count, routes = 0, ()
             self._warn_of_unknown(state.stream.key)
@@ -212,9 +223,7 @@ class Sync:
             ) from error
 
     def _finish(self) -> None:
-        ended = sum(route.seen.ended for route in self._all)
-        records = any(route.received for route in self._all)
-        reasons = [(route, self._why_incomplete(route, ended, records)) for route in self._all]
+        reasons = judge(self._all, self._global, self._without_status)
         complete = [route for route, reason in reasons if reason is None]
         self._lane.verify()
         self._lane.rely(self._lane.sent)
@@ -227,23 +236,8 @@ class Sync:
             route.claim.release(clean=reason is None)
         self._lane.replicate()
         self._lane.settle()
-        incomplete = [f"{route.stream} ({reason})" for route, reason in reasons if reason is not None]
-        if incomplete:
-            raise transient_error(
-                f"Not complete: {'; '.join(incomplete)}. Their old data stays as it was and "
-                "what was acknowledged is kept; run the sync again"
-            )
-
-    @staticmethod
-    def _why_incomplete(route: Route, ended: int, input_had_records: bool) -> str | None:
-        return why_incomplete(
-            route.stream,
-            route.seen,
-            replaces=route.generations.staging,
-            has_live=route.generations.has_live(),
-            others_ended=ended > int(route.seen.ended),
-            input_had_records=input_had_records,
-        )
+        if missing := [(route.stream, reason) for route, reason in reasons if reason is not None]:
+            raise incomplete(missing)
 
 
 def _name(key: Key) -> str:

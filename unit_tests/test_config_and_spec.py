@@ -194,6 +194,12 @@ def test_empty_text_in_a_list_is_no_setting_that_was_left_empty() -> None:
         assert "nodes.0: " in str(complaint({"host": "h", "deployment": {"deployment": "cluster", "nodes": [empty]}}))
 
 
+def test_only_what_ends_an_overwrite_is_a_value_of_that_setting() -> None:
+    assert parse_config({"host": "h"}).overwrite_without_status == "end_mark"
+    assert FORM["properties"]["overwrite_without_status"]["enum"] == ["end_mark", "trailing_state"]
+    assert "overwrite_without_status: " in str(complaint({"host": "h", "overwrite_without_status": "never"}))
+
+
 def test_a_setting_nobody_knows_is_named_and_does_no_harm() -> None:
     config = {"host": "h", "hots": "x", "a_new_one": None}
     assert parse_config(config).host == "h"
