@@ -1,8 +1,9 @@
 """The choices of a setting that has several forms: TLS modes, tunnels, deployments, as pydantic models."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
 NO_BRACES, HOST_PORT = r"^[^{}]*$", r"^\S+:[0-9]{1,5}$"
@@ -39,10 +40,26 @@ Host = Annotated[str, AfterValidator(lambda text: text if text.startswith("/") e
 
 
 class Settings(BaseModel):
-    """Frozen settings; unknown ones are left out."""
+    """Frozen settings; unknown ones are left out, and optional ones that are null or empty text count as absent."""
 
     # Input values stay out of validation errors: a mistyped secret must not be printed.
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    #: Settings for which empty text is a value.
+    may_be_empty: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, given: object) -> object:
+        """Leave out what a form sends for a field that was left empty."""
+        if not isinstance(given, Mapping):
+            return given
+
+        def empty(name: str, value: object) -> bool:
+            field = cls.model_fields.get(name)
+            optional = field is not None and not field.is_required()
+            return optional and (value is None or (value == "" and name not in cls.may_be_empty))
+
+        return {name: value for name, value in given.items() if not empty(name, value)}
 
 
 class SslDisable(Settings):

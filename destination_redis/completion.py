@@ -1,64 +1,108 @@
 """Which streams are complete, decided at the end of input from what was seen on the way."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from destination_redis.errors import system_error
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from destination_redis.config import WithoutStatus
+from destination_redis.errors import transient_error
 from destination_redis.messages import Status
+from destination_redis.route import Route
+from destination_redis.seen import Seen
+from destination_redis.states import State
 from destination_redis.streams import Stream
 
-
-@dataclass(slots=True)
-class Seen:
-    """What the input held for one stream so far; `records` is set before it matters, not with every record."""
-
-    status: Status | None = None
-    records: int = 0
-    any_state: bool = False
-    #: Records before the last state that covers the stream; None where none does.
-    covered: int | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether a terminal status came."""
-        return self.status is not None and self.status.terminal
-
-    def state(self, own: bool) -> None:
-        """Take note of a state of its own, or of one for every stream."""
-        self.any_state = True
-        if own or self.records:
-            self.covered = self.records
-
-    def change(self, status: Status, stream: Stream) -> None:
-        """Take note of a status; raises where two terminal ones contradict each other."""
-        if self.ended and self.status is not None:
-            if status.terminal and status is not self.status:
-                raise system_error(f"The stream {stream} was reported {self.status} and then {status}")
-            return
-        self.status = status
+_NO_END_MARK = "no end mark came after its last record, so the source may have failed"
+#: Streams that an error names for each reason.
+_NAMED = 5
 
 
-def why_incomplete(
-    stream: Stream, seen: Seen, *, replaces: bool, has_live: bool, others_ended: bool, input_had_records: bool
-) -> str | None:
-    """Return why `stream` is not complete at the end of input, None if it is.
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What else decides at the end of input whether a stream is complete."""
 
-    `replaces` and `has_live` speak of this sync and of what is live; `others_ended` says that another stream got a
-    terminal status.
+    #: Whether the sync replaces the stream, and whether records of earlier runs are live or staged.
+    replaces: bool
+    has_data: bool
+    #: Whether another stream got a terminal status, and whether any stream got a record.
+    others_ended: bool = False
+    input_had_records: bool = True
+    #: Whether the last GLOBAL state, in an input without records, cleared the stream.
+    cleared: bool = False
+    without_status: WithoutStatus = "end_mark"
+
+
+def judge(
+    routes: Sequence[Route], last_global: State | None, without_status: WithoutStatus
+) -> list[tuple[Route, str | None]]:
+    """Return each route with the reason why its stream is not complete, None where it is.
+
+    `last_global` is the last state that speaks for all streams, `without_status` the setting of that name.
     """
+    ended = sum(route.seen.ended for route in routes)
+    records = any(route.received for route in routes)
+    cleared = last_global.cleared() if last_global and not records else None
+    judged = []
+    for route in routes:
+        stream, generations = route.stream, route.generations
+        ending = Ending(
+            replaces=generations.staging,
+            has_data=generations.has_data(),
+            others_ended=ended > int(route.seen.ended),
+            input_had_records=records,
+            cleared=cleared is not None and cleared.includes((stream.namespace, stream.name)),
+            without_status=without_status,
+        )
+        judged.append((route, why_incomplete(stream, route.seen, ending)))
+    return judged
+
+
+def why_incomplete(stream: Stream, seen: Seen, ending: Ending) -> str | None:
+    """Return why `stream` is not complete at the end of input, None if it is."""
     match seen.status:
         case Status.COMPLETE:
             return None
         case Status.INCOMPLETE:
             return "the source reported it incomplete"
-        case Status.STARTED | Status.RUNNING:
-            return "it was started but never reported complete"
-    if others_ended:
+    if seen.failed:
+        return "the source reported an error"
+    if seen.status is not None:
+        return "it was started but never reported complete"
+    if ending.others_ended:
         return "it got no status while another stream did"
     if stream.needs_complete:
         return "a refresh ends with the status COMPLETE, which never came"
-    nothing_at_stake = not seen.records and not (replaces and has_live)
-    global_state_alone = seen.any_state and not input_had_records
-    no_platform = not seen.any_state and stream.sync_id is None
-    if seen.covered == seen.records or global_state_alone or nothing_at_stake or no_platform:
-        return None
-    return "its last records were followed by no state, so the source may have failed"
+    followed = seen.covered == seen.records or (seen.any_state and not ending.input_had_records)
+    at_stake = seen.records or (ending.replaces and ending.has_data)
+    if stream.truncates:  # an overwrite, on a platform that sends no statuses
+        nothing_to_do = not seen.records and not ending.replaces
+        if seen.marked == seen.records or ending.cleared or nothing_to_do:
+            return None
+        if ending.without_status == "end_mark":
+            return _NO_END_MARK
+        complete = followed or (seen.any_state and not at_stake)
+    else:
+        no_platform = not seen.any_state and stream.sync_id is None
+        complete = followed or not at_stake or no_platform
+    return None if complete else "no state came after its last record, so the source may have failed"
+
+
+def incomplete(reasons: Sequence[tuple[Stream, str]]) -> AirbyteTracedException:
+    """Return the error that names the streams that are not complete, why, and what to do."""
+    names: dict[str, list[str]] = {}
+    for stream, reason in reasons:
+        names.setdefault(reason, []).append(str(stream))
+    told = "; ".join(f"{_listed(some)} ({reason})" for reason, some in names.items())
+    advice = ""
+    if _NO_END_MARK in names:
+        advice = ". For a source that sends no end marks, set overwrite_without_status to trailing_state"
+    return transient_error(
+        f"Not complete: {told}. Their old data stays as it was and what was acknowledged is kept; run the sync again"
+        f"{advice}"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    return ", ".join([*names[:_NAMED], *more])

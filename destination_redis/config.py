@@ -27,6 +27,9 @@ from destination_redis.choices import (
 from destination_redis.durability import Durability
 from destination_redis.errors import config_error
 
+#: What ends an overwrite where the input has no statuses.
+WithoutStatus = Literal["end_mark", "trailing_state"]
+
 
 def _known_type(name: str) -> str:
     if name not in CACHES:
@@ -37,6 +40,9 @@ def _known_type(name: str) -> str:
 
 class RedisConfig(Settings):
     """What a user sets; only `host` is required."""
+
+    #: Stands in keys as it is, as it did in the Java connector's.
+    may_be_empty = frozenset({"default_namespace"})
 
     host: Host = setting(
         "Host",
@@ -165,6 +171,16 @@ class RedisConfig(Settings):
         default=None,
         description="With cache_type stream: the entries that are kept, the newest ones; all unless set.",
         ge=1,
+        group="records",
+    )
+    overwrite_without_status: WithoutStatus = setting(
+        "Overwrite without status",
+        10,
+        default="end_mark",
+        description="When an overwrite replaces the old data if the platform sends no stream statuses, as for a custom "
+        "connector. end_mark: when the source's last state says that the stream is complete. trailing_state: when any "
+        "state follows the last record, for sources that send no such state; if the source fails right after a "
+        "state, incomplete data then replaces the old.",
         group="records",
     )
     durability: Durability | None = setting(

@@ -168,7 +168,9 @@ class DestinationRedis(Destination):
                 try:
                     routes, promote = open_routes(config, streams, lane, servers, stop.pause, logger)
                     with Progress(logger, set(routes.values())) as progress:
-                        yield from Sync(routes, lane, promote, acknowledge, progress, logger).run(lines)
+                        without_status = config.overwrite_without_status
+                        sync = Sync(routes, lane, promote, acknowledge, progress, logger, without_status)
+                        yield from sync.run(lines)
                 finally:
                     lane.close()
         except AirbyteTracedException:

@@ -1,17 +1,20 @@
-"""Bytes of a line -> a message; a STATE -> its line back, whole, with our count.
+"""Bytes of a line -> a message.
 
 Only what is needed is decoded. Record data, states and unknown fields stay the bytes they came as, so numbers of any
 size and precision, nulls and fields nobody knows yet survive. Input lines: Airbyte protocol v0, one JSON object each,
 fields in any order, every optional one possibly null.
 """
 
-import codecs
 import re
 from enum import StrEnum
 
 import msgspec
 
-_ABSENT = msgspec.Raw(b"null")
+#: What stands for a field that is absent.
+ABSENT = msgspec.Raw(b"null")
+
+#: A stream's names: (namespace, name), the namespace None where it is absent or empty.
+Key = tuple[str | None, str]
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -21,7 +24,14 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     data: msgspec.Raw
     emitted_at: msgspec.Raw
     namespace: str | None = None
-    meta: msgspec.Raw = _ABSENT
+    meta: msgspec.Raw = ABSENT
+    #: This destination takes no files: a record with one cannot be read.
+    file_reference: None = None
+
+    @property
+    def key(self) -> Key:
+        """The stream's names."""
+        return self.namespace or None, self.stream
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -29,8 +39,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
     type: str
     record: Record | None = None
-    state: msgspec.Raw = _ABSENT
-    trace: msgspec.Raw = _ABSENT
+    state: msgspec.Raw = ABSENT
+    trace: msgspec.Raw = ABSENT
 
 
 class Descriptor(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +48,11 @@ class Descriptor(msgspec.Struct, frozen=True, gc=False):
 
     name: str
     namespace: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """The stream's names."""
+        return self.namespace or None, self.name
 
 
 class Status(StrEnum):
@@ -61,34 +76,16 @@ class StreamStatus(msgspec.Struct, frozen=True, gc=False):
     status: Status
 
 
+class SourceError(msgspec.Struct, frozen=True, gc=False):
+    """The body of a TRACE about an error of the source; `stream_descriptor` None where it concerns every stream."""
+
+    stream_descriptor: Descriptor | None = None
+
+
 class _Trace(msgspec.Struct, frozen=True, gc=False):
     type: str | None = None
-    stream_status: StreamStatus | None = None
-
-
-class _StreamState(msgspec.Struct, frozen=True, gc=False):
-    stream_descriptor: Descriptor
-
-
-class _StateHead(msgspec.Struct, frozen=True, gc=False):
-    type: str | None = None
-    stream: _StreamState | None = None
-
-
-class State(msgspec.Struct, frozen=True, gc=False):
-    """A STATE; `stream` is None for a GLOBAL or legacy one, which speaks for every stream."""
-
-    stream: Descriptor | None
-    fields: dict[str, msgspec.Raw]
-    body: dict[str, msgspec.Raw]
-
-    def acknowledged(self, records: int) -> bytes:
-        """Return the line to answer with: all that came, and `records` as destinationStats.recordCount."""
-        stats = _RAW_FIELDS.decode(self.body.get("destinationStats", _ABSENT)) or {}
-        stats["recordCount"] = msgspec.Raw(b"%d.0" % records)
-        body = {**self.body, "destinationStats": msgspec.Raw(msgspec.json.encode(stats))}
-        # A carriage return, which JSON takes for a space between values, ends a line for many readers.
-        return msgspec.json.encode({**self.fields, "state": body}).replace(b"\r", b" ") + b"\n"
+    stream_status: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
 
 
 #: What decoding raises; RecursionError where arrays or objects are nested deeper than the interpreter goes.
@@ -113,17 +110,50 @@ def decode_all(lines: bytes) -> list[Message] | None:
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 #: The value that is none of an enum's.
 _QUOTED = re.compile(r"(?<=^Invalid enum value) .*(?= - at )")
-_RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
-_STATE_HEAD = msgspec.json.Decoder(_StateHead)
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_RECORD = msgspec.json.Decoder(Record)
 _TRACE = msgspec.json.Decoder(_Trace)
+_STATUS = msgspec.json.Decoder(StreamStatus)
+_ERROR = msgspec.json.Decoder(SourceError | None)
+#: How a JSON object begins, or what is left of one that was cut off.
+_OBJECT = re.compile(rb"\s*\{\s*(\"|$)")
+#: What every message has that must not be lost.
+_TYPE = re.compile(rb"\"type\"\s*:\s*\"(RECORD|STATE|TRACE)\"")
 
 
 def why_no_message(line: bytes, error: Exception) -> str | None:
-    """Return why `line`, met with `error`, is none, never its content; None where it was never meant to be one."""
-    if not line.lstrip().removeprefix(codecs.BOM_UTF8).startswith(b"{"):
+    """Return why `line`, met with `error`, is none, never its content; None where no message can be lost with it.
+
+    A message is lost if its line was cut off, if other text stands before it on its line, or if one of its fields is
+    wrong. What a program logs is no message, be it text or a JSON object without a `type`.
+    """
+    line = line.replace(b"\0", b"")  # UTF-16
+    if not _OBJECT.match(line):
+        return "other text stands before it" if _TYPE.search(line) else None
+    if _is_log(line):
         return None
     why = why_unreadable(error)
     return f"{why} (a text in it may hold half of a surrogate pair)" if _SURROGATE.search(line) else why
+
+
+def _is_log(line: bytes) -> bool:
+    """Whether a line is a whole JSON object, but neither has a type nor holds a record."""
+    try:
+        fields = _FIELDS.decode(line)
+    except UNREADABLE:
+        return False
+    if "type" in fields:
+        return False
+    try:
+        _RECORD.decode(fields.get("record", ABSENT))
+    except UNREADABLE:
+        return True
+    return False
+
+
+def has_file(error: Exception) -> bool:
+    """Whether a record cannot be read, by `error`, because it comes with a file."""
+    return str(error).endswith("`$.record.file_reference`")
 
 
 def why_unreadable(error: Exception) -> str:
@@ -136,18 +166,15 @@ def why_unreadable(error: Exception) -> str:
     return _QUOTED.sub("", str(error))
 
 
-def decode_state(line: bytes, message: Message) -> State:
-    """Return the state of `line`, already decoded as `message`; raises one of `UNREADABLE`."""
-    line.decode()  # it goes back as text, all of it
-    head = _STATE_HEAD.decode(message.state)
-    return State(
-        stream=head.stream.stream_descriptor if head.stream and head.type in ("STREAM", None) else None,
-        fields=_RAW_FIELDS.decode(line) or {},
-        body=_RAW_FIELDS.decode(message.state) or {},
-    )
+def decode_trace(message: Message) -> StreamStatus | SourceError | None:
+    """Return the stream status or the source's error in a TRACE, None for its other kinds.
 
-
-def decode_status(message: Message) -> StreamStatus | None:
-    """Return the stream status of a TRACE, None for its other kinds; raises one of `UNREADABLE`."""
+    Raises one of `UNREADABLE`.
+    """
     trace = _TRACE.decode(message.trace)
-    return trace.stream_status if trace.type == "STREAM_STATUS" else None
+    match trace.type:
+        case "STREAM_STATUS":
+            return _STATUS.decode(trace.stream_status)
+        case "ERROR":
+            return _ERROR.decode(trace.error) or SourceError()
+    return None

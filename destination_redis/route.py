@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from destination_redis.caches import Writer
 from destination_redis.claim import Claim
-from destination_redis.completion import Seen
 from destination_redis.errors import system_error
 from destination_redis.generations import Generations
+from destination_redis.seen import Seen
 
 
 class Route:
@@ -46,10 +46,10 @@ class Route:
         self._seen.records = self.received
         return self._seen
 
-    def state(self, own: bool) -> int:
+    def state(self, *, own: bool, end_mark: bool = False) -> int:
         """Take note of a state; return the records since the last of its kind: of the stream's own, or for all."""
         received = self.received
-        self.seen.state(own)
+        self.seen.state(own=own, end_mark=end_mark)
         if own:
             count, self._stated = received - self._stated, received
         else:

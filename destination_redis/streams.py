@@ -37,6 +37,7 @@ class _Configured(msgspec.Struct, frozen=True):
     generation_id: int | None = None
     minimum_generation_id: int | None = None
     sync_id: int | None = None
+    include_files: bool | None = None
 
 
 class _Catalog(msgspec.Struct, frozen=True):
@@ -127,6 +128,11 @@ def _stream(configured: _Configured) -> Stream:
     if mode not in ("append", "overwrite", "append_dedup"):
         raise config_error(
             f"The stream {inner.name} has the sync mode {mode!r}; this connector has append, overwrite and append_dedup"
+        )
+    if configured.include_files:
+        raise config_error(
+            f"The stream {inner.name} is to be synced with its files (include_files), but this destination takes no "
+            "files: sync it without them"
         )
     cursor = tuple(configured.cursor_field or ())
     stream = Stream(

@@ -7,24 +7,26 @@ from contextlib import suppress
 
 from destination_redis.acknowledge import Acknowledgements
 from destination_redis.claim import Claim, Lease
-from destination_redis.completion import why_incomplete
+from destination_redis.completion import incomplete, judge
+from destination_redis.config import WithoutStatus
 from destination_redis.errors import Terminated, system_error, told, transient_error
 from destination_redis.messages import (
     UNREADABLE,
     Descriptor,
+    Key,
     Message,
     Record,
-    State,
+    SourceError,
+    StreamStatus,
     decode,
-    decode_all,
-    decode_state,
-    decode_status,
-    why_no_message,
+    decode_trace,
     why_unreadable,
 )
+from destination_redis.parsing import Parser
 from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress
 from destination_redis.route import Route
+from destination_redis.states import State, decode_state
 from destination_redis.upserts import Unsettled
 
 #: Seconds after which what is open is settled even where the input never pauses.
@@ -44,10 +46,12 @@ class Sync:
         acknowledge: Callable[[bytes], None],
         progress: Progress,
         logger: logging.Logger,
+        without_status: WithoutStatus,
     ) -> None:
         """Take the routes by the names messages use.
 
-        `promote` makes staged generations live, `acknowledge` puts a line out at once.
+        `promote` makes staged generations live, `acknowledge` puts a line out at once, `without_status` is the setting
+        `overwrite_without_status`.
         """
         self._routes = routes
         self._all = list(dict.fromkeys(routes.values()))
@@ -57,12 +61,16 @@ class Sync:
         self._lease = Lease([route.claim for route in self._all])
         self._progress = progress
         self._logger = logger
+        self._without_status = without_status
         self._commands: list[bytes] = []
         self._current = self._all[0] if self._all else None
         #: Streams with records since the last state that speaks for all, the current one and, at first, all.
         self._touched = dict.fromkeys(self._all)
-        self._number = 0
-        self._other_lines = 0
+        #: The last state that speaks for all.
+        self._global: State | None = None
+        #: Streams outside the catalog of which states came.
+        self._unknown: set[Key] = set()
+        self._parser = Parser()
         self._settled_at = time.monotonic()
 
     def run(self, lines: Iterable[bytes]) -> Iterator[None]:
@@ -70,7 +78,8 @@ class Sync:
         try:
             for chunk in lines:
                 if chunk:
-                    self._take(chunk)
+                    for messages, part in self._parser.parse(chunk):
+                        self._take_messages(messages, part)
                     self._flush()
                 self._look_after(idle=not chunk)
                 yield  # left here, it is like a process that was killed: nothing more is settled
@@ -78,8 +87,8 @@ class Sync:
         except Exception as error:
             self._wind_up(error)
             raise
-        if self._other_lines:
-            self._logger.warning("%d lines of the input were no JSON objects and were left out", self._other_lines)
+        if count := self._parser.left_out:
+            self._logger.warning("Lines of the input that are no messages and were left out: %d", count)
         self._finish()
 
     def settle(self) -> None:
@@ -89,21 +98,6 @@ class Sync:
             self._lane.settle()
             self._states.advance()
         self._settled_at = time.monotonic()
-
-    def _take(self, lines: bytes) -> None:
-        messages = decode_all(lines)
-        if messages is not None:
-            self._take_messages(messages, lines)
-            self._number += len(messages)
-            return
-        for line in lines.split(b"\n")[:-1]:
-            try:
-                message = decode(line)
-            except UNREADABLE as error:
-                self._undecodable(line, error)
-            else:
-                self._take_messages([message], line)
-            self._number += 1
 
     def _take_messages(self, messages: list[Message], lines: bytes) -> None:
         routes, add = self._routes, self._commands.append
@@ -127,59 +121,69 @@ class Sync:
                 add(route.write(number, record))
             except UNREADABLE as error:
                 raise system_error(
-                    f"{self._place(index)} has data that cannot be read: {why_unreadable(error)}"
+                    f"{self._parser.place(index)} has data that cannot be read: {why_unreadable(error)}"
                 ) from None
             generations.next_id = number + 1
             if route is not self._current:
                 self._current = route
                 self._touched[route] = None
 
-    def _undecodable(self, line: bytes, error: Exception, index: int = 0) -> None:
-        if (wrong := why_no_message(line, error)) is not None:
-            raise system_error(f"{self._place(index)} is not an Airbyte message: {wrong}") from None
-        self._other_lines += bool(line.strip())
-
-    def _place(self, index: int) -> str:
-        """Return where in the input the line is that has `index` among those just taken."""
-        return f"Line {self._number + index + 1} of the input"
-
     def _take_other(self, index: int, message: Message, line: bytes) -> None:
         try:
             match message.type:
                 case "STATE":
                     if decode(line) != message:  # with an empty line elsewhere there were as many lines as messages
-                        raise system_error(f"{self._place(index)} or one near it holds more than one message")
-                    self._take_state(decode_state(line, message), index)
+                        raise system_error(f"{self._parser.place(index)} or one near it holds more than one message")
+                    self._take_state(decode_state(line, message))
                 case "TRACE":
-                    if (status := decode_status(message)) is not None:
-                        route = self._route_of(status.stream_descriptor, index)
-                        route.seen.change(status.status, route.stream)
-                        if status.status.terminal:
-                            route.end()
+                    self._take_trace(decode_trace(message), index)
                 case "RECORD":
-                    raise system_error(f"{self._place(index)} is a RECORD without a record")
+                    raise system_error(f"{self._parser.place(index)} is a RECORD without a record")
+                case _ if message.record is not None:
+                    raise system_error(f"{self._parser.place(index)} has a record, but its type is not RECORD")
         except UNREADABLE as error:
-            self._undecodable(line, error, index)
+            self._parser.refuse(line, error, index)
 
     def _route_of(self, named: Record | Descriptor, index: int) -> Route:
-        name = named.stream if isinstance(named, Record) else named.name
-        route = self._routes.get((named.namespace or None, name))
+        route = self._routes.get(named.key)
         if route is None:
-            full = f"{named.namespace}.{name}" if named.namespace else name
-            raise system_error(f"{self._place(index)} names the stream {full}, which is not in the catalog")
+            where = self._parser.place(index)
+            raise system_error(f"{where} names the stream {_name(named.key)}, which is not in the catalog")
         return route
 
-    def _take_state(self, state: State, index: int) -> None:
+    def _take_trace(self, trace: StreamStatus | SourceError | None, index: int) -> None:
+        match trace:
+            case StreamStatus():
+                route = self._route_of(trace.stream_descriptor, index)
+                route.seen.change(trace.status, route.stream)
+                if trace.status.terminal:
+                    route.end()
+            case SourceError(named):
+                found = self._routes.get(named.key) if named else None
+                for route in [found] if found else self._all:
+                    route.seen.failed = True
+
+    def _take_state(self, state: State) -> None:
         routes: Iterable[Route]
-        if state.stream is not None:
-            route = self._route_of(state.stream, index)
-            count, routes = route.state(own=True), (route,)
-        else:
+        if state.stream is None:
             # To all others it says nothing new; the next record may be of the current one unnoticed.
             routes, self._touched = self._touched, dict.fromkeys(filter(None, [self._current]))
             count = sum(route.state(own=False) for route in routes)
+            self._global = state
+        elif (route := self._routes.get(state.stream.key)) is not None:
+            count, routes = route.state(own=True, end_mark=state.end_mark), (route,)
+        else:
+            count, routes = 0, ()
+            self._warn_of_unknown(state.stream.key)
         covered = [(r, r.generations.last_id, r.received) for r in routes if r.cover()]
         self._states.take(state.acknowledged(count), covered)
+
+    def _warn_of_unknown(self, key: Key) -> None:
+        if key not in self._unknown:
+            self._unknown.add(key)
+            self._logger.warning(
+                "The stream %s is not in the catalog; its states are passed on, as they came", _name(key)
+            )
 
     def _flush(self) -> None:
         """Send what is open; each batch ends with a move, so that a server that lost answered writes is found out."""
@@ -219,9 +223,7 @@ class Sync:
             ) from error
 
     def _finish(self) -> None:
-        ended = sum(route.seen.ended for route in self._all)
-        records = any(route.received for route in self._all)
-        reasons = [(route, self._why_incomplete(route, ended, records)) for route in self._all]
+        reasons = judge(self._all, self._global, self._without_status)
         complete = [route for route, reason in reasons if reason is None]
         self._lane.verify()
         self._lane.rely(self._lane.sent)
@@ -234,20 +236,9 @@ class Sync:
             route.claim.release(clean=reason is None)
         self._lane.replicate()
         self._lane.settle()
-        incomplete = [f"{route.stream} ({reason})" for route, reason in reasons if reason is not None]
-        if incomplete:
-            raise transient_error(
-                f"Not complete: {'; '.join(incomplete)}. Their old data stays as it was and "
-                "what was acknowledged is kept; run the sync again"
-            )
+        if missing := [(route.stream, reason) for route, reason in reasons if reason is not None]:
+            raise incomplete(missing)
 
-    @staticmethod
-    def _why_incomplete(route: Route, ended: int, input_had_records: bool) -> str | None:
-        return why_incomplete(
-            route.stream,
-            route.seen,
-            replaces=route.generations.staging,
-            has_live=route.generations.has_live(),
-            others_ended=ended > int(route.seen.ended),
-            input_had_records=input_had_records,
-        )
+
+def _name(key: Key) -> str:
+    return ".".join(filter(None, key))

@@ -77,6 +77,10 @@ def test_other_messages_nulls_and_lines_that_are_no_json_do_no_harm(connector: C
         [
             "plain text, not quoted",
             "",
+            "{INFO} not quoted",
+            "{'not': 'quoted'}",
+            {"level": "info", "msg": "not quoted"},
+            "\ufeff",
             {"type": "LOG", "log": {"level": "INFO", "message": "hello"}},
             {"type": "CONTROL", "control": {"type": "CONNECTOR_CONFIG", "connectorConfig": {"config": {}}}},
             {"type": "TRACE", "trace": {"type": "ESTIMATE", "estimate": {"name": "users", "type": "STREAM"}}},
@@ -89,8 +93,29 @@ def test_other_messages_nulls_and_lines_that_are_no_json_do_no_harm(connector: C
 
     assert outcome.code == 0, outcome.text
     assert values(server.client, "public:users:") == [7]
-    assert "1 lines of the input were no JSON objects" in outcome.text
+    assert "Lines of the input that are no messages and were left out: 4" in outcome.text
     assert "not quoted" not in outcome.text
+
+
+def test_a_byte_order_mark_before_a_line_is_skipped(connector: Connector, server: Server) -> None:
+    first = b"".join(json.dumps(each).encode() + b"\n" for each in (record(1), state(1), record(2)))
+    second = b"".join(json.dumps(each).encode() + b"\n" for each in (state(2), record(3), COMPLETE))
+    outcome = connector.write_bytes([stream()], b"\xef\xbb\xbf" + first + b"\xef\xbb\xbf" + second)
+
+    assert outcome.code == 0, outcome.text
+    assert values(server.client) == [1, 2, 3]
+    assert len(outcome.states) == 2
+    assert "left out" not in outcome.text
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_an_input_that_is_not_utf_8_is_refused(connector: Connector, server: Server, encoding: str) -> None:
+    connector.write([stream()], [record(1), COMPLETE])
+    lines = "".join(json.dumps(each) + "\n" for each in (record(2), record(3)))
+    outcome = connector.write_bytes([stream(mode="overwrite")], lines.encode(encoding))
+
+    assert outcome.error["failure_type"] == "system_error"
+    assert values(server.client) == [1]
 
 
 def test_a_record_of_tens_of_megabytes_arrives_whole(connector: Connector, server: Server) -> None:
@@ -117,12 +142,10 @@ def test_a_record_of_tens_of_megabytes_arrives_whole(connector: Connector, serve
             '{"type":"RECORD","record":{"stream":"users","data":{"secret":"\\ud800"},"emitted_at":1}}',
             "half of a surrogate pair",
         ),
-        ('\ufeff{"type":"LOG","secret":1}', "Line 2"),
-        ('{"secret":1}', "missing required field `type`"),
-        (
-            '{"type":"STATE","state":{"type":"STREAM","stream":{"stream_descriptor":{"name":"orders"}},"secret":1}}',
-            "stream orders, which is not in the catalog",
-        ),
+        ('{"record":{"stream":"users","data":{"secret":1},"emitted_at":1}}', "missing required field `type`"),
+        ('{"type":"record","record":{"stream":"users","data":{"secret":1},"emitted_at":1}}', "its type is not RECORD"),
+        ('secret{"type":"RECORD","record":{"stream":"users","data":{},"emitted_at":1}}', "other text stands before it"),
+        ('{"type":"RECORD","record":{"secret": 2026-01-01 INFO secret', "Line 2 of the input is not an Airbyte"),
     ],
 )
 def test_bad_input_stops_the_sync_says_where_and_quotes_nothing(
@@ -287,7 +310,9 @@ def test_a_retry_after_a_finished_refresh_adds_to_it(connector: Connector, serve
 
 def test_a_clear_empties_the_stream(connector: Connector, server: Server) -> None:
     connector.write([stream(**generation(1, 0, 1))], [record(1), record(2), COMPLETE])
-    outcome = connector.write([stream(**generation(2, 2, 2))], [state(0, stream=None), COMPLETE])
+    cleared = state(0)
+    cleared["state"]["stream"]["stream_state"] = None
+    outcome = connector.write([stream(**generation(2, 2, 2))], [cleared, COMPLETE])
 
     assert outcome.code == 0, outcome.text
     assert values(server.client) == []

@@ -134,6 +134,70 @@ def test_sentinels_take_a_database_too() -> None:
 
 def test_an_empty_default_namespace_is_not_the_same_as_none() -> None:
     assert parse_config({"host": "h", "default_namespace": ""}).default_namespace == ""
+    assert parse_config({"host": "h", "default_namespace": None}).default_namespace is None
+
+
+def places() -> Iterator[tuple[str, Json, Json]]:
+    """Yield every object that a user fills in: its place in the settings, its form, and what it must have."""
+    yield "", FORM, {"host": "h"}
+    for name, node in FORM["properties"].items():
+        for form in node.get("oneOf", [node] if "properties" in node else []):
+            tags = {field: tag["const"] for field, tag in form["properties"].items() if "const" in tag}
+            needed = dict.fromkeys(form.get("required", ()), "x") | tags
+            yield ".".join([name, *tags.values()]), form, needed
+
+
+def settings(place: str, content: Json) -> Json:
+    """Return settings in which the object at `place` is `content`."""
+    return {"host": "h", place.split(".", maxsplit=1)[0]: content} if place else content
+
+
+OPTIONAL = {
+    f"{place}.{name}".strip("."): (place, name, needed)
+    for place, form, needed in places()
+    for name in form["properties"]
+    if name not in needed
+}
+
+
+def test_settings_of_every_kind_are_optional() -> None:
+    assert {"search_index", "ssl_mode", "durability.fsync", "deployment.sentinel.nodes"} <= set(OPTIONAL)
+    assert {"ssl_mode.verify-ca.client_key", "tunnel_method.SSH_KEY_AUTH.tunnel_port"} <= set(OPTIONAL)
+    assert len(OPTIONAL) > 35
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+@pytest.mark.parametrize("place", sorted({*OPTIONAL} - {"default_namespace"}))
+def test_every_optional_setting_may_be_null_or_empty_text_as_forms_send_what_was_left_empty(
+    place: str, empty: str | None
+) -> None:
+    around, name, needed = OPTIONAL[place]
+    assert parse_config(settings(around, {**needed, name: empty})) == parse_config(settings(around, needed))
+
+
+def test_a_form_sent_with_everything_optional_empty_is_the_one_with_the_host_alone() -> None:
+    names = {place for place in OPTIONAL if "." not in place} - {"default_namespace"}
+    for empty in (None, ""):
+        assert parse_config({"host": "h", **dict.fromkeys(names, empty)}) == parse_config({"host": "h"})
+
+
+def test_what_is_required_may_not_be_empty() -> None:
+    for empty in (None, ""):
+        sentinel = {"deployment": "sentinel", "service_name": empty}
+        assert "service_name: " in str(complaint({"host": "h", "deployment": sentinel}))
+        tunnel = {"tunnel_method": "SSH_KEY_AUTH", **JUMP, "ssh_key": "K", "tunnel_host": empty}
+        assert "tunnel_host: " in str(complaint({"host": "h", "tunnel_method": tunnel}))
+
+
+def test_empty_text_in_a_list_is_no_setting_that_was_left_empty() -> None:
+    for empty in (None, ""):
+        assert "nodes.0: " in str(complaint({"host": "h", "deployment": {"deployment": "cluster", "nodes": [empty]}}))
+
+
+def test_only_what_ends_an_overwrite_is_a_value_of_that_setting() -> None:
+    assert parse_config({"host": "h"}).overwrite_without_status == "end_mark"
+    assert FORM["properties"]["overwrite_without_status"]["enum"] == ["end_mark", "trailing_state"]
+    assert "overwrite_without_status: " in str(complaint({"host": "h", "overwrite_without_status": "never"}))
 
 
 def test_a_setting_nobody_knows_is_named_and_does_no_harm() -> None:

@@ -1,120 +1,28 @@
-"""Messages and states, decoded and answered."""
+"""Messages, decoded; and lines that are none."""
 
 import json
+import re
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from destination_redis.messages import (
     UNREADABLE,
     Descriptor,
-    State,
+    SourceError,
     Status,
+    StreamStatus,
     decode,
     decode_all,
-    decode_state,
-    decode_status,
+    decode_trace,
+    has_file,
     why_no_message,
 )
-
-TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=8)
-NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)
-
-
-def as_object(members: dict[str, str]) -> str:
-    return "{" + ",".join(f"{json.dumps(name)}: {value}" for name, value in members.items()) + "}"
-
-
-# JSON as text, since numbers of Python's own would have lost already what is tested for.
-JSON_TEXTS = st.recursive(
-    st.one_of(st.sampled_from(["null", "true", "false"]), NUMBERS, TEXTS.map(json.dumps)),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3).map(lambda items: f"[{' ,'.join(items)}]"),
-        st.dictionaries(TEXTS, inner, max_size=3).map(as_object),
-    ),
-    max_leaves=6,
-)
-UNKNOWN = st.dictionaries(TEXTS.map("x_".__add__), JSON_TEXTS, max_size=3)
-
-
-def textually(line: str | bytes) -> Any:
-    return json.loads(line, parse_float=str, parse_int=str)
-
-
-def state_of(line: str) -> State:
-    return decode_state(line.encode(), decode(line.encode()))
 
 
 def trace(kind: str, **more: Any) -> bytes:
     return json.dumps({"type": "TRACE", "trace": {"type": kind, "emitted_at": 1.0, **more}}).encode()
-
-
-@given(UNKNOWN, UNKNOWN, UNKNOWN, JSON_TEXTS)
-def test_an_acknowledged_state_keeps_every_field_null_and_number_as_it_came(
-    outer: dict[str, str], inner: dict[str, str], stats: dict[str, str], cursor: str
-) -> None:
-    stream = as_object({"stream_descriptor": '{"name":"users","namespace":null}', "stream_state": cursor})
-    body = {"type": '"STREAM"', "stream": stream, "destinationStats": as_object(stats), **inner}
-    line = as_object({**outer, "type": '"STATE"', "record": "null", "state": as_object(body)})
-
-    expected = textually(line)
-    expected["state"]["destinationStats"]["recordCount"] = "12.0"
-    assert textually(state_of(line).acknowledged(12)) == expected
-
-
-@given(st.integers(min_value=0, max_value=10**18))
-def test_the_count_of_an_acknowledged_state_is_a_float(records: int) -> None:
-    line = state_of('{"type":"STATE","state":{"type":"STREAM","stream":{"stream_descriptor":{"name":"a"}}}}')
-    assert textually(line.acknowledged(records))["state"]["destinationStats"] == {"recordCount": f"{records}.0"}
-
-
-def test_a_count_the_source_sent_is_replaced_and_its_other_counts_stay() -> None:
-    line = '{"type":"STATE","state":{"type":"GLOBAL","destinationStats":{"recordCount":99,"rejectedRecordCount":0}}}'
-    stats = textually(state_of(line).acknowledged(2))["state"]["destinationStats"]
-    assert stats == {"recordCount": "2.0", "rejectedRecordCount": "0"}
-
-
-def test_destination_stats_that_are_null_are_filled() -> None:
-    line = '{"type":"STATE","state":{"type":"GLOBAL","destinationStats":null}}'
-    assert textually(state_of(line).acknowledged(1))["state"]["destinationStats"] == {"recordCount": "1.0"}
-
-
-def test_an_acknowledged_state_is_one_line() -> None:
-    answer = state_of('{"type":"STATE","state":{"type":"LEGACY","data":{"text":\r"a\\nb"}}}\r').acknowledged(1)
-    assert len(answer.splitlines()) == 1
-    assert answer.endswith(b"\n")
-
-
-def test_a_state_can_be_acknowledged_twice_with_different_counts() -> None:
-    state = state_of('{"type":"STATE","state":{"type":"GLOBAL","destinationStats":{}}}')
-    state.acknowledged(1)
-    assert textually(state.acknowledged(2))["state"]["destinationStats"] == {"recordCount": "2.0"}
-
-
-def test_a_stream_state_names_its_stream() -> None:
-    descriptor = '{"stream_descriptor":{"name":"users","namespace":"public"}}'
-    state = state_of(f'{{"type":"STATE","state":{{"type":"STREAM","stream":{descriptor}}}}}')
-    assert state.stream == Descriptor("users", "public")
-
-
-def test_a_state_without_a_type_that_names_a_stream_is_that_streams() -> None:
-    state = state_of('{"type":"STATE","state":{"stream":{"stream_descriptor":{"name":"users"}}}}')
-    assert state.stream == Descriptor("users")
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        '{"type":"GLOBAL","stream":null,"global":{"shared_state":{},"stream_states":[]}}',
-        '{"type":"LEGACY","data":{"a":1}}',
-        '{"data":{"a":1}}',
-    ],
-)
-def test_a_global_or_legacy_state_speaks_for_every_stream(body: str) -> None:
-    assert state_of(f'{{"type":"STATE","state":{body}}}').stream is None
 
 
 def test_record_data_are_the_bytes_received() -> None:
@@ -155,13 +63,26 @@ def test_the_error_about_a_bad_line_does_not_quote_it(line: bytes) -> None:
 @pytest.mark.parametrize("status", list(Status))
 def test_a_stream_status_is_read_from_its_trace(status: Status) -> None:
     described = {"stream_descriptor": {"name": "users", "namespace": None}, "status": status}
-    found = decode_status(decode(trace("STREAM_STATUS", stream_status=described)))
-    assert found is not None
-    assert (found.stream_descriptor, found.status) == (Descriptor("users"), status)
+    found = decode_trace(decode(trace("STREAM_STATUS", stream_status=described)))
+    assert found == StreamStatus(Descriptor("users"), status)
 
 
-def test_a_trace_of_another_kind_carries_no_status() -> None:
-    assert decode_status(decode(trace("ESTIMATE", estimate={"name": "a"}))) is None
+@pytest.mark.parametrize("named", [{}, {"stream_descriptor": None}])
+def test_an_error_of_the_source_that_names_no_stream_is_read_from_its_trace(named: dict[str, Any]) -> None:
+    for error in ({"message": "m", **named}, None):
+        assert decode_trace(decode(trace("ERROR", error=error))) == SourceError()
+    assert decode_trace(decode(trace("ERROR"))) == SourceError()
+
+
+def test_an_error_of_the_source_names_the_stream_that_it_concerns() -> None:
+    error = {"message": "m", "failure_type": "system_error", "stream_descriptor": {"name": "a", "namespace": "n"}}
+    assert decode_trace(decode(trace("ERROR", error=error))) == SourceError(Descriptor("a", "n"))
+
+
+@pytest.mark.parametrize("more", [{"estimate": {"name": "a"}}, {"error": "none", "stream_status": 5}])
+def test_a_trace_of_another_kind_is_neither(more: dict[str, Any]) -> None:
+    for kind in ("ESTIMATE", "ANALYTICS", "SOMETHING_NEW"):
+        assert decode_trace(decode(trace(kind, **more))) is None
 
 
 def test_only_complete_and_incomplete_are_terminal() -> None:
@@ -185,11 +106,91 @@ def test_a_line_that_cannot_be_read_is_said_to_be_so(line: bytes, says: str) -> 
 def test_a_status_that_nobody_knows_is_not_quoted() -> None:
     line = trace("STREAM_STATUS", stream_status={"stream_descriptor": {"name": "users"}, "status": "S3cret's 'end'"})
     with pytest.raises(UNREADABLE) as caught:
-        decode_status(decode(line))
-    assert why_no_message(line, caught.value) == "Invalid enum value - at `$.stream_status.status`"
+        decode_trace(decode(line))
+    assert why_no_message(line, caught.value) == "Invalid enum value - at `$.status`"
 
 
-def test_a_state_that_is_not_utf_8_is_none_for_it_would_go_back_as_it_came() -> None:
-    line = b'{"type":"STATE","state":{"type":"LEGACY","data":{"text":"\xff"}}}'
-    with pytest.raises(UnicodeDecodeError):
-        decode_state(line, decode(line))
+RECORD = b'{"type": "RECORD", "record": {"stream": "a", "data": {"id": 1}, "emitted_at": 1}}'
+TURNED = b'{ "record":{"data":{"id":1},"emitted_at":1,"stream":"a"} ,"type":"RECORD"}'
+STATE = b'{"type":"STATE","state":{"type":"LEGACY","data":{}}}'
+ERROR = trace("ERROR", error={"message": "m"})
+
+
+def why(line: bytes) -> str | None:
+    with pytest.raises(UNREADABLE) as caught:
+        decode(line)
+    return why_no_message(line, caught.value)
+
+
+@pytest.mark.parametrize("message", [RECORD, TURNED, STATE, ERROR])
+def test_a_message_that_is_cut_off_anywhere_is_not_taken_for_a_log_line(message: bytes) -> None:
+    assert [end for end in range(1, len(message)) if why(message[:end]) is None] == []
+
+
+@pytest.mark.parametrize("after", [b"2026-01-01 INFO done", b'{"level":"info"}', b'"', RECORD, STATE])
+@pytest.mark.parametrize("message", [RECORD, TURNED, STATE])
+def test_a_message_that_is_cut_off_behind_its_first_name_and_followed_by_text_is_not_either(
+    message: bytes, after: bytes
+) -> None:
+    begun = message.index(b'"') + 1
+    assert [end for end in range(begun, len(message) + 1) if why(message[:end] + after) is None] == []
+
+
+@pytest.mark.parametrize("before", [b"50%", b"\r 50%|###  |", b"INFO starting ", b"[", b'"', b"{}", b"{INFO}", b"}}"])
+@pytest.mark.parametrize("message", [RECORD, TURNED, STATE, ERROR])
+def test_a_message_behind_other_text_on_its_line_is_not_either(before: bytes, message: bytes) -> None:
+    assert why(before + message) == "other text stands before it"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_a_message_in_another_encoding_than_utf_8_is_not_either(encoding: str) -> None:
+    text = f"{RECORD.decode()}\n{STATE.decode()}\n"
+    assert all(why(line) is not None for line in text.encode(encoding).split(b"\n") if len(line) > 4)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"record":{"stream":"a","data":{"id":1},"emitted_at":1}}',
+        *(re.sub(rb'"RECORD"', text, RECORD) for text in (b"null", b"5", b'["RECORD"]', b"NaN")),
+        *(b'{"type":"RECORD","record":%b}' % text for text in (b"5", b"[]", b'"x"', b"{}", b'{"stream":"a"}')),
+        b'{"type":"access","record":"GET /"}',
+        b'{"type"',
+        b'{"unparseable',
+        b"{",
+        b" \t{ ",
+    ],
+)
+def test_a_record_without_a_type_or_a_type_with_something_wrong_is_no_log_line(line: bytes) -> None:
+    assert why(line) is not None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"", b" \r", b"plain text", b"{INFO} starting", b"{'a': 1}", b"{2026-01-01} INFO", b"{}", b"{} done", b"{ }"),
+        *(
+            b'{"level":"info","msg":"x"}',
+            b'{"level":"info","msg":"got \\"type\\": \\"RECORD\\""}',
+            b"null",
+            b"5",
+            b"NaN",
+        ),
+        *(b'{"msg":"saved","record":{"id":1}}', b'{"state":"running"}', b'{"trace":[]}', b'{"TYPE":"x"}', b'["x"]'),
+        *(b"\xff\xfe", b"\x00", b"caf\xe9", b"}", b"a RECORD of", b"Traceback (most recent call last):"),
+    ],
+)
+def test_what_a_program_logs_is_left_out(line: bytes) -> None:
+    assert why(line) is None
+
+
+def test_a_record_with_a_file_cannot_be_read_and_it_is_known_why() -> None:
+    line = b'{"type":"RECORD","record":{"stream":"a","data":{},"emitted_at":1,"file_reference":%b}}'
+    assert decode(line % b"null").record is not None
+    for reference in (b"{}", b'{"staging_file_url":"x"}', b'"x"'):
+        with pytest.raises(UNREADABLE) as caught:
+            decode(line % reference)
+        assert has_file(caught.value)
+    with pytest.raises(UNREADABLE) as caught:
+        decode(RECORD[:-1])
+    assert not has_file(caught.value)

@@ -123,6 +123,17 @@ def test_only_a_refresh_by_generation_needs_complete() -> None:
     assert not stream("append", 4, 0).needs_complete
 
 
+def test_a_stream_with_files_is_a_config_error_that_names_it() -> None:
+    message = complaint(json.dumps({"streams": [configured(include_files=True)]}).encode())
+    assert "users" in message
+    assert "include_files" in message
+
+
+@pytest.mark.parametrize("include_files", [False, None])
+def test_a_stream_without_its_files_is_fine(include_files: bool | None) -> None:
+    assert parse(configured(include_files=include_files)) == parse(configured())
+
+
 def test_a_stream_is_printed_with_its_namespace_if_it_has_one() -> None:
     assert str(Stream("users", "public", "append")) == "public.users"
     assert str(Stream("users", None, "append")) == "users"
