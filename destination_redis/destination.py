@@ -1,14 +1,12 @@
 """The connector: spec, check, write. Only here Airbyte and Redis meet."""
 
 import argparse
-import json
 import logging
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, nullcontext
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -26,6 +24,7 @@ from airbyte_cdk.models import (
 )
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from destination_redis.arguments import parse, read_catalog, read_config
 from destination_redis.caches import RedisRecord
 from destination_redis.check import check
 from destination_redis.config import RedisConfig, parse_config, unknown_settings
@@ -34,15 +33,17 @@ from destination_redis.errors import Terminated, config_error, traced, transient
 from destination_redis.lines import Stop, read_lines
 from destination_redis.masks import Mask, guard, masking, secret_names, secrets_in
 from destination_redis.opening import open_routes
+from destination_redis.output import OutputError, put, while_read
 from destination_redis.patience import PATIENCE
 from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress
 from destination_redis.reading import read
 from destination_redis.records import written
 from destination_redis.spec import specification
-from destination_redis.start import settle
 from destination_redis.streams import Stream, parse_catalog
+from destination_redis.summary import Summary
 from destination_redis.sync import Sync
+from destination_redis.terminal import attended, has_live_line, say
 
 logger = logging.getLogger("airbyte")
 
@@ -113,6 +114,18 @@ class DestinationRedis(Destination):
         """Yield the live records of a stream, in no order; of a data type that holds no more, their data alone."""
         return read(parse_config(config), stream, namespace)
 
+    def parse_args(self, args: list[str]) -> argparse.Namespace:
+        """Return what the command line says; exits where it is wrong, or asks for help or the version."""
+        return parse(args)
+
+    def run(self, args: list[str]) -> None:
+        """Run a command line and print its messages; raises OutputError where they cannot be printed."""
+        for message in self.run_cmd(self.parse_args(args)):
+            put(orjson.dumps(AirbyteMessageSerializer.dump(message), option=orjson.OPT_APPEND_NEWLINE))
+            status = message.connectionStatus
+            if status is not None and status.status is Status.FAILED and attended():
+                say(status.message or "The check failed")
+
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
         """Run one command; unlike the CDK's, no wrong setting's value is ever printed."""
         guard(masking(()), logger)
@@ -120,7 +133,7 @@ class DestinationRedis(Destination):
             yield AirbyteMessage(type=Type.SPEC, spec=self.spec(logger))
             return
         try:
-            config = _read_config(parsed_args.config)
+            config = read_config(parsed_args.config)
         except AirbyteTracedException as error:
             if parsed_args.command != "check":
                 raise
@@ -142,13 +155,12 @@ class DestinationRedis(Destination):
     ) -> Iterable[AirbyteMessage]:
         _warn_of_unknown(config)
         settings = parse_config(config)
-        try:
-            catalog = Path(configured_catalog_path).read_bytes()
-        except OSError as error:
-            raise config_error(f"The catalog cannot be read: {error.strerror}", error) from error
+        catalog = read_catalog(configured_catalog_path)
+        if input_stream is None:
+            raise config_error("The standard input is closed: write reads its messages there")
         with Stop() as stop:
-            lines = read_lines(input_stream.fileno(), stop)
-            for _ in self._sync(settings, parse_catalog(catalog), lines, _print_line, stop):
+            lines = while_read(read_lines(input_stream.fileno(), stop))
+            for _ in self._sync(settings, parse_catalog(catalog), lines, put, stop, watched=attended()):
                 pass
         return iter(())
 
@@ -159,7 +171,10 @@ class DestinationRedis(Destination):
         lines: Iterable[bytes],
         acknowledge: Callable[[bytes], None],
         stop: Stop,
+        *,
+        watched: bool = False,
     ) -> Generator[None]:
+        """Write at each step; `watched` shows a person at the terminal how it goes."""
         try:
             written(config)
             with connect(config) as servers:
@@ -167,31 +182,22 @@ class DestinationRedis(Destination):
                 lane.open()
                 try:
                     routes, promote = open_routes(config, streams, lane, servers, stop.pause, logger)
-                    with Progress(logger, set(routes.values())) as progress:
+                    different = list(dict.fromkeys(routes.values()))
+                    summary = Summary(different) if watched else None
+                    with Progress(logger, different, live=watched and has_live_line()) as progress:
                         without_status = config.overwrite_without_status
                         sync = Sync(routes, lane, promote, acknowledge, progress, logger, without_status)
                         yield from sync.run(lines)
+                    if summary:
+                        summary.tell(servers)
                 finally:
                     lane.close()
-        except AirbyteTracedException:
+        except (AirbyteTracedException, OutputError):
             raise
         except Terminated as error:
             raise transient_error("The sync was asked to end before it was complete", error) from error
         except Exception as error:
             raise traced(error, "writing") from error
-
-
-def _read_config(path: str) -> Mapping[str, Any]:
-    try:
-        config = json.loads(Path(path).read_bytes())
-    except OSError as error:
-        raise config_error(f"The configuration cannot be read: {error.strerror}", error) from error
-    except (ValueError, RecursionError) as error:
-        place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise config_error(f"The configuration is no valid JSON{place}") from None
-    if not isinstance(config, dict):
-        raise config_error("The configuration is no JSON object")
-    return config
 
 
 def _mask(config: Mapping[str, Any]) -> Mask:
@@ -225,17 +231,3 @@ def _warn_of_unknown(config: Mapping[str, Any]) -> None:
     """Name what means nothing before all else: a mistyped setting may be why the rest fails."""
     for name in unknown_settings(config):
         logger.warning("The setting %s is unknown and has no effect", name)
-
-
-def _print_line(line: bytes) -> None:
-    """Put a line out at once, after whatever the logger has printed."""
-    sys.stdout.flush()
-    out = sys.stdout.buffer
-    out.write(line)
-    out.flush()
-
-
-def main() -> None:
-    """Run the command line."""
-    settle()
-    DestinationRedis().run(sys.argv[1:])

@@ -91,7 +91,10 @@ def read_lines(descriptor: int, stop: Stop, longest: int = _LONGEST) -> Iterator
             ready = {number for number, _ in poller.poll(_IDLE)}
         if stop.requested:
             raise Terminated
-        chunk = os.read(descriptor, _CHUNK)
+        try:
+            chunk = os.read(descriptor, _CHUNK)
+        except OSError as error:
+            raise system_error(f"The standard input cannot be read: {error.strerror}", error) from error
         if not chunk:
             break
         end = chunk.rfind(b"\n") + 1

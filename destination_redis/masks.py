@@ -20,10 +20,12 @@ from urllib.parse import quote, quote_plus
 
 import orjson
 from airbyte_cdk.logger import AirbyteLogFormatter
-from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer
+from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer, FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.errors import told, traced
+from destination_redis.output import OutputError, discard, put
+from destination_redis.terminal import INTERRUPTED, Warnings, attended, say
 
 MASK = "****"
 #: A secret of fewer characters is masked where it is a word of its own: in every word it would be readable by the gaps.
@@ -75,7 +77,7 @@ def secret_names(schema: object) -> frozenset[str]:
 def guard(mask: Mask, logger: logging.Logger) -> None:
     """Let what this process logs, and the errors that it ends with, go through `mask` from now on."""
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(_Formatter(mask))
+        handler.setFormatter(_Sentence(mask) if isinstance(handler, Warnings) else _Formatter(mask))
     sys.excepthook = partial(_report, mask, logger)
     threading.excepthook = lambda thread: _log(logger, thread.exc_value)
 
@@ -114,20 +116,50 @@ class _Formatter(AirbyteLogFormatter):
         return super().format(masked)
 
 
+class _Sentence(logging.Formatter):
+    """Formats a record as its message alone, masked."""
+
+    def __init__(self, mask: Mask) -> None:
+        super().__init__()
+        self._mask = mask
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the sentence."""
+        return self._mask(record.getMessage())
+
+
 def _report(
     mask: Mask,
     logger: logging.Logger,
     kind: type[BaseException],
     error: BaseException,
-    where: TracebackType | None,
+    _where: TracebackType | None,
 ) -> None:
-    """Log an error that nobody caught, and print it as a TRACE."""
+    """Tell how the process ends: as LOG and TRACE messages, and to a person in one sentence.
+
+    What the user can mend, or what another try may not meet, is told without a stack.
+    """
     if issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, where)
+        say(INTERRUPTED)
+        return
+    if isinstance(error, OutputError):
+        say(str(error))
+        discard(sys.stdout)
         return
     known = traced(error, "running") if isinstance(error, Exception) else AirbyteTracedException(message=kind.__name__)
-    _log(logger, error)
-    print(orjson.dumps(AirbyteMessageSerializer.dump(_trace(known, error, mask))).decode())  # noqa: T201 - the protocol
+    expected = known.failure_type is not FailureType.system_error
+    sentence = mask(str(known))
+    logger.fatal(told(error) or kind.__name__, exc_info=None if expected else error)
+    try:
+        message = _trace(known, sentence, None if expected else mask(stack(error)))
+        put(orjson.dumps(AirbyteMessageSerializer.dump(message), option=orjson.OPT_APPEND_NEWLINE))
+    except OutputError as failed:
+        say(sentence)
+        say(str(failed))
+        discard(sys.stdout)
+    else:
+        if attended():
+            say(sentence)
 
 
 def _log(logger: logging.Logger, error: BaseException | None) -> None:
@@ -135,12 +167,11 @@ def _log(logger: logging.Logger, error: BaseException | None) -> None:
         logger.fatal(told(error) or type(error).__name__, exc_info=error)
 
 
-def _trace(known: AirbyteTracedException, error: BaseException, mask: Mask) -> AirbyteMessage:
+def _trace(known: AirbyteTracedException, sentence: str, stack_trace: str | None) -> AirbyteMessage:
     message = known.as_airbyte_message()
     body: Any = message.trace.error if message.trace else None
-    body.message = mask(str(known))
-    body.internal_message = body.message
-    body.stack_trace = mask(stack(error))
+    body.message = body.internal_message = sentence
+    body.stack_trace = stack_trace
     return message
 
 

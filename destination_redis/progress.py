@@ -1,17 +1,17 @@
-"""What a person sees while a sync runs: LOG lines, and a live line where stderr is a terminal."""
+"""What a person sees while a sync runs: LOG lines, and a live line where there can be one."""
 
 import logging
-import sys
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Protocol, Self
 
-if TYPE_CHECKING:
-    from rich.status import Status
+from destination_redis.terminal import show
 
 #: Seconds between two LOG lines, and the most streams one of them names.
 _EVERY = 5.0
 _MOST_NAMED = 10
+#: Seconds between two changes of the live line.
+_LIVE_EVERY = 0.1
 
 
 class Counted(Protocol):
@@ -33,30 +33,34 @@ class Counted(Protocol):
 class Progress:
     """Reports counts every few seconds; used as a context."""
 
-    def __init__(self, logger: logging.Logger, streams: Iterable[Counted]) -> None:
+    def __init__(self, logger: logging.Logger, streams: Iterable[Counted], *, live: bool = False) -> None:
+        """Take the streams, and whether there is a live line."""
         self._logger = logger
         self._streams = tuple(streams)
         self._started = self._last = time.monotonic()
+        self._shown = 0.0
         self._before: dict[str, int] = {}
-        self._status = _live_line() if sys.stderr.isatty() else None
+        self._live = live
 
     def __enter__(self) -> Self:
-        if self._status:
-            self._status.start()
+        if self._live:
+            show("Waiting for records on the standard input")
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._status:
-            self._status.stop()
+        if self._live:
+            show("")
         self._log()
 
     def tick(self) -> None:
         """Report, where it is time to."""
         now = time.monotonic()
-        if self._status:
+        if self._live and now - self._shown >= _LIVE_EVERY:
+            self._shown = now
             received = sum(stream.received for stream in self._streams)
-            rate = received / max(now - self._started, 0.001)
-            self._status.update(f"{received:,} records received, {rate:,.0f} records/s")
+            if received:
+                rate = received / max(now - self._started, 0.001)
+                show(f"{received:,} records received, {rate:,.0f} records/s")
         if now - self._last >= _EVERY:
             self._last = now
             self._log()
@@ -72,10 +76,3 @@ class Progress:
         if len(moved) > _MOST_NAMED:
             self._logger.info("and %d more streams", len(moved) - _MOST_NAMED)
         self._before = {stream.label: stream.received for stream in self._streams}
-
-
-def _live_line() -> "Status":
-    from rich.console import Console  # noqa: PLC0415 - only a terminal is worth the time it takes
-    from rich.status import Status  # noqa: PLC0415 - the same
-
-    return Status("Waiting for records", console=Console(stderr=True))

@@ -22,6 +22,7 @@ from destination_redis.messages import (
     decode_trace,
     why_unreadable,
 )
+from destination_redis.output import OutputError
 from destination_redis.parsing import Parser
 from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress
@@ -209,13 +210,16 @@ class Sync:
     def _wind_up(self, error: Exception) -> None:
         """Settle what is open before the end of input; promote nothing, and let the next run begin at once."""
         try:
-            self.settle()
+            if not isinstance(error, OutputError):
+                with suppress(OutputError):  # the first error is the one to report
+                    self.settle()
+            self._states.drop()  # those that are left could not be written
             for route in self._all:
                 route.claim.release(clean=False)
             self._lane.settle()
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
             self._logger.warning("What was open could not be settled: %s", told(second))
-            with suppress(OSError):  # the output may be what failed
+            with suppress(OutputError):  # the output may be what failed
                 self._states.rescue()
         if isinstance(error, Terminated):
             raise transient_error(

@@ -151,7 +151,7 @@ def _watch(request: dict[str, Any], files: Sequence[int], status: int) -> None:
 
 def _run(request: dict[str, Any]) -> int:
     """Run the connector as main.py does; return the exit code that a process of its own would have."""
-    from destination_redis import connection, destination  # noqa: PLC0415 - the tests have no need of it
+    from destination_redis import command_line, connection, destination  # noqa: PLC0415 - the tests have no need of it
 
     if timeout := request.get("answer_timeout"):  # of this process alone
         vars(destination)["connect"] = functools.partial(connection.connect, answer_timeout=timeout)
@@ -161,7 +161,7 @@ def _run(request: dict[str, Any]) -> int:
     sys.argv = ["main.py", *request["arguments"]]
     code = 0
     try:
-        destination.main()
+        command_line.main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # noqa: BLE001 - as the interpreter does
@@ -177,7 +177,7 @@ def _run(request: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    import destination_redis.destination  # before the first fork
+    import destination_redis.command_line  # before the first fork
     import destination_redis.tunnel  # noqa: F401 - the same
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -9,7 +9,7 @@ _START = """
 import gc, json, sys
 collections = []
 gc.callbacks.append(lambda phase, found: collections.append(found["generation"]))
-from destination_redis.destination import main
+from destination_redis.command_line import main
 found = {"collections": collections, "collecting": gc.isenabled(), "modules": list(sys.modules)}
 sys.argv = ["destination-redis", "spec"]
 main()

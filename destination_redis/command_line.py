@@ -1,0 +1,28 @@
+"""The program: `destination-redis` and main.py."""
+
+import logging
+import sys
+
+from destination_redis.destination import DestinationRedis
+from destination_redis.masks import guard, masking
+from destination_redis.output import flush, wait_for_reader
+from destination_redis.start import settle
+from destination_redis.terminal import Warnings, attended, is_terminal
+
+logger = logging.getLogger("airbyte")
+
+
+def main() -> None:
+    """Run the command line, to the last byte of its output."""
+    settle()
+    wait_for_reader()
+    logging.raiseExceptions = False  # a LOG line that cannot be written is no reason for a stack on stderr
+    if attended() and not is_terminal(sys.stdout):
+        logging.getLogger().addHandler(Warnings())
+    guard(masking(()), logger)
+    try:
+        DestinationRedis().run(sys.argv[1:])
+    except SystemExit:  # --help, for one
+        flush()
+        raise
+    flush()

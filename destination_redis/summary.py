@@ -1,0 +1,113 @@
+"""The table at the end of a sync: what went into each stream, and a key to look at."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+from destination_redis.keys import pattern, record_part
+from destination_redis.messages import Record
+from destination_redis.route import Route
+from destination_redis.servers import Servers
+from destination_redis.slots import key_of
+from destination_redis.streams import COLLECTION, PRIMARY_KEY
+from destination_redis.terminal import say
+
+#: Streams in the table, those with the most records.
+_MOST = 20
+#: Records of a stream whose keys are noted: some may be deletions, or be deleted later.
+_NOTED = 8
+
+#: Whether a key exists.
+Exists = Callable[[bytes], bool]
+
+
+class Summary:
+    """The table of one sync, for a person at a terminal."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        """Take the routes before any record is written."""
+        self._began = time.monotonic()
+        self._examples = [Example(route) for route in routes]
+
+    def tell(self, servers: Servers) -> None:
+        """Print it once the sync is over; never raises: the sync is worth more than the table."""
+        seconds = max(time.monotonic() - self._began, 0.001)
+        shown = sorted(self._examples, key=lambda each: -each.route.received)[:_MOST]
+        try:
+            keys = [each.key(lambda key: bool(servers.ask(key, "EXISTS", key))) for each in shown]
+        except Exception:  # noqa: BLE001 - whatever it is, the sync is over and went well
+            keys = [b""] * len(shown)
+        rows = [("Stream", "Records", "Records/s", "Key")]
+        for each, key in zip(shown, keys, strict=True):
+            count = each.route.received
+            rows.append((each.route.label, f"{count:,}", f"{count / seconds:,.0f}", quoted(key, sys.stderr.encoding)))
+        for line in aligned(rows):
+            say(line)
+        if len(self._examples) > _MOST:
+            say(f"and {len(self._examples) - _MOST} more streams")
+
+
+class Example:
+    """A key of one stream. For primary keys the first records' are noted; every record after them costs nothing."""
+
+    def __init__(self, route: Route) -> None:
+        """Take the route before any record is written."""
+        self.route = route
+        self._write = route.write
+        self._commands: list[bytes] = []
+        if route.stream.placement == PRIMARY_KEY:
+            route.write = self._note
+
+    def key(self, exists: Exists) -> bytes:
+        """Return a key that exists; else the pattern of all of the stream's keys, or nothing if it got no record."""
+        route, keys = self.route, self.route.claim.keys
+        if route.stream.placement == COLLECTION:
+            return keys.collection if exists(keys.collection) else b""
+        head, tail = keys.live
+        if route.stream.placement == PRIMARY_KEY:
+            found = (head + part + tail for command in reversed(self._commands) if (part := self._part(command)))
+        else:
+            found = (head + b"%d" % number + tail for number in (route.generations.last_id,))
+        return next(filter(exists, found), pattern(keys.live) if route.received else b"")
+
+    def _note(self, number: int, record: Record) -> bytes:
+        command = self._write(number, record)
+        self._commands.append(command)
+        if len(self._commands) == _NOTED:
+            self.route.write = self._write
+        return command
+
+    def _part(self, command: bytes) -> bytes | None:
+        keys = self.route.claim.keys
+        return record_part(key_of(command), keys.staged if self.route.generations.staging else keys.live)
+
+
+def aligned(rows: Iterable[tuple[str, str, str, str]]) -> Iterable[str]:
+    """Yield a line for each row, its numbers to the right."""
+    rows = list(rows)
+    first, second, third = (max(len(row[column]) for row in rows) for column in range(3))
+    for name, count, rate, key in rows:
+        yield f"{name:<{first}}  {count:>{second}}  {rate:>{third}}  {key}".rstrip()
+
+
+def quoted(key: bytes, encoding: str) -> str:
+    """Return a key as one types it into redis-cli, in characters that `encoding` has."""
+    text = key.decode(errors="surrogateescape")
+    plain = [_plain(character, encoding) for character in text]
+    if all(plain) and not any(character in " '\"\\" for character in text):
+        return text
+    return f'"{"".join(map(_typed, text, plain))}"'
+
+
+def _plain(character: str, encoding: str) -> bool:
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return character.isprintable()
+
+
+def _typed(character: str, plain: bool) -> str:
+    if plain:
+        return f"\\{character}" if character in '"\\' else character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode(errors="surrogateescape"))
