@@ -6,10 +6,13 @@ FROM ${BASE_IMAGE} AS builder
 USER root
 WORKDIR /build
 RUN python -m venv /venv
-COPY pyproject.toml requirements.lock ./
+COPY pyproject.toml poetry.lock ./
 RUN python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
         >requirements.txt \
-    && /venv/bin/pip install --no-compile -r requirements.txt -c requirements.lock
+    && python -c 'import tomllib; \
+        print(*map("{0[name]}=={0[version]}".format, tomllib.load(open("poetry.lock", "rb"))["package"]), sep="\n")' \
+        >constraints.txt \
+    && /venv/bin/pip install --no-compile -r requirements.txt -c constraints.txt
 COPY . ./
 RUN /venv/bin/pip install --no-compile --no-deps --target /connector . \
     && cp main.py /connector \

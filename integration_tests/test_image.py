@@ -9,7 +9,8 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from integration_tests.connector import Json, record, state, stream, values
-from integration_tests.images import PROJECT, Image, built
+from integration_tests.environments import pins
+from integration_tests.images import Image, built
 from integration_tests.servers import Server, running
 
 _UNCOMPILED = """
@@ -51,9 +52,7 @@ def _holds_what_it_needs_and_nothing_else(image: Image) -> None:
     assert ast.literal_eval(found.stdout.decode()) == [], found.stderr
     assert not [path for path in (code / "destination_redis").rglob("*.py") if not _bytecode(path).exists()]
     installed = {_plain(each.name): each.version for each in distributions(path=[str(_packages(image))])}
-    lines = (PROJECT / "requirements.lock").read_text().splitlines()
-    locked = [line.split("==") for line in lines if "==" in line]
-    assert installed.items() <= {_plain(name): version for name, version in locked}.items()
+    assert installed.items() <= pins().items()
     assert {"airbyte-cdk", "redis"} <= installed.keys()
     assert not {"pytest", "mypy", "pip"} & installed.keys()
 
