@@ -1,15 +1,18 @@
 # Tag and digest go together, and with metadata.yaml's. To build on another base: --build-arg BASE_IMAGE=…
-ARG BASE_IMAGE=docker.io/airbyte/python-connector-base:4.0.2@sha256:9fdb1888c4264cf6fee473649ecb593f56f58e5d0096a87ee0b231777e2e3e73
+ARG BASE_IMAGE=docker.io/airbyte/python-connector-base:4.1.0@sha256:1d1aa21d34e851df4e8a87b391c27724c06e2597608e7161f4d167be853bd7b6
 
 FROM ${BASE_IMAGE} AS builder
 # Whoever the base image runs as.
 USER root
 WORKDIR /build
 RUN python -m venv /venv
-COPY pyproject.toml requirements.lock ./
+COPY pyproject.toml poetry.lock ./
 RUN python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
         >requirements.txt \
-    && /venv/bin/pip install --no-compile -r requirements.txt -c requirements.lock
+    && python -c 'import tomllib; \
+        print(*map("{0[name]}=={0[version]}".format, tomllib.load(open("poetry.lock", "rb"))["package"]), sep="\n")' \
+        >constraints.txt \
+    && /venv/bin/pip install --no-compile -r requirements.txt -c constraints.txt
 COPY . ./
 RUN /venv/bin/pip install --no-compile --no-deps --target /connector . \
     && cp main.py /connector \

@@ -1,14 +1,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# The versions in poetry.lock, as pip takes them.
+CONSTRAINTS := import tomllib; \
+	print(*map("{0[name]}=={0[version]}".format, tomllib.load(open("poetry.lock", "rb"))["package"]), sep="\n")
 
 .PHONY: .venv demo test test-all torture check lint-fix bench
 
 .venv: $(STAMP)
 
-$(STAMP): pyproject.toml requirements.lock
+$(STAMP): pyproject.toml poetry.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -e '.[dev]' -c requirements.lock
+	$(BIN)/python -c '$(CONSTRAINTS)' >.venv/constraints.txt
+	$(BIN)/pip install -q -e '.[dev]' -c .venv/constraints.txt
 	touch $@
 
 demo: $(STAMP)

@@ -1,8 +1,10 @@
 """The program: `destination-redis` and main.py."""
 
 import logging
+import os
 import sys
 
+from destination_redis.cloud import in_cloud
 from destination_redis.destination import DestinationRedis
 from destination_redis.masks import guard, masking
 from destination_redis.output import flush, wait_for_reader
@@ -21,7 +23,7 @@ def main() -> None:
         logging.getLogger().addHandler(Warnings())
     guard(masking(()), logger)
     try:
-        DestinationRedis().run(sys.argv[1:])
+        DestinationRedis(cloud=in_cloud(os.environ)).run(sys.argv[1:])
     except SystemExit:  # --help, for one
         flush()
         raise

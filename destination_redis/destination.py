@@ -27,6 +27,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_redis.arguments import parse, read_catalog, read_config
 from destination_redis.caches import RedisRecord
 from destination_redis.check import check
+from destination_redis.cloud import require_encryption
 from destination_redis.config import RedisConfig, parse_config, unknown_settings
 from destination_redis.connection import CONNECT_TIMEOUT, connect
 from destination_redis.errors import Terminated, config_error, traced, transient_error
@@ -55,23 +56,26 @@ _WAIT = 0.2
 class DestinationRedis(Destination):
     """Airbyte's destination for Redis."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
-        """Take the seconds without any progress after which a sync gives up."""
+    def __init__(self, patience: float = PATIENCE, *, cloud: bool = False) -> None:
+        """Take the seconds without any progress after which a sync gives up, and whether this is Airbyte Cloud."""
         super().__init__()
         self._patience = patience
+        self._cloud = cloud
 
     def spec(self, logger: logging.Logger) -> ConnectorSpecification:  # noqa: ARG002 - the CDK's signature
         """Return the form of the settings."""
-        return ConnectorSpecificationSerializer.load(specification())
+        return ConnectorSpecificationSerializer.load(specification(cloud=self._cloud))
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Return whether a sync would work, and in one sentence why not."""
         _warn_of_unknown(config)
         try:
             settings = parse_config(config)
+            allowed = self._allowed(settings)
             written(settings)
             with connect(settings, answer_timeout=CONNECT_TIMEOUT + settings.durable.timeout_ms / 1000) as servers:
                 wrong, warnings = check(servers, settings)
+                warnings = [*allowed, *warnings]
         except AirbyteTracedException as error:
             wrong, warnings = str(error), []
         except (OSError, ValueError) as error:  # certificates and keys that are none
@@ -176,6 +180,8 @@ class DestinationRedis(Destination):
     ) -> Generator[None]:
         """Write at each step; `watched` shows a person at the terminal how it goes."""
         try:
+            for warning in self._allowed(config):
+                logger.warning(warning)
             written(config)
             with connect(config) as servers:
                 lane = Pipeline(servers, stop.pause, self._patience, config.durable, config.key_prefix)
@@ -198,6 +204,10 @@ class DestinationRedis(Destination):
             raise transient_error("The sync was asked to end before it was complete", error) from error
         except Exception as error:
             raise traced(error, "writing") from error
+
+    def _allowed(self, config: RedisConfig) -> list[str]:
+        """Return warnings about a connection that this edition of Airbyte allows; raises a config error otherwise."""
+        return require_encryption(config) if self._cloud else []
 
 
 def _mask(config: Mapping[str, Any]) -> Mask:

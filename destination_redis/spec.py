@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from destination_redis.cloud import NOT_OFFERED
 from destination_redis.config import RedisConfig
 
 DOCUMENTATION_URL = "https://docs.airbyte.com/integrations/destinations/redis"
@@ -9,8 +10,8 @@ SYNC_MODES = ("append", "overwrite", "append_dedup")
 GROUPS = [{"id": "connection", "title": "Connection"}, {"id": "records", "title": "Records"}]
 
 
-def specification() -> dict[str, Any]:
-    """Return the connector's specification, as a SPEC message carries it."""
+def specification(*, cloud: bool = False) -> dict[str, Any]:
+    """Return the connector's specification, as a SPEC message carries it; `cloud` asks for that of Airbyte Cloud."""
     schema = RedisConfig.model_json_schema()
     form = _form(schema, schema.pop("$defs", {}))
     form.pop("description")
@@ -20,6 +21,9 @@ def specification() -> dict[str, Any]:
         "additionalProperties": True,
         "groups": GROUPS,
     }
+    if cloud:
+        modes = form["properties"]["ssl_mode"]
+        modes["oneOf"] = [mode for mode in modes["oneOf"] if mode["properties"]["mode"]["const"] not in NOT_OFFERED]
     return {
         "documentationUrl": DOCUMENTATION_URL,
         "connectionSpecification": form,

@@ -24,12 +24,18 @@ def locked(package: str) -> Path:
 def with_this_checkout(folder: Path) -> Path:
     """Install the connector as it is here into a new environment, over a kept one with what it depends on."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lock = ROOT / "requirements.lock"
-    dependencies = _kept(project["name"], [*project["dependencies"], "--constraint"], lock)
     venv.create(folder, symlinks=True)
+    constraints = folder / "constraints.txt"
+    constraints.write_text("".join(f"{name}=={version}\n" for name, version in pins().items()))
+    dependencies = _kept(project["name"], [*project["dependencies"], "--constraint"], constraints)
     (_packages(folder) / "dependencies.pth").write_text(str(_packages(dependencies)))
-    _install(folder, str(ROOT), "--constraint", str(lock))
+    _install(folder, str(ROOT), "--constraint", str(constraints))
     return folder
+
+
+def pins() -> dict[str, str]:
+    """Return name -> version of each package in poetry.lock, its name as registries compare it."""
+    return {each["name"]: each["version"] for each in tomllib.loads((ROOT / "poetry.lock").read_text())["package"]}
 
 
 def _kept(name: str, arguments: list[str], lock: Path) -> Path:

@@ -1,4 +1,7 @@
-"""The connector's image, built without a container engine, over a stand-in for its base image."""
+"""The connector's images, built without a container engine, over a stand-in for their base image.
+
+There are two: the Dockerfile's, and the one that `airbyte-cdk image build` makes, which does not read the Dockerfile.
+"""
 
 import ast
 import json
@@ -21,13 +24,35 @@ PROJECT = Path(__file__).parent.parent
 _BASE_IMAGE = re.search(
     r"^ARG BASE_IMAGE=([^@\s]+)@sha256:[0-9a-f]{64}$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE
 )
-#: The base image's user and where it has its Python; it is built on this release of Debian and has its version.
-_RELEASE = "bookworm"
+#: The release of Debian whose Python is the base image's, 3.13; and the base image's user.
+_RELEASE = "trixie"
 _USERS = "root:x:0:0:root:/root:/bin/sh\nairbyte:x:1000:1000::/nonexistent:/usr/sbin/nologin\n"
 _GROUPS = "root:x:0:\nairbyte:x:1000:\n"
 _UNNEEDED = ("debootstrap", "usr/share/doc", "usr/share/locale", "usr/share/man", "var/cache/apt", "var/lib/apt")
+#: What airbyte-cdk builds by, a Dockerfile that it downloads, does in these steps; and its list of files leaves all out
+#: but these.
+_STEPS_OF_CDK = """
+ARG BASE_IMAGE
+FROM ${BASE_IMAGE} AS builder
+ARG UV_DEFAULT_INDEX
+ARG UV_FIND_LINKS
+ARG SSL_CERT_FILE
+WORKDIR /airbyte/integration_code
+COPY . ./
+RUN python -m pip install --no-cache-dir uv && python -m uv pip install --no-cache-dir .
+FROM ${BASE_IMAGE}
+WORKDIR /airbyte/integration_code
+COPY --from=builder /usr/local /usr/local
+RUN printf '#!/usr/bin/env bash\\nset -e\\ndestination-redis "$@"\\n' >/entrypoint.sh && chmod 755 /entrypoint.sh
+USER airbyte
+ENV AIRBYTE_ENTRYPOINT=/entrypoint.sh
+ENTRYPOINT ["/entrypoint.sh"]
+"""
+_FILES_OF_CDK = "*\n!pyproject.toml\n!poetry.lock\n!README.md\n!metadata.yaml\n!destination_*\n"
 #: What tells pip where packages come from.
 _REGISTRY = ("index-url", "extra-index-url", "find-links", "no-index", "cert", "client-cert", "proxy", "trusted-host")
+#: The same, where it is needed, as uv's environment variables.
+_REGISTRY_OF_UV = {"index-url": "UV_DEFAULT_INDEX", "find-links": "UV_FIND_LINKS", "cert": "SSL_CERT_FILE"}
 
 
 @dataclass(frozen=True)
@@ -49,9 +74,45 @@ class Image:
         return subprocess.run(whole, input=stdin, capture_output=True, timeout=120, check=False)
 
 
+@dataclass(frozen=True)
+class Store:
+    """Where images are kept, first of all the stand-in for the base image."""
+
+    _buildah: tuple[str, ...]
+    _folder: Path
+    _base: str
+
+    def of_dockerfile(self) -> Image:
+        """Build by the project's Dockerfile."""
+        return self._built("dockerfile")
+
+    def of_cdk(self) -> Image:
+        """Build as `airbyte-cdk image build` does: without the lock, for the console script."""
+        dockerfile, ignored = self._folder / "Dockerfile.cdk", self._folder / "dockerignore.cdk"
+        dockerfile.write_text(_STEPS_OF_CDK)
+        ignored.write_text(_FILES_OF_CDK)
+        return self._built("cdk", "--file", str(dockerfile), "--ignorefile", str(ignored))
+
+    def _built(self, tag: str, *arguments: str) -> Image:
+        buildah = self._buildah
+        _do(
+            *(*buildah, "build", "--isolation", "chroot", "--pull-never", "--tag", tag, *arguments),
+            *("--build-arg", f"BASE_IMAGE={self._base}", *_registry(self._folder), str(PROJECT)),
+        )
+        described = json.loads(_do(*buildah, "inspect", "--type", "image", tag))
+        container = _do(*buildah, "from", "--pull-never", tag)
+        return Image(
+            described["OCIv1"]["config"],
+            tuple(layer["size"] for layer in json.loads(described["Manifest"])["layers"]),
+            Path(_do(*buildah, "mount", container)),
+            (*buildah, "run", "--isolation", "chroot"),
+            container,
+        )
+
+
 @contextmanager
-def built(folder: Path) -> Iterator[Image]:
-    """Build the image; all that this takes lies in `folder` and is gone afterwards."""
+def store(folder: Path) -> Iterator[Store]:
+    """Make what builds images; all that this takes lies in `folder` and is gone afterwards."""
     require("debootstrap")
     buildah = (require("buildah"), "--root", f"{folder}/root", "--runroot", f"{folder}/run", "--storage-driver", "vfs")
     if os.getuid() != 0:
@@ -60,19 +121,7 @@ def built(folder: Path) -> Iterator[Image]:
     name = _BASE_IMAGE[1]
     try:
         _commit_stand_in(buildah, name)
-        _do(
-            *(*buildah, "build", "--isolation", "chroot", "--pull-never", "--tag", "built"),
-            *("--build-arg", f"BASE_IMAGE={name}", *_registry(folder), str(PROJECT)),
-        )
-        described = json.loads(_do(*buildah, "inspect", "--type", "image", "built"))
-        container = _do(*buildah, "from", "--pull-never", "built")
-        yield Image(
-            described["OCIv1"]["config"],
-            tuple(layer["size"] for layer in json.loads(described["Manifest"])["layers"]),
-            Path(_do(*buildah, "mount", container)),
-            (*buildah, "run", "--isolation", "chroot"),
-            container,
-        )
+        yield Store(buildah, folder, name)
     finally:
         subprocess.run([*buildah, "umount", "--all"], capture_output=True, check=False)
         subprocess.run([*buildah, "rm", "--all"], capture_output=True, check=False)
@@ -80,10 +129,10 @@ def built(folder: Path) -> Iterator[Image]:
 
 
 def _commit_stand_in(buildah: tuple[str, ...], name: str) -> None:
-    """Make what the base image has: `python` with venv and pip, and the user airbyte."""
+    """Make what the base image has: `python` with venv and pip, free to install packages, and the user airbyte."""
     container = _do(*buildah, "from", "scratch")
     root = Path(_do(*buildah, "mount", container))
-    _do("debootstrap", "--foreign", "--variant=minbase", "--include=python3-venv", _RELEASE, str(root))
+    _do("debootstrap", "--foreign", "--variant=minbase", "--include=python3-venv,python3-pip", _RELEASE, str(root))
     # Unpacked is enough: configuring each package would take a minute, for services and users that nobody needs.
     unpacked = set((root / "debootstrap" / "required").read_text().split())
     for package in (root / "var/cache/apt/archives").glob("*.deb"):
@@ -99,11 +148,13 @@ def _commit_stand_in(buildah: tuple[str, ...], name: str) -> None:
     (root / "etc/group").write_text(_GROUPS)
     (root / "usr/local/bin").mkdir(parents=True, exist_ok=True)
     (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
+    for mark in (root / "usr/lib").glob("python3*/EXTERNALLY-MANAGED"):
+        mark.unlink()
     _do(*buildah, "commit", "--quiet", "--rm", container, name)
 
 
 def _registry(folder: Path) -> list[str]:
-    """Return the mounts by which pip in the build finds packages as this machine's pip does."""
+    """Return the mounts and arguments by which pip and uv in a build find packages as this machine's pip does."""
     settings: dict[str, str] = {}
     for line in _do(PYTHON, "-m", "pip", "config", "list").splitlines():  # the environment's come first
         name, value = line.split("=", 1)
@@ -121,7 +172,11 @@ def _registry(folder: Path) -> list[str]:
         f"{file}:/etc/pip.conf:ro",
         *(f"{path}:{path}:ro" for path in sorted(paths) if path and Path(path).exists()),
     ]
-    return [argument for mount in mounts for argument in ("--volume", mount)]
+    for_uv = [f"{variable}={settings[name]}" for name, variable in _REGISTRY_OF_UV.items() if name in settings]
+    return [
+        *(argument for mount in mounts for argument in ("--volume", mount)),
+        *(argument for value in for_uv for argument in ("--build-arg", value)),
+    ]
 
 
 def _do(*command: str) -> str:

@@ -1,4 +1,4 @@
-"""The image: built, looked into, and run as Airbyte runs it."""
+"""The images: built, looked into, and run as Airbyte runs them."""
 
 import ast
 import json
@@ -9,7 +9,8 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from integration_tests.connector import Json, record, state, stream, values
-from integration_tests.images import PROJECT, Image, built
+from integration_tests.environments import pins
+from integration_tests.images import Image, store
 from integration_tests.servers import Server, running
 
 _UNCOMPILED = """
@@ -20,14 +21,20 @@ print([spec.origin for spec in specs if spec.cached and not os.path.exists(spec.
 """
 
 
-# One test, since several could each build an image of their own, in as many processes.
-def test_the_image_is_small_and_harmless_and_does_by_its_entrypoint_what_airbyte_asks(tmp_path: Path) -> None:
-    with built(tmp_path / "image") as image, running("redis-7.0") as server:
-        print("\n".join(_sizes(image)))
-        _says_what_it_is(image)
-        _holds_what_it_needs_and_nothing_else(image)
-        _does_its_work(image, server, tmp_path)
-    assert not (tmp_path / "image").exists()
+# One test, since several could each make the base image, in as many processes.
+def test_both_images_do_by_their_entrypoints_what_airbyte_asks_and_ours_is_small_and_harmless(tmp_path: Path) -> None:
+    with store(tmp_path / "images") as images, running("redis-7.0") as server:
+        ours = images.of_dockerfile()
+        print("\n".join(_sizes(ours)))
+        _says_what_it_is(ours)
+        _holds_what_it_needs_and_nothing_else(ours)
+        _does_its_work(ours, server, tmp_path / "ours")
+
+        server.client.flushall()
+        of_cdk = images.of_cdk()
+        assert int(of_cdk.run("id", "-u").stdout) == 1000
+        _does_its_work(of_cdk, server, tmp_path / "of_cdk")
+    assert not (tmp_path / "images").exists()
 
 
 def _says_what_it_is(image: Image) -> None:
@@ -51,15 +58,12 @@ def _holds_what_it_needs_and_nothing_else(image: Image) -> None:
     assert ast.literal_eval(found.stdout.decode()) == [], found.stderr
     assert not [path for path in (code / "destination_redis").rglob("*.py") if not _bytecode(path).exists()]
     installed = {_plain(each.name): each.version for each in distributions(path=[str(_packages(image))])}
-    lines = (PROJECT / "requirements.lock").read_text().splitlines()
-    locked = [line.split("==") for line in lines if "==" in line]
-    assert installed.items() <= {_plain(name): version for name, version in locked}.items()
+    assert installed.items() <= pins().items()
     assert {"airbyte-cdk", "redis"} <= installed.keys()
     assert not {"pytest", "mypy", "pip"} & installed.keys()
 
 
-def _does_its_work(image: Image, server: Server, folder: Path) -> None:
-    mounted = folder / "config"
+def _does_its_work(image: Image, server: Server, mounted: Path) -> None:
     mounted.mkdir()
     mounted.chmod(0o755)
     (mounted / "config.json").write_text(json.dumps(server.config))

@@ -55,7 +55,8 @@ def test_the_standard_suite_is_green(suite: Path) -> None:
     ]
 
 
-def test_the_suites_lint_finds_no_secret_unmarked() -> None:
+@pytest.mark.parametrize("cloud", [False, True])
+def test_the_suites_lint_finds_no_secret_unmarked(cloud: bool) -> None:
     from airbyte_cdk.test.standard_tests import _spec_lint as lint  # noqa: PLC0415 - it takes a second to import
 
-    assert lint.find_secret_marking_errors(specification()["connectionSpecification"]) == []
+    assert lint.find_secret_marking_errors(specification(cloud=cloud)["connectionSpecification"]) == []

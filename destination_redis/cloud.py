@@ -1,0 +1,42 @@
+"""Airbyte Cloud: whether the connector runs there, and what a connection must have there."""
+
+from collections.abc import Mapping
+
+from destination_redis.choices import Cluster, NoTunnel, Sentinel
+from destination_redis.config import RedisConfig
+from destination_redis.errors import config_error
+
+#: The TLS modes that the form does not offer there -> what is said of a saved configuration that has one.
+NOT_OFFERED = {
+    "disable": "Airbyte Cloud no longer offers ssl_mode disable, which encrypts but does not verify the host name: "
+    "choose verify-full, or verify-ca, which does the same as disable.",
+    "require": "Airbyte Cloud no longer offers ssl_mode require, which accepts any certificate, even an attacker's: "
+    "choose verify-full or verify-ca.",
+}
+#: The variables by which Airbyte names the edition it runs. Its versions differ in which one they set, and in the case.
+_EDITION = ("DEPLOYMENT_MODE", "AIRBYTE_EDITION")
+
+
+def in_cloud(environment: Mapping[str, str]) -> bool:
+    """Return whether these environment variables are those of Airbyte Cloud."""
+    return any(environment.get(name, "").strip().lower() == "cloud" for name in _EDITION)
+
+
+def require_encryption(config: RedisConfig) -> list[str]:
+    """Return warnings about a connection that Airbyte Cloud allows; raises a config error about any other."""
+    if config.host.startswith("/"):
+        raise config_error("Airbyte Cloud cannot reach a Unix socket: set host to a host name or an address")
+    if not config.ssl and isinstance(config.tunnel_method, NoTunnel | None):
+        raise config_error(f"Airbyte Cloud requires an encrypted connection: {_remedy(config)}")
+    # Without ssl the mode has no effect: the tunnel encrypts.
+    mode = config.ssl_mode.mode if config.ssl and config.ssl_mode else ""
+    return [NOT_OFFERED[mode]] if mode in NOT_OFFERED else []
+
+
+def _remedy(config: RedisConfig) -> str:
+    match config.deployment:
+        case Sentinel():
+            return "turn ssl on, which the sentinels must support too"
+        case Cluster():
+            return "turn ssl on"
+    return "turn ssl on, or choose an SSH tunnel in tunnel_method"
