@@ -4,7 +4,7 @@ import logging
 
 from destination_redis.caches import KeyedCache, Upserter, Writer, pack
 from destination_redis.claim import Claim
-from destination_redis.cursor import encode
+from destination_redis.cursor import NULL_CURSOR, encode, warn_unreadable
 from destination_redis.fields import picker
 from destination_redis.keys import NULL, key_part
 from destination_redis.messages import Record
@@ -53,13 +53,13 @@ class Upserts:
         order = stream.cursor_order
         head, tail = self._around
         gone_head, gone_tail = self._claim.keys.gone
-        no_cursor = (epoch + "0").encode()
-        nothing, warned = b":".join([NULL] * width), False
+        no_cursor = (epoch + NULL_CURSOR).encode()
+        nothing, warned, warned_of_cursor = b":".join([NULL] * width), False, False
         upsert, forgets = self._upserter(), self._forgets
         staged, soft = self._staged, self._soft
 
         def write(number: int, record: Record) -> bytes:
-            nonlocal upsert, forgets, warned
+            nonlocal upsert, forgets, warned, warned_of_cursor
             values = pick(record.data)
             part = key_part(values[0]) if width == 1 else b":".join(map(key_part, values[:width]))
             if part == nothing and not warned:
@@ -70,7 +70,13 @@ class Upserts:
                     ", ".join(".".join(path) for path in stream.primary_key),
                 )
             key = head + part + tail
-            cursor = (epoch + encode(values[width], order)).encode() if has_cursor else no_cursor
+            cursor = no_cursor
+            if has_cursor:
+                if (text := encode(values[width], order)) is not None:
+                    cursor = (epoch + text).encode()
+                elif not warned_of_cursor:
+                    warned_of_cursor = True
+                    warn_unreadable(str(stream), stream.cursor, order, "such values count as null, the lowest")
             if bytes(values[-1]) != b"null" and not soft:
                 if not self._claim.answered.deletes:
                     # Noted ahead of the first deletion: what follows has to look for it, in later syncs too.

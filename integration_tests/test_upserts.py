@@ -2,6 +2,7 @@
 
 import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from integration_tests.connector import (
 )
 from integration_tests.servers import Server
 
+FIELD_CASES = Path(__file__).parent / "field_cases"
 INTEGER = {"type": "integer"}
 INSTANT = {"type": "string", "format": "date-time"}
 CDC = {"properties": {"id": INTEGER, "at": INTEGER, "_ab_cdc_deleted_at": {"type": ["null", "string"]}}}
@@ -79,7 +81,18 @@ def test_keys_are_told_apart_whatever_they_hold(connector: Connector, server: Se
         (INTEGER, 9, 10**30),
         ({"type": "number"}, 1.1, 1.25),
         (INSTANT, "2024-02-29T01:00:00+02:00", "2024-02-29T00:00:00Z"),
+        (INSTANT, "Thu, 29 Feb 2024 12:00:00 GMT", "20240229T120001Z"),
+        (INSTANT, "2024-02-29T12:00:00+01:00[Europe/Paris]", "2024-02-29T12:00Z[UTC]"),
+        (INSTANT, "-infinity", "4713-01-01 00:00:00 BC"),
+        (INSTANT, "294276-12-31 23:59:59.999999+00", "infinity"),
+        (INSTANT, 1709208000000, "1970-01-01T00:00:00Z"),
         ({"type": "string", "format": "date"}, "2024-02-29", "2024-03-01"),
+        ({"type": "string", "format": "time"}, "23:59:59.999", "24:00:00"),
+        ({"type": "number"}, "-Infinity", -1e300),
+        ({"type": "number"}, 1e300, "Infinity"),
+        ({"type": "boolean"}, False, True),
+        ({"type": "string"}, "0000-00-00", "2024-03-01"),
+        ({}, True, "any text"),
         ({"type": "string"}, "10", "9"),
         ({"type": "string", "airbyte_type": "big_integer"}, "9", "10"),
     ],
@@ -91,6 +104,71 @@ def test_cursors_compare_as_the_schema_says(
     messages = [row(1, high, "new"), row(1, low, "old"), row(2, low, "old"), row(2, high, "new"), COMPLETE]
     assert connector.write(streams, messages).code == 0
     assert rows(server.client) == {"1": "new", "2": "new"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "unreadable"),
+    [
+        (INSTANT, "2024-05-01T10:00:00Z", ["0000-00-00", "2024-02-30", "", "not a date", "1714557600", True, {}]),
+        (INSTANT, "-infinity", ["0000-00-00T00:00:00Z"]),
+        (INSTANT, -1, ["2023-02-29"]),
+        ({"type": "string", "format": "time"}, "00:00:00", ["25:00:00", "838:59:59"]),
+        (INTEGER, -(10**30), ["NaN", "", "12a", True, False, [1]]),
+        ({"type": "number"}, "-Infinity", ["NaN", "2024-05-01"]),
+    ],
+)
+def test_a_cursor_that_cannot_be_read_counts_as_null_which_is_said_once_without_the_value(
+    connector: Connector, server: Server, schema: Json, good: object, unreadable: list[object]
+) -> None:
+    streams = [dedup(schema={"properties": {"at": schema}})]
+    messages = []
+    for number, value in enumerate(unreadable):
+        messages += [row(f"{number} first", value, "old"), row(f"{number} first", good, "new")]
+        messages += [row(f"{number} last", good, "new"), row(f"{number} last", value, "old")]
+        messages += [row(f"{number} null", value, "old"), row(f"{number} null", None, "new")]
+        messages += [row(f"{number} too", None, "old"), row(f"{number} too", value, "new")]
+        messages += [row(f"{number} later", value, "old")]
+    outcome = connector.write(streams, [*messages, COMPLETE])
+    assert outcome.code == 0, outcome.text
+    assert outcome.text.count("cursor field (at)") == 1
+    assert "A record of the stream users has a value in its cursor field (at) that is not a " in outcome.text
+    assert not [value for value in unreadable if isinstance(value, str) and value and value in outcome.text]
+
+    numbers = range(len(unreadable))
+    again = connector.write(streams, [*(row(f"{number} later", good, "new") for number in numbers), COMPLETE])
+    assert "cursor field" not in again.text
+    ends = ("first", "last", "null", "too", "later")
+    assert rows(server.client) == {f"{number} {end}": "new" for number in numbers for end in ends}
+
+
+def test_each_stream_is_warned_of_and_null_is_no_reason(connector: Connector, server: Server) -> None:
+    names = ["a", "b", "c"]
+    streams = [dedup(name, schema={"properties": {"deep": {"properties": {"at": INSTANT}}}}) for name in names]
+    for configured in streams:
+        configured["cursor_field"] = ["deep", "at"]
+    messages = []
+    for name, at in (("a", "0000-00-00"), ("b", "0000-00-00"), ("c", None), ("a", "2024-02-30")):
+        message = row(1, deep={"at": at})
+        message["record"]["stream"] = name
+        messages.append(message)
+    ends = [status("COMPLETE", name) for name in names]
+    outcome = connector.write(streams, [*messages, *ends])
+    assert outcome.code == 0, outcome.text
+    said = [name for name in names if f"the stream {name} has a value in its cursor field (deep.at)" in outcome.text]
+    assert said == ["a", "b"]
+    assert outcome.text.count("cursor field") == 2
+    assert server.client.exists("default:c:1") == 1
+
+
+def test_a_row_whose_date_was_zero_once_ends_with_its_real_one(connector: Connector, server: Server) -> None:
+    case = FIELD_CASES / "zero-date-cursor"
+    streams = json.loads((case / "catalog.json").read_text())["streams"]
+    outcome = connector.write_bytes(streams, (case / "messages.jsonl").read_bytes())
+    assert outcome.code == 0, outcome.text
+    data = json.loads(server.client.hget("default:t:1", "_airbyte_data"))  # type: ignore[arg-type]
+    assert data == {"id": 1, "updated_at": "2024-05-01T10:00:00Z", "v": "new"}
+    assert outcome.text.count("cursor field (updated_at)") == 1
+    assert "0000-00-00" not in outcome.text
 
 
 def test_another_cursor_field_makes_what_was_written_by_the_old_one_older(connector: Connector, server: Server) -> None:

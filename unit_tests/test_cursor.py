@@ -7,15 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_redis.cursor import Order, encode, order_of
+from destination_redis.cursor import NULL_CURSOR, Order, encode, number_of, order_of
+from destination_redis.messages import UNREADABLE
+from unit_tests.test_instants import NO_TIMES
 
 
-def text(value: object, order: Order = Order.TEXT) -> str:
+def maybe(value: object, order: Order) -> str | None:
     return encode(msgspec.Raw(msgspec.json.encode(value)), order)
 
 
-def number(literal: str) -> str:
-    return encode(msgspec.Raw(literal.encode()), Order.TEXT)
+def text(value: object, order: Order = Order.TEXT) -> str:
+    encoded = maybe(value, order)
+    assert encoded is not None
+    return encoded
+
+
+def number(literal: str, order: Order = Order.TEXT) -> str:
+    encoded = encode(msgspec.Raw(literal.encode()), order)
+    assert encoded is not None
+    return encoded
 
 
 def rising(values: list[str]) -> bool:
@@ -49,39 +59,6 @@ def test_text_sorts_by_its_bytes(one: str, other: str) -> None:
     assert (text(one) < text(other)) == (one.encode() < other.encode())
 
 
-def test_instants_sort_across_offsets_eras_and_precisions() -> None:
-    instants = [
-        "2020-01-01T00:00:00Z BC",
-        "0044-03-15 BC",
-        "0001-01-01T00:00:00Z BC",
-        "0001-01-01",
-        "1969-12-31T23:59:59.9",
-        "1970-01-01T00:00:00Z",
-        "2024-02-29T12:00:00+14:00",
-        "2024-02-29T00:00:00Z",
-        "2024-02-28T20:00:00-05:00",
-        "2024-02-29T01:00:00.000000001Z",
-        "2024-02-29T01:00:00.00000001Z",
-        "2024-02-29 01:00:01",
-        "2024-03-01",
-        "9999-12-31T23:59:59.999999999Z",
-        "9999-12-31T23:59:59-14:00",
-    ]
-    assert rising([text(instant, Order.INSTANT) for instant in instants])
-
-
-def test_one_instant_in_different_words_is_equal() -> None:
-    words = [
-        "2024-02-29T12:00:00Z",
-        "2024-02-29T12:00:00+00:00",
-        "2024-02-29T14:00:00.000+0200",
-        "2024-02-29 06:30:00-05:30",
-        "2024-02-29T12:00",
-        "2024-02-29T12:00:00,0Z",
-    ]
-    assert len({text(word, Order.INSTANT) for word in words}) == 1
-
-
 @given(st.datetimes(), st.datetimes())
 def test_timestamps_sort_as_python_has_them(one: object, other: object) -> None:
     encoded = [text(str(each), Order.INSTANT) for each in (one, other)]
@@ -102,28 +79,118 @@ def test_nulls_are_lowest_and_every_kind_has_its_place() -> None:
     )
 
 
-def test_text_that_is_no_instant_or_number_is_compared_as_text() -> None:
-    assert text("2024-13-01", Order.INSTANT) == text("2024-13-01")
-    assert text("yesterday", Order.INSTANT) == text("yesterday")
-    assert text("", Order.INSTANT) == text("")
-    assert text("12a", Order.NUMBER) == text("12a")
-
-
 def test_numbers_that_come_as_text_are_numbers_where_the_schema_says_so() -> None:
     assert text("9", Order.NUMBER) < text("10", Order.NUMBER) == number("10")
     assert text("9") > text("10")
+    assert text(" +.5 ", Order.NUMBER) == text("0.50", Order.NUMBER) == number("5e-1")
 
 
-@pytest.mark.parametrize("digits", ["\u1a80", "1.\u0661", "1e\u0662", "2024-01-0\u0661", "12:00:00.\u0661"])
-def test_digits_of_other_scripts_are_text(digits: str) -> None:
-    for order in Order:
-        assert text(digits, order) == text(digits)
+@given(st.integers(min_value=0))
+def test_an_integer_is_what_any_number_of_its_value_is(value: int) -> None:
+    assert number(str(value)) == number(f"{value}.0") == text(f"{value}", Order.NUMBER)
+
+
+def test_infinite_numbers_are_beyond_all_others() -> None:
+    lowest, highest = number("-1e99999999999999999999"), number("1e99999999999999999999")
+    for word in ("Infinity", "infinity", "+Infinity", "inf", "INF"):
+        assert text(True) < text(f"-{word.lstrip('+')}", Order.NUMBER) < lowest < highest < text(word, Order.NUMBER)
+        assert text(word, Order.NUMBER) < text("-infinity", Order.INSTANT)
+
+
+def test_a_json_number_in_a_column_of_times_is_a_number_and_before_all_times() -> None:
+    epochs = ["-5", "1709208000", "1709208000000.5", "1e30"]
+    assert [number(epoch, Order.INSTANT) for epoch in epochs] == [number(epoch) for epoch in epochs]
+    assert number("1e30", Order.INSTANT) < text("-infinity", Order.INSTANT)
+
+
+NO_NUMBERS = [
+    *(
+        "",
+        " ",
+        "NaN",
+        "nan",
+        "-NaN",
+        "12a",
+        "1,5",
+        "1,000",
+        "$1",
+        "1_000",
+        "0x1F",
+        "1e",
+        "e5",
+        ".",
+        "--1",
+        "1-",
+        "infinit",
+    ),
+    *("2024-02-29", "\u1a80", "1.\u0661", "1e\u0662", "\uff11", "\u221e", "null", "true"),
+]
+OTHERS = [True, False, [], [1], {}, {"$date": "2024-02-29T12:00:00Z"}, {"$numberLong": "1"}]
+
+
+@pytest.mark.parametrize("value", [*NO_TIMES, *OTHERS])
+def test_what_is_no_time_cannot_be_read_in_a_column_of_times(value: object) -> None:
+    assert maybe(value, Order.INSTANT) is None
+    assert number_of(msgspec.Raw(msgspec.json.encode(value)), Order.INSTANT) is None
+    assert text(value) > NULL_CURSOR
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, *OTHERS])
+def test_what_is_no_number_cannot_be_read_in_a_column_of_numbers(value: object) -> None:
+    assert maybe(value, Order.NUMBER) is None
+    assert number_of(msgspec.Raw(msgspec.json.encode(value)), Order.NUMBER) is None
+    assert text(value) > NULL_CURSOR
+
+
+@given(st.text())
+def test_text_alone_is_either_read_above_null_or_not_at_all(value: str) -> None:
+    for order in (Order.INSTANT, Order.NUMBER):
+        encoded = maybe(value, order)
+        assert encoded is None or encoded > NULL_CURSOR
+        assert (number_of(msgspec.Raw(msgspec.json.encode(value)), order) is None) == (encoded is None)
+
+
+@pytest.mark.parametrize("literal", [b'"\xff"', b'"\\ud800"', b'"2024-02-29\xff"', b'"\\ud800 2024"'])
+def test_text_that_is_not_valid_cannot_be_read_and_is_refused_where_text_counts(literal: bytes) -> None:
+    for order in (Order.INSTANT, Order.NUMBER):
+        assert encode(msgspec.Raw(literal), order) is None
+        assert number_of(msgspec.Raw(literal), order) is None
+    with pytest.raises(UNREADABLE):
+        encode(msgspec.Raw(literal), Order.TEXT)
+
+
+def test_an_escape_in_text_is_the_character_it_stands_for() -> None:
+    escaped = msgspec.Raw(b'"2024-02-29T12:00:00\\u002B01:00"')
+    assert encode(escaped, Order.INSTANT) == text("2024-02-29T11:00:00Z", Order.INSTANT)
+
+
+@pytest.mark.parametrize(
+    ("literal", "order", "score"),
+    [
+        ("1.5", Order.TEXT, 1.5),
+        ("1.5", Order.INSTANT, 1.5),
+        ('"1.5"', Order.NUMBER, 1.5),
+        ('" .5 "', Order.NUMBER, 0.5),
+        ('"1.5"', Order.TEXT, None),
+        ("1e400", Order.NUMBER, float("inf")),
+        ('"-Infinity"', Order.NUMBER, float("-inf")),
+        ('"infinity"', Order.INSTANT, float("inf")),
+        ('"-infinity"', Order.INSTANT, float("-inf")),
+        ('"Thu, 01 Jan 1970 00:00:01 GMT"', Order.INSTANT, 1.0),
+        ('"1969-12-31T23:59:59.75Z"', Order.INSTANT, -0.25),
+        ('"2024-02-29T12:00:00.123456789Z"', Order.INSTANT, 1709208000.123456789),
+        ("null", Order.INSTANT, None),
+        ("true", Order.TEXT, None),
+    ],
+)
+def test_a_score_is_the_number_or_the_seconds_since_1970(literal: str, order: Order, score: float | None) -> None:
+    assert number_of(msgspec.Raw(literal.encode()), order) == score
 
 
 @given(st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.floats(allow_nan=False, allow_infinity=False)))
 def test_what_comes_out_is_lower_case_hexadecimal(value: object) -> None:
     for order in Order:
-        assert set(text(value, order)) <= set("0123456789abcdef")
+        assert set(maybe(value, order) or "") <= set("0123456789abcdef")
 
 
 @pytest.mark.parametrize(
