@@ -56,6 +56,7 @@ def cache_of(config: RedisConfig, stream: Stream) -> KeyedCache | CollectionCach
         stream.generation_id,
         full=config.record_metadata == "full",
         max_length=config.stream_max_length,
+        stream=str(stream),
         cursor=stream.cursor,
         cursor_order=stream.cursor_order,
     )

@@ -31,6 +31,7 @@ from integration_tests.connector import (
     ledger,
     record,
     state,
+    status,
     stream,
     values,
     wait_until,
@@ -43,6 +44,7 @@ from integration_tests.servers import SERVERS, Server, running
 from integration_tests.test_faults import feed
 from integration_tests.test_promotion import gate
 
+INSTANT = {"type": "string", "format": "date-time"}
 LIST: Shape = ("list", "envelope")
 KEY, STAGED = "default:users", "airbyte:tmp:{default:users}"
 #: Data types from which consumers take elements away while a sync runs.
@@ -509,7 +511,14 @@ def test_sets_hold_data_alone_byte_for_byte_and_equal_records_are_one(server: Se
     ("column", "cursors", "scores"),
     [
         ({"type": "integer"}, [7, 1.5, None, "x"], [1.5, 7, 1700000000002, 1700000000003]),
-        ({"type": "number"}, ["2.5", -1], [-1, 2.5]),
+        ({"type": "number"}, ["2.5", -1, "NaN", True], [-1, 2.5, 1700000000002, 1700000000003]),
+        ({"type": "number"}, ["Infinity", 0, "-Infinity"], [float("-inf"), 0, float("inf")]),
+        (INSTANT, ["infinity", -5, "-Infinity"], [float("-inf"), -5, float("inf")]),
+        (
+            {"type": "string", "format": "date-time"},
+            ["0000-00-00 00:00:00", "Thu, 01 Jan 1970 00:00:01 GMT", {"$date": 1}, "2024-02-30", "19700101T000002Z"],
+            [1, 2, 1700000000.0, 1700000000.002, 1700000000.003],
+        ),
         (
             {"type": "string", "format": "date-time"},
             ["1970-01-01T00:00:01.25Z", "2024-02-29T12:00:00+02:00", None],
@@ -528,6 +537,31 @@ def test_a_sorted_set_is_ordered_by_a_cursor_that_is_a_number_or_a_time_and_else
     written(server, ("sorted_set", "columns"), [configured], *messages, COMPLETE)
     found: list[tuple[bytes, float]] = server.client.zrange(KEY, 0, -1, withscores=True)  # type: ignore[assignment]
     assert [score for _, score in found] == scores
+
+
+@pytest.mark.parametrize(
+    ("column", "cursors", "warnings"),
+    [
+        (INSTANT, ["0000-00-00", "2024-02-30", ""], 1),
+        ({"type": "integer"}, ["NaN", True], 1),
+        (INSTANT, [None, "infinity", 5], 0),
+        ({"type": "string"}, ["0000-00-00", True], 0),
+    ],
+)
+def test_a_score_that_cannot_be_taken_from_the_cursor_is_said_once_without_the_value(
+    server: Server, tmp_path: Path, column: Json, cursors: list[Any], warnings: int
+) -> None:
+    configured = full(cursor_field=["at"], namespace="shop")
+    configured["stream"]["json_schema"] = {"properties": {"at": column}}
+    messages = [record(number, namespace="shop", data={"id": number, "at": at}) for number, at in enumerate(cursors)]
+    end = status("COMPLETE")
+    end["trace"]["stream_status"]["stream_descriptor"]["namespace"] = "shop"
+    connector = Connector(config_of(server, ("sorted_set", "columns")), tmp_path)
+    outcome = connector.write([configured], [*messages, end])
+    assert outcome.code == 0, outcome.text
+    assert server.client.zcard("shop:users") == len(cursors)
+    assert outcome.text.count("the stream shop.users has a value in its cursor field (at)") == warnings
+    assert not [value for value in cursors if isinstance(value, str) and value and value in outcome.text]
 
 
 @pytest.mark.parametrize("cache_type", ["list", "set", "sorted_set", "stream"])

@@ -53,7 +53,9 @@ class Layout:
     full: bool = False
     #: Entries that a stream keeps, the newest ones; None for all.
     max_length: int | None = None
-    #: The path of the cursor into a record's data, and how its text compares; () for none.
+    #: The stream's name, for messages.
+    stream: str = ""
+    #: The path of the cursor into a record's data, and what its values are; () for none.
     cursor: Path = ()
     cursor_order: Order = Order.TEXT
 

@@ -8,7 +8,7 @@ from redis import Redis
 
 from destination_redis.caches.base import READ, Collection, Gatherer, Layout, Lua, RecordFormat, RedisRecord
 from destination_redis.caches.elements import by_ranges, chunked
-from destination_redis.cursor import Order, number_of
+from destination_redis.cursor import Order, number_of, warn_unreadable
 from destination_redis.fields import picker
 from destination_redis.messages import Record
 
@@ -65,16 +65,22 @@ class SortedSetCache:
 
     def _score(self) -> Callable[[Record], float]:
         """Return what gives a record its score."""
-        cursor, order = self._layout.cursor, self._layout.cursor_order
+        stream, cursor, order = self._layout.stream, self._layout.cursor, self._layout.cursor_order
         # Where the cursor is a time, a record without one is placed by its own, in seconds as well.
         unit = 1000.0 if order is Order.INSTANT else 1.0
         if not cursor:
             return lambda record: float(msgspec.json.decode(record.emitted_at, type=float))
         pick = picker((cursor,))
+        warned = False
 
         def score(record: Record) -> float:
+            nonlocal warned
             (value,) = pick(record.data)
-            found = number_of(value, order)
-            return msgspec.json.decode(record.emitted_at, type=float) / unit if found is None else found
+            if (found := number_of(value, order)) is not None:
+                return found
+            if not warned and order is not Order.TEXT and bytes(value) != b"null":
+                warned = True
+                warn_unreadable(stream, cursor, order, "such records have their _airbyte_emitted_at as score")
+            return msgspec.json.decode(record.emitted_at, type=float) / unit
 
         return score
