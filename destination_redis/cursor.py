@@ -75,9 +75,16 @@ def number_of(value: msgspec.Raw, order: Order) -> float | None:
     text = bytes(value)
     if text[:1] in _NUMERIC:
         return float(text)
-    if text[:1] != b'"' or order is Order.TEXT or (encoded := _text(text, order)) is None:
+    if text[:1] != b'"' or order is Order.TEXT:
         return None
-    return float(_decoded(text)) if order is Order.NUMBER else seconds(encoded[1:])
+    try:
+        decoded = _decoded(text)
+    except UNREADABLE:
+        return None
+    if order is Order.INSTANT:
+        return None if (instant := sortable(decoded)) is None else seconds(instant)
+    decoded = decoded.strip()
+    return float(decoded) if _NUMBER.fullmatch(decoded) or decoded.lower() in _INFINITE else None
 
 
 def warn_unreadable(stream: str, path: Path, order: Order, consequence: str) -> None:

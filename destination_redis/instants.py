@@ -54,7 +54,7 @@ def sortable(text: str) -> str | None:
 
 def seconds(instant: str) -> float:
     """Return the seconds since 1970 of an instant from `sortable`, as far as a double holds."""
-    if instant in _INFINITE.values():
+    if len(instant) < _DIGITS:
         return float("inf" if instant == _INFINITE["infinity"] else "-inf")
     whole, fraction = int(instant[:_DIGITS], 16) - _ZERO - _DAYS_TO_1970 * 86_400, instant[_DIGITS:]
     return float(whole + Decimal(f"0.{fraction or 0}"))
