@@ -47,7 +47,7 @@ def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]
     try:
         slots = servers.slot_map()
     except (redis_errors.RedisError, OSError) as error:
-        return f"{explain(error)}.", []
+        return f"{explain(error, _credentials(config))}.", []
     if servers.clustered and (free := SLOTS - sum(last + 1 - first for first, last, _ in slots.ranges)):
         return f"The cluster is incomplete: no node serves {free:,} of its {SLOTS:,} slots.", []
     warnings: dict[str, None] = {}
@@ -77,12 +77,12 @@ def _check(
         for command in first:
             client.execute_command(*command)
     except (redis_errors.RedisError, OSError) as error:
-        return f"{explain(error)}.", []
+        return f"{explain(error, (*_credentials(config), key))}.", []
     try:
         wrong, warnings = _probe(client, config, key, staged)
         return wrong or _why_not_durable(client, key, config.durable), warnings
     except (redis_errors.RedisError, OSError) as error:
-        return f"{explain(error)}.", []
+        return f"{explain(error, (*_credentials(config), key))}.", []
     finally:
         with contextlib.suppress(redis_errors.RedisError, OSError):
             client.unlink(key)
@@ -119,6 +119,11 @@ def _probe(client: Redis, config: RedisConfig, key: bytes, staged: bytes) -> tup
     client.execute_command("UNLINK", key)
     client.execute_command("EVALSHA", client.script_load(_UPSERT), 2, staged, key)
     return None, _warnings(client, key)
+
+
+def _credentials(config: RedisConfig) -> tuple[str, ...]:
+    """Return what a connection begins with and no message may show."""
+    return config.username or "", config.password.get_secret_value() if config.password else ""
 
 
 def _why_not_durable(client: Redis, key: bytes, durability: Durability) -> str | None:

@@ -56,6 +56,15 @@ class Replies(DefaultParser):  # type: ignore[misc, valid-type] # redis-py choos
         self._nothing = self._reader.gets()  # what it gives while it has no reply
         connection.replies = self  # type: ignore[attr-defined] # lane.py reads it
 
+    @classmethod
+    def parse_error(cls, response: str) -> Exception:
+        """Return what is raised for an error reply; a redirection that names no server is as any other."""
+        try:
+            error: Exception = super().parse_error(response)
+        except (ValueError, IndexError):
+            error = ResponseError(response)
+        return error
+
     def read(self, most: int) -> list[Any]:
         """Return the next replies, at least one and at most `most`, error replies as values; wait if none is there.
 

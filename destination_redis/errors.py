@@ -1,11 +1,14 @@
 """A Redis reply or exception -> AirbyteTracedException with its failure type, in words a user can act on."""
 
 import re
+from collections.abc import Iterable
 from enum import Enum
 
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import exceptions as redis_errors
+
+from destination_redis.redaction import COMMANDS, is_reply, redact, reply_code, reply_of, shown
 
 
 class Verdict(Enum):
@@ -25,6 +28,8 @@ _IN_SCRIPT = re.compile(r"Error running script .*@user_script: ?\d+: -?([A-Z]{2,
 _OF_REPLICA = "cannot be used with replica instances"
 #: Characters of a message: names in it may be of any length.
 _LONGEST = 1000
+#: What was sent: commands or arguments of one.
+Sent = Iterable[str | bytes | int]
 _NOT_IN_SCRIPT = "The user executing the script can't"
 # What is mended in the settings or at the server, of replies that have no code for it.
 _MENDED = (
@@ -92,11 +97,14 @@ def system_error(message: str, cause: BaseException | None = None) -> AirbyteTra
     return _traced(message, FailureType.system_error, cause)
 
 
-def traced(error: Exception, doing: str) -> AirbyteTracedException:
-    """Return `error`, met while `doing` something ("writing default:users:1"), as Airbyte reports it."""
+def traced(error: Exception, doing: str, sent: Sent | None = None) -> AirbyteTracedException:
+    """Return `error`, met while `doing` something ("writing default:users:1"), as Airbyte reports it.
+
+    `sent` is what a reply may quote, None where that is not known.
+    """
     if isinstance(error, AirbyteTracedException):
         return error
-    sentence = f"{explain(error)} (while {doing})"
+    sentence = f"{explain(error, sent)} (while {doing})"
     if verdict(error) is not Verdict.FAIL:
         return transient_error(sentence, error)
     if isinstance(error, redis_errors.RedisError):
@@ -107,8 +115,11 @@ def traced(error: Exception, doing: str) -> AirbyteTracedException:
     return system_error(sentence, error)
 
 
-def explain(error: Exception) -> str:
-    """Return one plain sentence, without a closing period, for what `error` means to the person at the settings."""
+def explain(error: Exception, sent: Sent | None = None) -> str:
+    """Return one plain sentence, without a closing period, for what `error` means to the person at the settings.
+
+    `sent` is what a reply may quote; where that is not known, nothing of the reply is shown but its code.
+    """
     text = str(error)
     if isinstance(error, UnreachableError | TlsError):
         return text
@@ -118,20 +129,22 @@ def explain(error: Exception) -> str:
     refused = isinstance(error, redis_errors.NoPermissionError) or _code(error) == "NOPERM"
     if refused or any(mark in text for mark in ("ACL failure", _NOT_IN_SCRIPT)):
         return _permission(text)
+    if (code := _code(error)) in _BY_CODE:
+        return _BY_CODE[code]
     for mark, sentence in _SAYINGS:
         if mark in text:
             return sentence
     if not isinstance(error, redis_errors.RedisError | OSError):
         return f"The connector failed: {type(error).__name__}"
-    return f"The server answered: {told(error)}"
+    said = told(error) if sent is None or not is_reply(error) else shown(reply_of(error), sent)
+    return f"The server answered: {said}" if said else "The server answered with an error"
 
 
 def told(error: BaseException) -> str:
-    """Return of the text of `error` what may be told: nothing where it may quote what was to be written."""
-    if isinstance(error, redis_errors.RedisError):
-        # An unknown command's reply quotes its arguments.
-        return str(error).split(", with args beginning", 1)[0]
-    return str(error) if isinstance(error, AirbyteTracedException | OSError) else ""
+    """Return of the text of `error` what may be shown, whatever was sent: of a reply its code alone, if anything."""
+    if is_reply(error):
+        return reply_code(error)
+    return str(error) if isinstance(error, AirbyteTracedException | redis_errors.RedisError | OSError) else ""
 
 
 def command_name(command: bytes) -> str:
@@ -150,13 +163,13 @@ def _stream_of(key: bytes) -> bytes:
 
 
 def _permission(text: str) -> str:
-    if command := re.search(r"run the '([^']+)' command", text):
+    if (command := re.search(r"run the '([^']+)' command", text)) and command[1].upper() in COMMANDS:
         return f"The user has no permission for the command {command[1].upper().replace('|', ' ')}"
     if _NOT_IN_SCRIPT in text:
         return "The user has no permission for a command or a key that the connector's scripts use"
     if "keys" in text or "key" in text:
         return "The user has no permission for one of the keys the command names"
-    return f"The user lacks a permission: {text}"
+    return "The user lacks a permission"
 
 
 def _code(error: Exception) -> str:
@@ -170,6 +183,7 @@ def _traced(message: str, failure: FailureType, cause: BaseException | None) -> 
         message = f"{message[:_LONGEST]}…"
     error = AirbyteTracedException(message=message, internal_message=message, failure_type=failure)
     error.__cause__ = cause
+    redact(cause)
     return error
 
 
@@ -188,6 +202,12 @@ _EXPLAINED: tuple[tuple[type[Exception], str], ...] = (
     (redis_errors.OutOfMemoryError, _FULL),
     (redis_errors.MaxConnectionsError, "The server has no free connection (maxclients)"),
 )
+
+_BY_CODE = {
+    "BUSY": "The server is busy with a script of another client",
+    "MISCONF": "The server cannot save to its disk and refuses writes until it can (stop-writes-on-bgsave-error)",
+    "NOREPLICAS": "The server has too few replicas and refuses writes (min-replicas-to-write)",
+}
 
 _FOREIGN = "The key holds another data type, or a value that is not the connector's"
 

@@ -154,7 +154,7 @@ class Indexes:
                     return None
                 if verdict(error) is not Verdict.FAIL:
                     raise
-                raise traced(error, f"sending {command[0]!s}") from error
+                raise traced(error, f"sending {command[0]!s}", command) from error
 
         reply = self._patience.do(once)
         self._patience.progressed()

@@ -230,7 +230,8 @@ class Lane:
             return
         what = verdict(error)
         if what is Verdict.FAIL:
-            raise traced(error, f"sending {command_name(command)}") from error
+            window = (each for sent in self.flying for each in sent.commands)
+            raise traced(error, f"sending {command_name(command)}", window) from error
         if what is Verdict.RECONNECT:
             self.suspicion = error
         self.returned.append(Returned(batch, command, error, self))

@@ -218,7 +218,7 @@ class Sync:
                 route.claim.release(clean=False)
             self._lane.settle()
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
-            self._logger.warning("What was open could not be settled: %s", told(second))
+            self._logger.warning("What was open could not be settled: %s", told(second) or type(second).__name__)
             with suppress(OutputError):  # the output may be what failed
                 self._states.rescue()
         if isinstance(error, Terminated):

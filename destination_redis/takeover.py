@@ -8,7 +8,7 @@ from redis import Redis
 from redis import exceptions as redis_errors
 
 from destination_redis.claim import Claim
-from destination_redis.errors import transient_error
+from destination_redis.errors import explain, transient_error
 from destination_redis.pipeline import Pipeline
 from destination_redis.servers import Servers
 
@@ -93,7 +93,7 @@ def _cut(servers: Servers, connections: frozenset[tuple[str, ...]], logger: logg
             for number, address in connections:
                 client.client_kill_filter(_id=number, addr=address)
     except redis_errors.ResponseError as error:
-        logger.warning("The connection of a writer that seems dead could not be cut: %s", error)
+        logger.warning("The connection of a writer that seems dead could not be cut: %s", explain(error))
     except (redis_errors.RedisError, OSError):
         return False
     return True

@@ -1,6 +1,7 @@
 """Errors: their failure types and their sentences."""
 
 import socket
+import traceback
 
 import pytest
 from airbyte_cdk.models import FailureType
@@ -169,10 +170,28 @@ def test_an_explanation_has_no_closing_period(text: str) -> None:
     assert not explain(redis_errors.ConnectionError(text)).endswith(".")
 
 
-def test_the_data_an_unknown_commands_reply_quotes_are_left_out() -> None:
-    text = "unknown command 'HSETX', with args beginning with: 'default:users:1' 'S3cret'"
-    assert "S3cret" not in explain(REPLY(text))
-    assert "HSETX" in explain(REPLY(text))
+def test_what_was_sent_is_left_out_of_a_reply_and_the_servers_own_words_stay() -> None:
+    text = "ERR daily request limit exceeded by 'default:users:1' Jane Smith"
+    sent = [b"*3\r\n$3\r\nSET\r\n$15\r\ndefault:users:1\r\n$10\r\nJane Smith\r\n"]
+    assert explain(REPLY(text), sent) == "The server answered: ERR daily request limit exceeded by …"
+
+
+def test_of_a_reply_to_nobody_knows_what_the_code_alone_is_shown() -> None:
+    assert explain(REPLY("ERR Jane Smith")) == "The server answered: ERR"
+    assert explain(REPLY("JANE Smith")) == "The server answered with an error"
+
+
+def test_a_reply_that_an_error_was_made_of_is_not_in_a_python_traceback_either() -> None:
+    cause = REPLY("ERR Jane Smith")
+    error = traced(cause, "writing")
+    assert error.__cause__ is cause
+    assert "Jane" not in "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize("name", ["jane", "hset|jane", "smith jane"])
+def test_a_missing_permission_names_no_command_that_is_none(name: str) -> None:
+    error = redis_errors.NoPermissionError(f"User alice has no permissions to run the '{name}' command")
+    assert "JANE" not in explain(error).upper()
 
 
 @pytest.mark.parametrize(

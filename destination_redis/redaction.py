@@ -1,0 +1,114 @@
+"""Redaction: what may be shown of an error reply, which may quote anything that was sent.
+
+Services, modules and proxies quote commands in many ways: whole or cut short, escaped, encoded, in upper case. So no
+quotes are looked for. A word is shown only if it looks like a word of English and has no run of letters in common with
+what was sent. Where it is not known what was sent, the error code is all that is shown.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from redis import exceptions as redis_errors
+
+#: Letters in a row that a word must not share with what was sent; a shorter word must not occur in it.
+_RUN = 6
+#: Words of so many letters occur inside other words by chance: they are compared as words.
+_SHORT = 3
+#: Bytes of commands that are searched; an error reply to more shows its code alone.
+_SEARCHED = 8 * 1024 * 1024
+#: Stands for what is left out.
+_CUT = "…"
+
+# No digit, quotation mark, bracket, escape or change of case inside: so neither JSON, URLs, hexadecimal nor base64.
+_LETTERS = r"(?:[A-Z]?[a-z]{1,19}|[A-Z]{1,20})"
+_WORD = re.compile(rf"\(?{_LETTERS}(?:['_-]{_LETTERS})*\)?[.,;:!?]?")
+_LETTERS_IN = re.compile("[A-Za-z]+").findall
+_HEXADECIMAL = re.compile(rf"[a-f]{{{_RUN},}}", re.IGNORECASE)
+#: A letter as JSON may escape it.
+_ESCAPED = re.compile(rb"\\u00([4-7][0-9a-f])")
+
+_CODES = """
+    ASK BUSY BUSYGROUP BUSYKEY CLUSTERDOWN CROSSSLOT DENIED ERR EXECABORT GAP INPROG INVALIDOBJ IOERR LOADING
+    MASTERDOWN MISCONF MOVED NOADDR NOAUTH NOGOODSLAVE NOGROUP NOMASTERLINK NOPERM NOPROTO NOREPLICAS NOSCRIPT
+    NOTBUSY NOTREADY OOM READONLY SEARCH_INDEX_NOT_FOUND TIMEOUT TRYAGAIN UNBLOCKED UNKILLABLE WRONGPASS WRONGTYPE
+"""
+_COMMANDS = """
+    ASKING AUTH CLIENT CLIENT|GETNAME CLIENT|INFO CLIENT|KILL CLIENT|LIST CLIENT|SETINFO CLIENT|SETNAME
+    CLUSTER CLUSTER|NODES CLUSTER|SLOTS CONFIG CONFIG|GET EVAL EVALSHA EXISTS EXPIRE
+    FT.ALIASUPDATE FT.ALTER FT.CREATE FT.DROPINDEX FT.INFO FT.SEARCH GET GETRANGE HDEL HELLO HGETALL HKEYS HLEN HMGET
+    HSET INFO JSON.DEL JSON.GET JSON.MGET JSON.SET LRANGE LTRIM MEMORY MEMORY|USAGE MGET PERSIST PEXPIRE PING RENAME
+    RPUSH SADD SCAN SCRIPT SCRIPT|LOAD SELECT SENTINEL SENTINEL|MASTERS SET SPOP SSCAN TIME TYPE UNLINK WAIT WAITAOF
+    XADD XDEL XRANGE XTRIM ZADD ZPOPMIN ZRANGE
+"""
+#: Error codes of Redis, Valkey and the modules, by which replies begin. GAP is the connector's own.
+CODES = frozenset(_CODES.split())
+#: Commands that the connector, its scripts or redis-py send.
+COMMANDS = frozenset(_COMMANDS.split())
+
+
+def shown(reply: str, sent: Iterable[str | bytes | int]) -> str:
+    """Return the code of an error reply, if it has one, and those of its words that are no quote of `sent`.
+
+    `sent` are commands or arguments. What is left out between words is one "…". No six characters in a row are in
+    `sent` too, in whatever case.
+    """
+    code, _, rest = reply.partition(" ")
+    kept, words = ([code], rest.split()) if code in CODES else ([], reply.split())
+    parts = [part if isinstance(part, bytes) else str(part).encode(errors="replace") for part in sent]
+    if sum(map(len, parts)) > _SEARCHED:
+        return " ".join(kept)
+    # A NUL, which is in no word, keeps the end of one and the beginning of the next apart.
+    searched = _ESCAPED.sub(lambda match: bytes.fromhex(match[1].decode()), b"\0".join(parts).lower()).lower()
+    known = set(re.findall(rb"[a-z]+", searched))
+    for word in words:
+        if _WORD.fullmatch(word) and not any(_quoted(run, known, searched) for run in _LETTERS_IN(word)):
+            kept.append(word)
+        elif kept[-1:] != [_CUT]:
+            kept.append(_CUT)
+    text = " ".join(kept)
+    # Words may be none, side by side, and with the blanks of the sentence that they come into.
+    if any(run in searched for run in _runs(f" {text} ".lower().encode())):
+        return code if code in CODES else ""
+    return text
+
+
+def is_reply(error: BaseException) -> bool:
+    """Whether the text of an error is a server's, not redis-py's, the system's or the connector's own."""
+    replies = redis_errors.ResponseError | redis_errors.InvalidResponse
+    return isinstance(error, replies) or getattr(error, "status_code", None) is not None
+
+
+def reply_of(error: BaseException) -> str:
+    """Return the whole reply of which redis-py made `error`."""
+    # Of some replies it keeps the code apart.
+    code = getattr(error, "status_code", None)
+    return f"{code} {error}" if code else str(error)
+
+
+def reply_code(error: BaseException) -> str:
+    """Return the code by which a reply begins, empty where it is none of `CODES`."""
+    code = reply_of(error).split(" ", 1)[0]
+    return code if code in CODES else ""
+
+
+def redact(error: BaseException | None) -> None:
+    """Leave of the replies among `error` and its causes their codes alone, for whoever prints a Python traceback."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        if is_reply(error):
+            error.args = (reply_code(error),)
+        error = error.__cause__ or error.__context__
+
+
+def _quoted(run: str, words: set[bytes], searched: bytes) -> bool:
+    """Return whether a run of letters may be of what was sent."""
+    letters = run.lower().encode()
+    if len(letters) <= _SHORT:
+        return letters in words
+    return bool(_HEXADECIMAL.fullmatch(run)) or any(each in searched for each in _runs(letters))
+
+
+def _runs(text: bytes) -> Iterator[bytes]:
+    """Yield all runs of six characters in a text; of a shorter one, itself."""
+    return (text[at : at + _RUN] for at in range(max(len(text) - _RUN, 0) + 1))
