@@ -71,7 +71,8 @@ def _does_its_work(image: Image, server: Server, mounted: Path) -> None:
     entrypoint = image.config["Entrypoint"]
 
     spec = image.run(*entrypoint, "spec")
-    assert _messages(spec.stdout)[0]["spec"]["connectionSpecification"]["required"] == ["host"], spec.stderr
+    assert spec.returncode == 0, spec.stderr
+    assert _messages(spec.stdout)[0]["spec"]["connectionSpecification"]["required"] == ["host"]
 
     # As Airbyte's launcher does.
     check = image.run("sh", "-c", 'eval "$AIRBYTE_ENTRYPOINT check --config /config/config.json"', folder=mounted)
