@@ -175,6 +175,20 @@ def test_with_trailing_state_a_checkpoint_after_the_last_record_completes_an_ove
     assert values(server.client) == [4, 6]
 
 
+def test_with_trailing_state_what_an_earlier_attempt_staged_is_not_taken_for_all_there_is(
+    connector: Connector, server: Server
+) -> None:
+    connector.config["overwrite_without_status"] = "trailing_state"
+    streams = [overwritten(FIRST), overwritten(FIRST, "orders")]
+    assert_incomplete(connector.write(streams, [record(1), state(1), record(2)]), "users, orders (no state")
+    others = [record(1, "orders"), global_state(SHARED)]
+    assert_incomplete(connector.write(streams, others), "complete: users (no state")
+    assert (values(server.client), values(server.client, "default:orders:")) == ([], [1])
+
+    assert connector.write(streams, [record(2), state(2)]).code == 0
+    assert values(server.client) == [1, 2]
+
+
 CLEARS = {
     "of the stream": [own_state(None)],
     "of the stream, without null": [without_state()],

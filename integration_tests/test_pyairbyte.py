@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from destination_redis.caches import RedisRecord
+from destination_redis.destination import DestinationRedis
 from integration_tests.connector import Json, cache
 from integration_tests.environments import ROOT, locked, with_this_checkout
 from integration_tests.library import full
@@ -57,8 +58,8 @@ def sent(folder: Path) -> list[dict[str, list[Json]]]:
     return [by_stream(run.read_text().splitlines()) for run in runs]
 
 
-def by_stream(lines: Iterable[str]) -> dict[str, list[Json]]:
-    records: dict[str, list[Json]] = {name: [] for name in COUNTS}
+def by_stream(lines: Iterable[str], names: Iterable[str] = COUNTS) -> dict[str, list[Json]]:
+    records: dict[str, list[Json]] = {name: [] for name in names}
     for message in map(json.loads, lines):
         if message["type"] == "RECORD":
             records[message["record"]["stream"]].append(message["record"]["data"])
@@ -73,6 +74,21 @@ def found(server: Server, prefix: str) -> list[RedisRecord]:
 
 def contents(records: Iterable[RedisRecord]) -> list[Json]:
     return [json.loads(record.data) for record in records]
+
+
+def run_with(pyairbyte: Path, script: str, task: Json, folder: Path, path: Path | None = None) -> Json:
+    """Run a script with PyAirbyte, which finds programs in `path` before all others, and return its outcome."""
+    own = {"PROJECT_DIR": folder, "TEMP_DIR": folder, "LOGGING_ROOT": folder / "logs", "OFFLINE_MODE": 1}
+    environment = {**os.environ, **{f"AIRBYTE_{name}": str(value) for name, value in own.items()}}
+    for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):  # without the latter every program is compiled at each start
+        environment.pop(name, None)
+    if path is not None:
+        environment["PATH"] = f"{path}:{environment['PATH']}"
+    command = [str(pyairbyte), str(ROOT / "integration_tests" / script), json.dumps(task)]
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, timeout=600, check=False)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()[-5000:]
+    outcome: Json = json.loads(Path(task["outcome"]).read_text())
+    return outcome
 
 
 def of_a_cache(record: Json) -> Json:
@@ -110,14 +126,7 @@ def test_pyairbyte_overwrites_appends_and_merges_what_the_source_sent_with_and_w
         "syncs": [*syncs, ("cached", "cached-rows", "append")],
         "outcome": str(tmp_path / "outcome.json"),
     }
-    own = {"PROJECT_DIR": tmp_path, "TEMP_DIR": tmp_path, "LOGGING_ROOT": tmp_path / "logs", "OFFLINE_MODE": 1}
-    environment = {**os.environ, **{f"AIRBYTE_{name}": str(value) for name, value in own.items()}}
-    environment.pop("PYTHONPATH", None)
-    command = [str(pyairbyte), str(ROOT / "integration_tests" / "pyairbyte_syncs.py"), json.dumps(task)]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=600, check=False)
-    assert done.returncode == 0, (done.stdout + done.stderr).decode()[-5000:]
-
-    told = json.loads((tmp_path / "outcome.json").read_text())
+    told = run_with(pyairbyte, "pyairbyte_syncs.py", task, tmp_path)
     *written, refused = told["outcomes"]
     assert written == [sum(COUNTS.values())] * len(syncs)
     assert "Exit Code: 1" in refused, "An append makes no sequence of rows, and PyAirbyte hears of it"
@@ -149,6 +158,38 @@ def assert_rows(server: Server, prefix: str, merged: list[Json], known: Callable
     """Assert that each row is what was sent last for its primary key."""
     assert by_id(map(known, contents(found(server, prefix)))) == by_id(map(known, merged))
     assert all(server.client.exists(f"{prefix}{record['id']}") for record in merged)
+
+
+def test_every_scenario_of_pyairbytes_smoke_test_is_read_back_as_it_was_sent(
+    pyairbyte: Path, destination: Path, start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start_server()
+    runs = recording(pyairbyte.parent / "source-smoke-test", tmp_path / "runs").parent
+    namespace, outcome = "zz_deleteme_smoke_test", str(tmp_path / "outcome.json")
+    task = {"config": server.config, "destination": str(destination), "namespace": namespace, "outcome": outcome}
+    told = run_with(pyairbyte, "pyairbyte_smoke.py", task, tmp_path, runs)
+    assert told["error"] is None
+    assert told["success"]
+
+    discovered = [json.loads(line) for run in runs.glob("*.discover") for line in run.read_text().splitlines()]
+    streams = {
+        stream["name"]: stream.get("source_defined_primary_key")
+        for message in discovered
+        if message["type"] == "CATALOG"
+        for stream in message["catalog"]["streams"]
+    }
+    lines = [line for run in runs.glob("*.read") for line in run.read_text().splitlines()]
+    sent = by_stream(lines, streams)
+    assert len(streams) > 20
+    assert sum(map(len, sent.values())) == told["records_delivered"]
+    for name, primary_key in streams.items():
+        read = [json.loads(record.data) for record in DestinationRedis().get_all(server.config, name, namespace)]
+        expected = sent[name]
+        if primary_key:
+            expected = list(
+                {json.dumps([record[path[0]] for path in primary_key]): record for record in expected}.values()
+            )
+        assert sorted(map(json.dumps, read)) == sorted(map(json.dumps, expected)), name
 
 
 def test_a_shell_pipes_a_source_into_the_connector(
