@@ -16,6 +16,7 @@ from redis import exceptions as redis_errors
 from destination_redis.errors import Superseded, Verdict, command_name, traced, verdict
 from destination_redis.link import Link, Peer
 from destination_redis.patience import Patience
+from destination_redis.refusals import about, packed_name
 from destination_redis.slots import Address
 
 #: Bytes sent but not answered; enough to keep a server busy, little enough for a small container.
@@ -230,7 +231,7 @@ class Lane:
             return
         what = verdict(error)
         if what is Verdict.FAIL:
-            raise traced(error, f"sending {command_name(command)}") from error
+            raise traced(about(error, packed_name(command)), f"sending {command_name(command)}") from error
         if what is Verdict.RECONNECT:
             self.suspicion = error
         self.returned.append(Returned(batch, command, error, self))
