@@ -8,12 +8,17 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 from redis import exceptions as redis_errors
 
+from destination_redis.announced import shown
 from destination_redis.caches import CACHES, Layout
+from destination_redis.cluster import own_slots
 from destination_redis.config import RedisConfig
 from destination_redis.durability import Durability
-from destination_redis.errors import explain
+from destination_redis.errors import ClosedAtCommandError, explain
 from destination_redis.indexing import probe_index
 from destination_redis.keys import check_key, staged_key
+from destination_redis.optional import optional_warnings
+from destination_redis.refusals import about, name_of
+from destination_redis.replies import ask
 from destination_redis.room import memory_of, why_evicting
 from destination_redis.servers import Servers
 from destination_redis.slots import SLOTS
@@ -42,6 +47,35 @@ return redis.call('UNLINK', KEYS[1])
 _LOOKS = 20
 
 
+class _Server:
+    """A server that is asked with every command a sync uses; `command` is the last one."""
+
+    def __init__(self, client: Redis, credentials: Sequence[str]) -> None:
+        self._client = client
+        self._credentials = credentials
+        self._sent: tuple[str | bytes | int, ...] = ()
+        self.command = ""
+
+    def execute(self, *command: str | bytes | int) -> object:
+        """Return the reply as it came; raises redis-py's errors."""
+        self.command, self._sent = name_of(*command), command
+        try:
+            return ask(self._client, *command)
+        except ClosedAtCommandError:  # chance, maybe
+            return ask(self._client, *command)
+
+    def why(self, error: Exception) -> str:
+        """Return the sentence for an error that the last command met."""
+        sent = (*self._credentials, *self._sent[1:])
+        return f"{explain(about(error, self.command, sent), sent)}."
+
+    def remove(self, *keys: bytes) -> None:
+        """Remove keys where that is possible."""
+        for key in keys:
+            with contextlib.suppress(redis_errors.RedisError, OSError):
+                ask(self._client, "UNLINK", key)
+
+
 def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]:
     """Return (what is wrong in one sentence or None, warnings) after trying every command a sync uses, everywhere."""
     try:
@@ -53,14 +87,12 @@ def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]
     warnings: dict[str, None] = {}
     for address in slots.primaries:
         key = slots.key_at(address, check_key(config.key_prefix, uuid.uuid4().hex))
-        first: list[tuple[str | bytes, ...]] = [("EXISTS", key)]
-        if servers.clustered:
-            first += [("CLUSTER", "NODES"), ("ASKING",), ("EXPIRE", key, "60")]
-        else:  # a node of a cluster that is taken for the only server refuses some of these
-            first += [("EXISTS", b"%b%d" % (key, number)) for number in range(_LOOKS)]
-        wrong, more = _check(servers.client(address), config, key, first)
+        wrong, more = _check(
+            _Server(servers.client(address), _credentials(config)), config, key, clustered=servers.clustered
+        )
         if wrong is not None:
-            return (f"{address[0]}:{address[1]}: {wrong}" if servers.clustered else wrong), []
+            place = f"{shown(address)}: " if servers.clustered and shown(address) not in wrong else ""
+            return f"{place}{wrong}", []
         warnings |= dict.fromkeys(more)
         with contextlib.suppress(redis_errors.RedisError, OSError):  # what it must not tell was warned of
             policy = memory_of(servers.client(address)).policy
@@ -69,56 +101,58 @@ def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]
     return None, list(warnings)
 
 
-def _check(
-    client: Redis, config: RedisConfig, key: bytes, first: Sequence[Sequence[str | bytes]]
-) -> tuple[str | None, list[str]]:
+def _check(server: _Server, config: RedisConfig, key: bytes, *, clustered: bool) -> tuple[str | None, list[str]]:
     staged = staged_key(key, config.key_prefix)
     try:
-        for command in first:
-            client.execute_command(*command)
+        server.execute("EXISTS", key)
+        if clustered:
+            own_slots(server.execute("CLUSTER", "NODES"))
+            server.execute("ASKING")
+            server.execute("EXPIRE", key, "60")
+        else:  # a node of a cluster that is taken for the only server refuses some of these
+            for number in range(_LOOKS):
+                server.execute("EXISTS", b"%b%d" % (key, number))
     except (redis_errors.RedisError, OSError) as error:
-        return f"{explain(error, (*_credentials(config), key))}.", []
+        return server.why(error), []
     try:
-        wrong, warnings = _probe(client, config, key, staged)
-        return wrong or _why_not_durable(client, key, config.durable), warnings
+        wrong = _probe(server, config, key, staged) or _why_not_durable(server, key, config.durable)
+        return wrong, [] if wrong else list(optional_warnings(server.execute, key))
     except (redis_errors.RedisError, OSError) as error:
-        return f"{explain(error, (*_credentials(config), key))}.", []
+        return server.why(error), []
     finally:
-        with contextlib.suppress(redis_errors.RedisError, OSError):
-            client.unlink(key)
-        with contextlib.suppress(redis_errors.RedisError, OSError):
-            client.unlink(staged)
+        server.remove(key, staged)
 
 
-def _probe(client: Redis, config: RedisConfig, key: bytes, staged: bytes) -> tuple[str | None, list[str]]:
+def _probe(server: _Server, config: RedisConfig, key: bytes, staged: bytes) -> str | None:
     cache = CACHES[config.cache_type](Layout(config.record_format, max_length=config.stream_max_length))
     probe = b"probe"
-    client.execute_command("UNLINK", key, staged)  # first: what cannot be removed must not be written
-    client.execute_command("HSET", staged, "_airbyte_data", probe)
-    client.execute_command("RENAME", staged, key)
-    if client.execute_command("HMGET", key, "_airbyte_data") != [probe]:
-        return "The server did not give back the record written to it.", []
+    server.execute("UNLINK", key, staged)  # first: what cannot be removed must not be written
+    server.execute("HSET", staged, "_airbyte_data", probe)
+    server.execute("RENAME", staged, key)
+    if server.execute("HMGET", key, "_airbyte_data") != [probe]:
+        return "The server did not give back the record written to it."
     # What scripts use comes first outside of them: there every server names the command that it refuses.
     for command in ("TYPE", "HGETALL"):
-        client.execute_command(command, key)
-    client.execute_command("HDEL", key, "none")
-    client.execute_command("TIME")
-    client.execute_command("UNLINK", key)
+        server.execute(command, key)
+    server.execute("HDEL", key, "none")
+    server.execute("TIME")
+    server.execute("UNLINK", key)
     expiries = [("PERSIST", key)] if config.ttl_seconds is None else [("EXPIRE", key, "60")]
     for arguments in (*cache.probes(key), *expiries):
-        client.execute_command(*arguments)
-    client.execute_command("UNLINK", key)
+        server.execute(*arguments)
+    server.execute("UNLINK", key)
     if config.search_index:
-        probe_index(client, "JSON" if config.cache_type == "json" else "HASH", key)
-    client.execute_command("SET", key, probe)
-    client.execute_command("GET", key)
-    client.execute_command("UNLINK", key)
-    if client.execute_command("EXISTS", key):
-        return "The server did not remove the record it was told to remove.", []
-    client.execute_command("EVAL", _SCRIPT, 2, key, key)
-    client.execute_command("UNLINK", key)
-    client.execute_command("EVALSHA", client.script_load(_UPSERT), 2, staged, key)
-    return None, _warnings(client, key)
+        probe_index(server.execute, "JSON" if config.cache_type == "json" else "HASH", key)
+    server.execute("SET", key, probe)
+    server.execute("GET", key)
+    server.execute("UNLINK", key)
+    if server.execute("EXISTS", key):
+        return "The server did not remove the record it was told to remove."
+    server.execute("EVAL", _SCRIPT, 2, key, key)
+    server.execute("UNLINK", key)
+    sha = server.execute("SCRIPT", "LOAD", _UPSERT)
+    server.execute("EVALSHA", sha if isinstance(sha, bytes) else b"", 2, staged, key)
+    return None
 
 
 def _credentials(config: RedisConfig) -> tuple[str, ...]:
@@ -126,45 +160,20 @@ def _credentials(config: RedisConfig) -> tuple[str, ...]:
     return config.username or "", config.password.get_secret_value() if config.password else ""
 
 
-def _why_not_durable(client: Redis, key: bytes, durability: Durability) -> str | None:
+def _why_not_durable(server: _Server, key: bytes, durability: Durability) -> str | None:
     if not durability:
         return None
-    client.execute_command("SET", key, "probe")
+    server.execute("SET", key, "probe")
     try:
-        reply = client.execute_command(*durability.command)
+        reply = server.execute(*durability.command)
     except redis_errors.ResponseError as error:
-        if "unknown command" in str(error):
+        if "unknown" not in str(error).lower():
+            raise
+        if durability.fsync:
             return "The server cannot wait for its disk: durability's fsync needs Redis 7.2 or Valkey."
-        raise
+        return "The server cannot wait for its replicas, since it does not know WAIT: set durability's replicas to 0."
     try:
         durability.judge(reply)
     except AirbyteTracedException as error:
         return f"{str(error).partition(', so ')[0]}."
     return None
-
-
-def _warnings(client: Redis, key: bytes) -> list[str]:
-    warnings = []
-    for name, command, consequence in (
-        ("SCAN", ("SCAN", "0", "COUNT", "1"), "no stream in append_dedup can be refreshed"),
-        ("WAIT", ("WAIT", "0", "1"), "states do not wait for a replica"),
-        ("CLIENT LIST", ("CLIENT", "LIST"), "after a killed sync the next one waits up to 30 seconds"),
-        ("CLIENT INFO", ("CLIENT", "INFO"), "after a killed sync the next one waits up to 30 seconds"),
-        (
-            "INFO",
-            ("INFO", "server"),
-            "states do not wait for a replica, and a server replaced during a sync is not always noticed",
-        ),
-        ("MEMORY USAGE", ("MEMORY", "USAGE", key), "no sync can tell ahead that what it stages does not fit"),
-        (
-            "CLIENT KILL",
-            ("CLIENT", "KILL", "ID", "0", "ADDR", "0.0.0.0:0"),
-            "late commands of a paused sync may leave stray records",
-        ),
-    ):
-        try:
-            client.execute_command(*command)
-        except redis_errors.ResponseError as error:
-            if "NOPERM" in str(error) or isinstance(error, redis_errors.NoPermissionError):
-                warnings.append(f"Without permission for {name}, {consequence}.")
-    return warnings

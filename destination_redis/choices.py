@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
-from pydantic_core import PydanticCustomError
 
-NO_BRACES, HOST_PORT = r"^[^{}]*$", r"^\S+:[0-9]{1,5}$"
+from destination_redis.hosts import HOST_PORT, host, node, remote_host
+
+NO_BRACES = r"^[^{}]*$"
 #: What patterns ask for, in words.
 PATTERNS = {NO_BRACES: "text without { and }", HOST_PORT: "host:port"}
 
@@ -21,22 +22,9 @@ def setting(title: str, order: int, **extra: Any) -> Any:  # noqa: ANN401 - what
     return Field(title=title, json_schema_extra={"order": order, **extra}, **known)
 
 
-def _host(text: str) -> str:
-    try:
-        text.encode("idna")  # as looking it up does
-    except UnicodeError:
-        text = "\0"
-    if "\0" in text:
-        raise PydanticCustomError("host", "Input should be a host name or an address")
-    return text
-
-
-def _node(text: str) -> str:
-    return _host(text.rpartition(":")[0]) and text
-
-
 #: What can be looked up; or the path of a socket.
-Host = Annotated[str, AfterValidator(lambda text: text if text.startswith("/") else _host(text))]
+Host = Annotated[str, AfterValidator(host)]
+_RemoteHost = Annotated[str, AfterValidator(remote_host)]
 
 
 class Settings(BaseModel):
@@ -145,7 +133,7 @@ class NoTunnel(Settings):
 
 
 class _Tunnel(Settings):
-    tunnel_host: Host = setting(
+    tunnel_host: _RemoteHost = setting(
         "SSH tunnel jump server host", 1, description="The server that the tunnel goes through.", min_length=1
     )
     tunnel_port: int = setting(
@@ -207,8 +195,9 @@ class Standalone(Settings):
 
 _Node = Annotated[
     str,
-    Field(pattern=HOST_PORT, json_schema_extra={"pattern_descriptor": PATTERNS[HOST_PORT]}),
-    AfterValidator(_node),
+    # The pattern is for the form alone: `node` says what is wrong.
+    Field(json_schema_extra={"pattern": HOST_PORT, "pattern_descriptor": PATTERNS[HOST_PORT]}),
+    AfterValidator(node),
 ]
 
 

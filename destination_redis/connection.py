@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from typing import Any
 
-from redis import DriverInfo, Redis
+from redis import Redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, DefaultParser, UnixDomainSocketConnection
 from redis.exceptions import (
@@ -19,14 +19,17 @@ from redis.exceptions import (
     ResponseError,
 )
 from redis.retry import Retry
-from redis.sentinel import SentinelConnectionPool, SentinelManagedConnection
+from redis.sentinel import SentinelConnectionPool
 
+from destination_redis.announced import AnnouncedConnection, AnnouncedTlsConnection, shown
 from destination_redis.choices import Cluster, NoTunnel, Sentinel
 from destination_redis.cluster import Cluster as NodesOfCluster
 from destination_redis.config import RedisConfig
-from destination_redis.errors import config_error
+from destination_redis.errors import config_error, known
+from destination_redis.greeting import greeting
 from destination_redis.handshake import TlsConnection, second_look
-from destination_redis.sentinel import SentinelTlsConnection, addresses, sentinels
+from destination_redis.refusals import about
+from destination_redis.sentinel import SentinelConnection, SentinelTlsConnection, addresses, sentinels
 from destination_redis.servers import Servers, Single
 from destination_redis.slots import Address
 from destination_redis.tls import tls_context
@@ -79,6 +82,57 @@ class Replies(DefaultParser):  # type: ignore[misc, valid-type] # redis-py choos
             self.read_from_socket()
 
 
+class _Beginning:
+    """How connections begin: as redis-py has it, and named; unnamed where the server closes them at their name."""
+
+    def __init__(self) -> None:
+        self._named = True
+
+    def __call__(self, connection: Connection) -> None:
+        """Begin a connection, maybe on a second socket; raises redis-py's errors."""
+        begun = False
+        try:
+            connection.on_connect()
+            begun = True
+            if self._named:
+                _name(connection)
+        except (ConnectionError, InvalidResponse) as error:
+            if type(error) not in (ConnectionError, InvalidResponse):  # those derived from them are good replies
+                raise
+            if reason := second_look(connection):
+                raise reason from error
+            if not begun or isinstance(error, InvalidResponse):
+                raise
+            self._begin_unnamed(connection)
+        except ResponseError as error:
+            if type(error) is not ResponseError or known(error):
+                raise
+            # With a password the reply to AUTH, the first command, may be a greeting.
+            command = "SELECT" if connection.db and "auth" not in str(error).lower() else "AUTH"
+            raise (greeting(connection) or about(error, command)) from error
+
+    def _begin_unnamed(self, connection: Connection) -> None:
+        connection.disconnect()
+        connection._sock = connection._connect()  # noqa: SLF001 - redis-py has no other way from here to a new socket
+        connection.on_connect()
+        with suppress(ResponseError):
+            connection.send_command("TIME", check_health=False)
+            connection.read_response()
+        self._named = False  # the server answers all but the name
+
+
+def _name(connection: Connection) -> None:
+    """Tell the server whose connection it is; an ACL or an old server may refuse that."""
+    for command in (
+        ("SETINFO", "LIB-NAME", NAME),
+        *((("SETINFO", "LIB-VER", found),) if (found := _version()) else ()),
+        ("SETNAME", NAME),
+    ):
+        connection.send_command("CLIENT", *command, check_health=False)
+        with suppress(ResponseError):
+            connection.read_response()
+
+
 @contextmanager
 def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iterator[Servers]:
     """Yield the servers that `config` describes, whose clients have a pool each; nothing is sent before one is used.
@@ -95,8 +149,8 @@ def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iter
             "protocol": 2,
             "parser_class": Replies,
             "retry": _never(),
-            "redis_connect_func": _begin,
-            "driver_info": DriverInfo(NAME, _version()),
+            "redis_connect_func": _Beginning(),
+            "driver_info": None,
         }
         tls = {"tls": tls_context(config.ssl_mode)} if config.ssl else {}
         if isinstance(config.deployment, Cluster):
@@ -116,18 +170,26 @@ def _client(pool: ConnectionPool, stack: ExitStack) -> Redis:
 def _cluster(config: RedisConfig, deployment: Cluster, arguments: dict[str, Any], stack: ExitStack) -> Servers:
     """Return a cluster's servers, each of whose nodes has clients of its own."""
     _refuse_combinations(config, not isinstance(config.tunnel_method, NoTunnel | None))
-    kind = TlsConnection if config.ssl else Connection
+    kind = AnnouncedTlsConnection if config.ssl else AnnouncedConnection
+    announced: dict[Address, Address] = {}
 
     def maker(**more: Any) -> Callable[[Address], Redis]:  # noqa: ANN401 - redis-py's arguments
         every = {**_keepalive(), **arguments, **more}
-        return lambda address: _client(
-            ConnectionPool(connection_class=kind, host=address[0], port=address[1], **every), stack
-        )
+
+        def make(address: Address) -> Redis:
+            def announcer() -> str | None:
+                by = announced.get(address)
+                return f"the node {shown(by)}" if by else None
+
+            place: dict[str, Any] = {"host": address[0], "port": address[1], "announcer": announcer}
+            return _client(ConnectionPool(connection_class=kind, **place, **every), stack)
+
+        return make
 
     nodes = [(config.host, config.port), *addresses(deployment.nodes)]
     short = min(ASK_TIMEOUT, arguments["socket_timeout"])
     asking = maker(socket_timeout=short, socket_connect_timeout=short)
-    return NodesOfCluster(nodes, maker(), asking)
+    return NodesOfCluster(nodes, maker(), asking, announced)
 
 
 def _keepalive() -> dict[str, Any]:
@@ -146,20 +208,6 @@ def _version() -> str | None:
         return None
 
 
-def _begin(connection: Connection) -> None:
-    """Begin a connection as redis-py does, and name it: redis-py alone would give up where an ACL refuses the name."""
-    try:
-        connection.on_connect()
-        connection.send_command("CLIENT", "SETNAME", NAME, check_health=False)
-        with suppress(ResponseError):
-            connection.read_response()
-    except (ConnectionError, InvalidResponse) as error:
-        hung_up = type(error) in (ConnectionError, InvalidResponse)  # those derived from them are good replies
-        if hung_up and (reason := second_look(connection)):
-            raise reason from error
-        raise
-
-
 def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], stack: ExitStack) -> ConnectionPool:
     """Return the pool that makes connections of the kind that is set; what it needs ends with `stack`."""
     method = None if isinstance(config.tunnel_method, NoTunnel) else config.tunnel_method
@@ -171,8 +219,9 @@ def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], s
     if isinstance(config.deployment, Sentinel):
         asked = sentinels((config.host, config.port), config.deployment, arguments)
         stack.callback(asked.close)
-        named = SentinelTlsConnection if config.ssl else SentinelManagedConnection
-        return SentinelConnectionPool(config.deployment.service_name, asked, connection_class=named, **arguments)
+        named = SentinelTlsConnection if config.ssl else SentinelConnection
+        arguments |= {"connection_class": named, "announcer": lambda: asked.announcer}
+        return SentinelConnectionPool(config.deployment.service_name, asked, **arguments)
     if method is None:
         return ConnectionPool(connection_class=TlsConnection if config.ssl else Connection, **address, **arguments)
     # What it takes to load the SSH library is left to those who have a tunnel.

@@ -42,7 +42,9 @@ class Durability(Settings):
 
     def judge(self, reply: object) -> None:
         """Raise a transient error where it was not met in time."""
-        disk, replicas = reply if isinstance(reply, list) else (1, int(reply))  # type: ignore[call-overload] # a number
+        parts = reply if isinstance(reply, list) else [0 if self.fsync else 1, reply]
+        # A number that another server does not give counts as 0.
+        disk, replicas = [part if isinstance(part, int) else 0 for part in (*parts, 0, 0)[:2]]
         if replicas < self.replicas or disk < 1:
             of_disk = f" and {disk} of 1 disks" if self.fsync else ""
             raise transient_error(

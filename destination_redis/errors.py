@@ -24,8 +24,10 @@ class Verdict(Enum):
 _RETRIED_CODES = ("BUSY", "NOREPLICAS", "UNBLOCKED", "MISCONF", "OOM", "TRYAGAIN", "CLUSTERDOWN", "GAP")
 # What Redis before 7 makes of an error inside a script: "Error running script (call to f_…): …: -OOM command …".
 _IN_SCRIPT = re.compile(r"Error running script .*@user_script: ?\d+: -?([A-Z]{2,}) ")
-# What a primary says to WAIT that has become a replica.
-_OF_REPLICA = "cannot be used with replica instances"
+# A server says it to every new connection, and then closes it, until others are gone.
+_NO_CONNECTION = "max number of clients"
+# Beside it, what a primary says to WAIT that has become a replica.
+_ELSEWHERE = ("cannot be used with replica instances", _NO_CONNECTION)
 #: Characters of a message: names in it may be of any length.
 _LONGEST = 1000
 #: What was sent: commands or arguments of one.
@@ -36,8 +38,6 @@ _MENDED = (
     "DB index",
     _NOT_IN_SCRIPT,
     "wrong Redis type",
-    "unknown command",
-    "called from script",
     "XADD is equal or smaller",
 )
 
@@ -54,8 +54,33 @@ class UnreachableError(redis_errors.ConnectionError):
     """There is no way to the server for now; its text is a sentence for the user."""
 
 
-class TlsError(redis_errors.ConnectionError):
-    """There is no way to the server with TLS as it is set here or there; its text is a sentence for the user."""
+class ClosedAtCommandError(UnreachableError):
+    """The server closed the connection instead of answering a command; its text is a sentence for the user."""
+
+
+class RefusedError(redis_errors.ConnectionError):
+    """There is no way to the server until a setting changes, here or there; its text is a sentence for the user."""
+
+
+class TlsError(RefusedError):
+    """There is no way to the server with TLS as it is set here or there."""
+
+
+class CommandError(redis_errors.ResponseError):
+    """The server does not know or does not allow a command; its text is a sentence for the user."""
+
+    own_words = True
+
+
+# Their text is a sentence already.
+_SENTENCES = (UnreachableError, RefusedError, CommandError)
+_MENDED_ERRORS = (
+    redis_errors.AuthenticationError,
+    redis_errors.NoPermissionError,
+    redis_errors.InvalidResponse,
+    RefusedError,
+    CommandError,
+)
 
 
 def verdict(error: Exception) -> Verdict:
@@ -63,7 +88,7 @@ def verdict(error: Exception) -> Verdict:
     match error:
         case redis_errors.AuthenticationError() | redis_errors.AuthorizationError():
             return Verdict.FAIL
-        case redis_errors.NoPermissionError() | TlsError():
+        case redis_errors.NoPermissionError() | RefusedError() | CommandError():
             return Verdict.FAIL
         case redis_errors.AskError():  # MOVED is one too
             return Verdict.REDIRECT
@@ -75,7 +100,9 @@ def verdict(error: Exception) -> Verdict:
             return Verdict.RETRY
         case redis_errors.ResponseError() if _code(error) in _RETRIED_CODES:
             return Verdict.RETRY
-        case redis_errors.ResponseError() if _code(error) == "READONLY" or _OF_REPLICA in str(error):
+        case redis_errors.ResponseError() if _code(error) == "READONLY" or any(
+            mark in str(error) for mark in _ELSEWHERE
+        ):
             return Verdict.RECONNECT
         case OSError():
             return Verdict.RECONNECT
@@ -108,8 +135,7 @@ def traced(error: Exception, doing: str, sent: Sent | None = None) -> AirbyteTra
     if verdict(error) is not Verdict.FAIL:
         return transient_error(sentence, error)
     if isinstance(error, redis_errors.RedisError):
-        known = isinstance(error, redis_errors.AuthenticationError | redis_errors.NoPermissionError | TlsError)
-        known = known or _code(error) in ("WRONGTYPE", "NOPERM")
+        known = isinstance(error, _MENDED_ERRORS) or _code(error) in ("WRONGTYPE", "NOPERM", "DENIED")
         known = known or any(mark in str(error) for mark in _MENDED)
         return config_error(sentence, error) if known else system_error(sentence, error)
     return system_error(sentence, error)
@@ -120,8 +146,18 @@ def explain(error: Exception, sent: Sent | None = None) -> str:
 
     `sent` is what a reply may quote; where that is not known, nothing of the reply is shown but its code.
     """
+    if sentence := known(error):
+        return sentence
+    if not isinstance(error, redis_errors.RedisError | OSError):
+        return f"The connector failed: {type(error).__name__}"
+    said = told(error) if sent is None or not is_reply(error) else shown(reply_of(error), sent)
+    return f"The server answered: {said}" if said else "The server answered with an error"
+
+
+def known(error: Exception) -> str | None:
+    """Return the sentence for an error that is known by its class or its text; None for any other."""
     text = str(error)
-    if isinstance(error, UnreachableError | TlsError):
+    if isinstance(error, _SENTENCES):
         return text
     for found, sentence in _EXPLAINED:
         if isinstance(error, found):
@@ -131,13 +167,7 @@ def explain(error: Exception, sent: Sent | None = None) -> str:
         return _permission(text)
     if (code := _code(error)) in _BY_CODE:
         return _BY_CODE[code]
-    for mark, sentence in _SAYINGS:
-        if mark in text:
-            return sentence
-    if not isinstance(error, redis_errors.RedisError | OSError):
-        return f"The connector failed: {type(error).__name__}"
-    said = told(error) if sent is None or not is_reply(error) else shown(reply_of(error), sent)
-    return f"The server answered: {said}" if said else "The server answered with an error"
+    return next((sentence for mark, sentence in _SAYINGS if mark in text), None)
 
 
 def told(error: BaseException) -> str:
@@ -187,6 +217,7 @@ def _traced(message: str, failure: FailureType, cause: BaseException | None) -> 
     return error
 
 
+NOT_REDIS = "What listens on this port is no Redis: it speaks another protocol"
 _FULL = "The server is out of memory and refuses writes: raise maxmemory or remove data"
 
 _EXPLAINED: tuple[tuple[type[Exception], str], ...] = (
@@ -201,6 +232,7 @@ _EXPLAINED: tuple[tuple[type[Exception], str], ...] = (
     (redis_errors.ReadOnlyError, "The server is a read-only replica; name the primary instead"),
     (redis_errors.OutOfMemoryError, _FULL),
     (redis_errors.MaxConnectionsError, "The server has no free connection (maxclients)"),
+    (redis_errors.InvalidResponse, NOT_REDIS),
 )
 
 _BY_CODE = {
@@ -231,7 +263,15 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("imeout", "The connection timed out"),
     ("timed out", "The connection timed out"),
     ("unreachable", "The host cannot be reached"),
-    ("max number of clients", "The server has no free connection (maxclients)"),
+    ("No route to host", "The host cannot be reached"),
+    (_NO_CONNECTION, "The server has no free connection (maxclients)"),
+    (
+        "protected mode",
+        (
+            "The server is in protected mode, so it refuses connections from other machines: "
+            "give it a password, or turn its protected-mode off"
+        ),
+    ),
     ("XADD is equal or smaller", "The Redis stream holds entries of others whose ids are above the connector's"),
     ("GAP ", "The server lacks records that were sent before these: it lost them, or goes on refusing them"),
     ("OOM ", _FULL),
@@ -241,11 +281,6 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("WRONGTYPE", _FOREIGN),
     ("wrong Redis type", _FOREIGN),
     ("Operation against a key holding the wrong kind", _FOREIGN),
-    ("unknown command 'JSON.", "The server has no JSON module (RedisJSON), which cache_type json needs"),
-    ("unknown command 'FT.", "The server has no search module (RediSearch), which search_index needs"),
-    ("unknown command `FT.", "The server has no search module (RediSearch), which search_index needs"),
-    ("called from script", "The server lacks a command, maybe a module's, that cache_type needs"),
-    ("Protocol error, got", "What listens on this port is no Redis: it speaks another protocol"),
     ("Connection closed by server", "The server closed the connection"),
     ("Connection reset", "The server closed the connection"),
     ("Broken pipe", "The server closed the connection"),

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from destination_redis.choices import SslRequire
 from destination_redis.errors import TlsError, UnreachableError
+from destination_redis.greeting import greeting
 from destination_redis.tls import tls_context
 
 #: Seconds a server may be silent before another connection is asked for the reason, and the seconds that one gets.
@@ -64,13 +65,13 @@ class TlsConnection(Connection):
 
 
 def second_look(connection: AbstractConnection) -> RedisError | None:
-    """Return why a server may have hung up on this new connection, None where TLS is not the reason."""
+    """Return why a server may have hung up on this new connection, None where that cannot be found out."""
     if isinstance(connection, TlsConnection):
-        return _refused(connection)
+        return _refused(connection) or greeting(connection)
     if isinstance(connection, Connection) and _speaks_tls(connection):
         # A service mesh takes both on one port: there it may just be lost, so this is no reason to give up.
         return UnreachableError("The server closed the connection; it speaks TLS on this port: turn ssl on")
-    return None
+    return greeting(connection)
 
 
 def _refused(connection: TlsConnection) -> RedisError | None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from redis import Redis
 from redis import exceptions as redis_errors
 
 from destination_redis.claim import Claim, Lease
@@ -21,6 +20,7 @@ from destination_redis.config import RedisConfig
 from destination_redis.errors import Verdict, config_error, traced, verdict
 from destination_redis.patience import Patience
 from destination_redis.records import written
+from destination_redis.refusals import about, name_of
 from destination_redis.search import Command, Index, failures, index_of, parse, scanned
 from destination_redis.servers import Servers
 from destination_redis.streams import PRIMARY_KEY
@@ -154,7 +154,7 @@ class Indexes:
                     return None
                 if verdict(error) is not Verdict.FAIL:
                     raise
-                raise traced(error, f"sending {command[0]!s}", command) from error
+                raise traced(about(error, name_of(*command), command), f"sending {command[0]!s}", command) from error
 
         reply = self._patience.do(once)
         self._patience.progressed()
@@ -183,20 +183,20 @@ def search_indexes(
     return Indexes(wanted, servers, patience, lease, pause)
 
 
-def probe_index(client: Redis, kind: str, name: bytes) -> None:
+def probe_index(execute: Callable[..., object], kind: str, name: bytes) -> None:
     """Try every command that indexes take, on one without keys, and leave none; raises redis-py's errors."""
     add = ("$.a" if kind == "JSON" else "a", "AS", "a", "TEXT")
     drop = ("FT.DROPINDEX", name)
     try:
-        client.execute_command(*drop)  # first: what cannot be removed must not be made
+        execute(*drop)  # first: what cannot be removed must not be made
     except redis_errors.ResponseError as error:
         if not _MISSING.search(str(error)):
             raise
     try:
-        client.execute_command("FT.CREATE", name, "ON", kind, "PREFIX", "1", name + b":", "SCHEMA", *add)
-        client.execute_command("FT.ALTER", name, "SCHEMA", "ADD", "$.b" if kind == "JSON" else "b", "AS", "b", "TAG")
-        client.execute_command("FT.ALIASUPDATE", name + b":alias", name)
-        client.execute_command("FT.INFO", name + b":alias")
+        execute("FT.CREATE", name, "ON", kind, "PREFIX", "1", name + b":", "SCHEMA", *add)
+        execute("FT.ALTER", name, "SCHEMA", "ADD", "$.b" if kind == "JSON" else "b", "AS", "b", "TAG")
+        execute("FT.ALIASUPDATE", name + b":alias", name)
+        execute("FT.INFO", name + b":alias")
     finally:
         with suppress(redis_errors.RedisError, OSError):
-            client.execute_command(*drop)
+            execute(*drop)

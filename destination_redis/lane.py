@@ -16,6 +16,7 @@ from redis import exceptions as redis_errors
 from destination_redis.errors import Superseded, Verdict, command_name, traced, verdict
 from destination_redis.link import Link, Peer
 from destination_redis.patience import Patience
+from destination_redis.refusals import about, packed_name
 from destination_redis.slots import Address
 
 #: Bytes sent but not answered; enough to keep a server busy, little enough for a small container.
@@ -230,8 +231,9 @@ class Lane:
             return
         what = verdict(error)
         if what is Verdict.FAIL:
-            window = (each for sent in self.flying for each in sent.commands)
-            raise traced(error, f"sending {command_name(command)}", window) from error
+            window = [each for sent in self.flying for each in sent.commands]
+            refused = about(error, packed_name(command), window)
+            raise traced(refused, f"sending {command_name(command)}", window) from error
         if what is Verdict.RECONNECT:
             self.suspicion = error
         self.returned.append(Returned(batch, command, error, self))

@@ -1,5 +1,6 @@
 """A link: one connection to one server, and how it is made anew when it is lost."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -7,11 +8,15 @@ from redis import Redis
 from redis import exceptions as redis_errors
 from redis.connection import Connection
 
-from destination_redis.errors import Verdict, verdict
+from destination_redis.optional import CLOSED, ClosedAtOptionalError, OptionalCommands, without
 from destination_redis.patience import Patience
+from destination_redis.refusals import about, closed, closed_at, name_of
+from destination_redis.replies import UNTOLD, clients, info, number
 
 #: Never connected: it makes bytes of commands.
 _PACKER = Connection()
+
+logger = logging.getLogger("airbyte")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Link:
         #: The last connection, be it closed: it still packs.
         self.peer = Peer()
         self._uncut: set[Peer] = set()
+        self._optional = OptionalCommands()
 
     def live(self) -> Connection:
         """Return the connection; raises redis-py's ConnectionError where it is lost."""
@@ -63,8 +69,15 @@ class Link:
     def ask(self, *arguments: str | bytes | int) -> object:
         """Send one command and return its reply; only where nothing is on its way."""
         connection = self.live()
-        connection.send_packed_command([pack(*arguments)], check_health=False)
-        return connection.read_response()
+        try:
+            connection.send_packed_command([pack(*arguments)], check_health=False)
+            return connection.read_response()
+        except redis_errors.ResponseError as error:
+            raise about(error, name_of(*arguments)) from error
+        except redis_errors.ConnectionError as error:
+            if closed(error):
+                raise closed_at(name_of(*arguments)) from error
+            raise
 
     def close(self) -> None:
         """Give the connection back to the pool, closed."""
@@ -94,10 +107,25 @@ class Link:
                 return
 
     def _connect(self) -> None:
+        while True:
+            try:
+                self._connect_once()
+            except ClosedAtOptionalError:
+                continue  # with each it is one time less: a command at which that happens twice is left out
+            except (redis_errors.RedisError, OSError):
+                self._optional.failed()
+                raise
+            break
+        for command in self._optional.made():
+            logger.warning(without(command, CLOSED))
+
+    def _connect_once(self) -> None:
         if self.peer.id:
             self._uncut.add(self.peer)
         self.close()
         self._connection = self._client.connection_pool.get_connection()
+        if self._optional.suspected:
+            self.ask("TIME")  # a server that closes the connection at this, too, does not refuse optional commands
         self.peer = self._identify()
         # A proxy or a tunnel may hold an old connection open with commands inside, and not the last one alone: where a
         # new one is lost before the old is cut, both are left to the next.
@@ -109,35 +137,23 @@ class Link:
         self._connected()
 
     def _identify(self) -> Peer:
-        info = _fields(self._try_ask("CLIENT", "INFO"), b" ", b"=")
-        server = _fields(self._try_ask("INFO", "server"), b"\r\n", b":")
-        replication = _fields(self._try_ask("INFO", "replication"), b"\r\n", b":")
-        replicas = int(replication.get("connected_slaves", "0"))
+        own_id, address = next(clients(self._try_ask("CLIENT", "INFO")), UNTOLD)
+        if " " in address or "," in address:  # a Unix socket's, which a ledger's list of connections cannot hold
+            own_id, address = UNTOLD
+        server = info(self._try_ask("INFO", "server"))
+        replicas = number(info(self._try_ask("INFO", "replication")).get("connected_slaves"))
         return Peer(
-            id=info.get("id", ""),
-            address=info.get("addr", ""),
-            run_id=server.get("run_id", "?"),
+            id=own_id,
+            address=address,
+            run_id=server.get("run_id") or "?",
             # Without permission to wait for them it is as if there were none; check warns of that.
             replicas=replicas if replicas and self._try_ask("WAIT", "0", "0") is not None else 0,
         )
 
     def _try_ask(self, *arguments: str) -> object:
-        """Ask what an ACL or an old server may refuse; None then."""
-        try:
-            return self.ask(*arguments)
-        except redis_errors.ResponseError as error:
-            if verdict(error) is not Verdict.FAIL:
-                raise
-            return None
+        return self._optional.ask(self.ask, *arguments)
 
 
 def pack(*arguments: str | bytes | int) -> bytes:
     """Return a command's bytes."""
     return b"".join(_PACKER.pack_command(*arguments))
-
-
-def _fields(reply: object, between: bytes, inside: bytes) -> dict[str, str]:
-    if not isinstance(reply, bytes):
-        return {}
-    pairs = (part.strip().partition(inside) for part in reply.split(between))
-    return {name.decode(): value.decode() for name, _, value in pairs}

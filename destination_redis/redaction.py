@@ -74,6 +74,8 @@ def shown(reply: str, sent: Iterable[str | bytes | int]) -> str:
 
 def is_reply(error: BaseException) -> bool:
     """Whether the text of an error is a server's, not redis-py's, the system's or the connector's own."""
+    if getattr(error, "own_words", False):
+        return False
     replies = redis_errors.ResponseError | redis_errors.InvalidResponse
     return isinstance(error, replies) or getattr(error, "status_code", None) is not None
 

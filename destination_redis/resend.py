@@ -9,7 +9,7 @@ from destination_redis.errors import Superseded, Verdict, config_error, explain,
 from destination_redis.lane import ASKING, Batch, Lane, Returned
 from destination_redis.lanes import Lanes
 from destination_redis.patience import Patience
-from destination_redis.slots import Address
+from destination_redis.slots import Address, host_of
 
 
 def send_again(returned: Sequence[Returned], lanes: Lanes, patience: Patience, *, in_vain: bool) -> None:
@@ -62,7 +62,7 @@ def _lane(each: Returned, lanes: Lanes) -> Lane | None:
 def _named(each: Returned) -> Address:
     error = each.error
     assert isinstance(error, redis_errors.AskError)
-    return error.host or each.lane.address[0], error.port
+    return host_of(error.host, each.lane.address[0]), error.port
 
 
 def _importing(each: Returned, lanes: Lanes) -> Lane | None:

@@ -17,6 +17,7 @@ from destination_redis.claim import Claim
 from destination_redis.config import RedisConfig
 from destination_redis.keys import StreamKeys, record_part
 from destination_redis.ledger import Generation, Ledger
+from destination_redis.replies import ask, info, number
 from destination_redis.servers import Servers
 from destination_redis.slots import Address, slot_of
 from destination_redis.streams import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
@@ -56,9 +57,9 @@ class _Look(NamedTuple):
 
 def memory_of(client: Redis) -> Memory:
     """Return what the server says; raises redis-py's errors."""
-    info = client.info("memory")
-    used = int(info.get("used_memory", 0)) - int(info.get("mem_not_counted_for_evict", 0))
-    return Memory(str(info.get("maxmemory_policy", "noeviction")), int(info.get("maxmemory", 0)), used)
+    told = info(ask(client, "INFO", "memory"))
+    used = number(told.get("used_memory")) - number(told.get("mem_not_counted_for_evict"))
+    return Memory(told.get("maxmemory_policy", "noeviction"), number(told.get("maxmemory")), max(used, 0))
 
 
 def why_evicting(policy: str, config: RedisConfig, streams: Iterable[Stream] | None, *, clustered: bool) -> str | None:
@@ -141,7 +142,7 @@ def _needs(
             asking.execute_command("MEMORY", "USAGE", look.key, "SAMPLES", _ELEMENTS)
         sizes: dict[Claim, float] = defaultdict(float)
         for look, size in zip(some, asking.execute(), strict=True):
-            sizes[look.claim] += (size or 0) * look.weight
+            sizes[look.claim] += number(size) * look.weight
         needs[address] = sum(max(size, 0) for size in sizes.values())
     return needs
 
@@ -169,19 +170,24 @@ def _part(
 
 def _by_scan(client: Redis, claims: Sequence[Claim], most: int, database: int) -> Iterator[_Look]:
     """Yield keys of streams by primary key among some of the server's: these stand for all that it has."""
-    total = client.info("keyspace").get(f"db{database}", {}).get("keys", 0)
-    keys: list[bytes] = client.scan(0, count=_SCANNED)[1]  # type: ignore[assignment] # no decode_responses
+    keyspace = info(ask(client, "INFO", "keyspace")).get(f"db{database}", "")
+    total = number(keyspace.removeprefix("keys=").partition(",")[0])
+    match ask(client, "SCAN", "0", "COUNT", _SCANNED):
+        case [_, [*scanned]]:
+            keys = [key for key in scanned if isinstance(key, bytes)]
+        case _:
+            return
     places = [(claim, around, sign) for claim in claims for around, sign in _places(claim.keys, claim.value)]
-    heads = {around[0]: number for number, (_, around, _) in enumerate(places)}
+    heads = {around[0]: place for place, (_, around, _) in enumerate(places)}
     lengths = sorted({len(head) for head in heads})
     found: dict[int, list[bytes]] = defaultdict(list)
     for key in keys:
         for length in lengths:
-            number = heads.get(key[:length])
-            if number is not None and record_part(key, places[number][1]) is not None:
-                found[number].append(key)
-    for number, some in found.items():
-        claim, _, sign = places[number]
+            at = heads.get(key[:length])
+            if at is not None and record_part(key, places[at][1]) is not None:
+                found[at].append(key)
+    for place, some in found.items():
+        claim, _, sign = places[place]
         chosen = _some(some, most)
         for key in chosen:
             yield _Look(claim, key, sign * len(some) / len(chosen) * max(total / len(keys), 1))

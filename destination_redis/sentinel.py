@@ -1,67 +1,93 @@
 """The sentinels: which server is the primary now, asked anew for each connection."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from redis import ConnectionPool, Redis
 from redis import exceptions as redis_errors
 from redis.connection import Connection
-from redis.sentinel import MasterNotFoundError, SentinelManagedConnection
-from redis.sentinel import Sentinel as RedisSentinel
+from redis.sentinel import SentinelManagedConnection
 
+from destination_redis.announced import AnnouncedConnection, AnnouncedTlsConnection, shown
 from destination_redis.choices import Sentinel
-from destination_redis.errors import UnreachableError, Verdict, config_error, explain, verdict
+from destination_redis.errors import CommandError, UnreachableError, Verdict, config_error, explain, verdict
 from destination_redis.handshake import TlsConnection
+from destination_redis.refusals import about
+from destination_redis.replies import ask, number
+from destination_redis.slots import Address
 
 #: Seconds after which the next sentinel is asked.
 _ANSWER_TIMEOUT = 3.0
+_ASKED = ("SENTINEL", "MASTERS")
 
 
-class Sentinels(RedisSentinel):
-    """redis-py's sentinels, which also say why there is no primary."""
+class Sentinels:
+    """The sentinels that are asked, and why there is no primary where they name none.
 
-    def __init__(self, nodes: Sequence[tuple[str, int]], arguments: Mapping[str, Any]) -> None:
+    redis-py's pool takes it for its own `Sentinel`, whose parser raises where a reply leaves anything out.
+    """
+
+    def __init__(self, nodes: Sequence[Address], arguments: Mapping[str, Any]) -> None:
         """Take the hosts and ports, and redis-py's arguments for connections to them."""
-        super().__init__([])  # type: ignore[no-untyped-call] # redis-py's
         kind = TlsConnection if "tls" in arguments else Connection
-        pools = (ConnectionPool(connection_class=kind, host=host, port=port, **arguments) for host, port in nodes)
-        self.sentinels = [Redis.from_pool(pool) for pool in pools]
+        pools = {
+            (host, port): ConnectionPool(connection_class=kind, host=host, port=port, **arguments)
+            for host, port in nodes
+        }
+        self._sentinels = {address: Redis(connection_pool=pool) for address, pool in pools.items()}
+        #: The sentinel that was asked with success last.
+        self.announcer: str | None = None
 
-    def discover_master(self, service_name: str) -> tuple[str, int]:
+    def close(self) -> None:
+        """End all connections."""
+        for sentinel in self._sentinels.values():
+            sentinel.close()
+            sentinel.connection_pool.disconnect()
+
+    def discover_master(self, service_name: str) -> Address:
         """Return the primary's host and port.
 
         Raises UnreachableError where another try may help, and a config error where it cannot.
         """
-        try:
-            host, port = super().discover_master(service_name)  # type: ignore[no-untyped-call] # redis-py's
-        except (MasterNotFoundError, redis_errors.ResponseError) as error:
-            self._complain(service_name, error)
-        return host, port
-
-    def _complain(self, service_name: str, cause: Exception) -> NoReturn:
-        silent, knowing = [], 0
-        for sentinel in self.sentinels:
+        silent: list[Exception] = []
+        knowing = 0
+        for address, sentinel in list(self._sentinels.items()):
             try:
-                knowing += service_name in sentinel.sentinel_masters()
-            except redis_errors.RedisError as error:
+                state = _state(ask(sentinel, *_ASKED), service_name)
+            except (redis_errors.RedisError, OSError) as error:
                 silent.append(error)
+                continue
+            if state is None:
+                continue
+            knowing += 1
+            if (primary := _living(state)) is not None:
+                self._sentinels = {address: sentinel, **self._sentinels}  # the next time it is asked first
+                self.announcer = f"the sentinel {shown(address)}"
+                return primary
+        raise self._why_none(service_name, silent, knowing) from (silent[0] if silent else None)
+
+    def _why_none(self, service_name: str, silent: Sequence[Exception], knowing: int) -> Exception:
         if knowing:
-            raise UnreachableError(f"The sentinels see no living primary of {service_name} for now") from cause
+            return UnreachableError(f"The sentinels see no living primary of {service_name} for now")
         if not silent:
-            raise config_error(f"The sentinels know no service of the name {service_name}", cause)
-        if len(silent) < len(self.sentinels):
-            raise UnreachableError(f"The sentinels that answer know no service of the name {service_name}") from cause
+            return config_error(f"The sentinels know no service of the name {service_name}")
+        if len(silent) < len(self._sentinels):
+            return UnreachableError(f"The sentinels that answer know no service of the name {service_name}")
         for refusal in silent:
             if verdict(refusal) is Verdict.FAIL:
-                raise config_error(_refusal(refusal), refusal)
-        raise UnreachableError(f"No sentinel can be asked for the primary ({explain(silent[0])})") from cause
+                return config_error(_refusal(refusal))
+        return UnreachableError(f"No sentinel can be asked for the primary ({explain(silent[0])})")
 
 
-class SentinelTlsConnection(SentinelManagedConnection, TlsConnection):
-    """A connection in TLS to the primary that the sentinels name."""
+class SentinelConnection(SentinelManagedConnection, AnnouncedConnection):
+    """A connection to the primary that the sentinels name."""
 
 
-def sentinels(first: tuple[str, int], deployment: Sentinel, server: Mapping[str, Any]) -> Sentinels:
+class SentinelTlsConnection(SentinelManagedConnection, AnnouncedTlsConnection):
+    """The same in TLS."""
+
+
+def sentinels(first: Address, deployment: Sentinel, server: Mapping[str, Any]) -> Sentinels:
     """Return the sentinels that are to be asked, in connections like those to the server, made with `server`."""
     password = deployment.sentinel_password
     arguments: dict[str, Any] = {
@@ -75,13 +101,42 @@ def sentinels(first: tuple[str, int], deployment: Sentinel, server: Mapping[str,
     return Sentinels([first, *addresses(deployment.nodes)], arguments)
 
 
-def addresses(nodes: Sequence[str]) -> list[tuple[str, int]]:
+def addresses(nodes: Sequence[str]) -> list[Address]:
     """Return host and port of nodes as the settings have them, each "host:port"."""
     parts = (node.rpartition(":") for node in nodes)
     return [(host.removeprefix("[").removesuffix("]"), int(port)) for host, _, port in parts]
 
 
+def _state(reply: object, service_name: str) -> Mapping[str, str] | None:
+    """Return what a sentinel tells of the service, None where it knows none of that name."""
+    for state in _states(reply):
+        if state.get("name") == service_name:
+            return state
+    return None
+
+
+def _states(reply: object) -> Iterator[Mapping[str, str]]:
+    """Yield what is told of each service; what is not text is left out."""
+    for flat in reply if isinstance(reply, list) else ():
+        if isinstance(flat, list):
+            pairs = zip(flat[::2], flat[1::2], strict=False)
+            yield {
+                name.decode(errors="replace"): value.decode(errors="replace")
+                for name, value in pairs
+                if isinstance(name, bytes) and isinstance(value, bytes)
+            }
+
+
+def _living(state: Mapping[str, str]) -> Address | None:
+    """Return the primary's address, None where the sentinel takes it for dead or does not tell it."""
+    if {"s_down", "o_down"} & set(state.get("flags", "").split(",")):
+        return None
+    host, port = state.get("ip", ""), number(state.get("port"))
+    return (host, port) if host and port else None
+
+
 def _refusal(error: Exception) -> str:
-    if "unknown command" in str(error):
+    error = about(error, " ".join(_ASKED))
+    if isinstance(error, CommandError):
         return "The host and port are those of a server that is no sentinel"
     return f"No sentinel can be asked for the primary: {explain(error)}"

@@ -12,6 +12,11 @@ _HEAD = 256
 Address = tuple[str, int]
 
 
+def host_of(named: str, asked: str) -> str:
+    """Return the host that a node named; where it names none, that is the one that was asked."""
+    return asked if named in ("", "?") else named
+
+
 def slot_of(key: bytes) -> int:
     """Return the key's slot, as the cluster specification has it: by its hash tag where it has one."""
     start = key.find(b"{")

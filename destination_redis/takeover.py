@@ -8,8 +8,10 @@ from redis import Redis
 from redis import exceptions as redis_errors
 
 from destination_redis.claim import Claim
-from destination_redis.errors import explain, transient_error
+from destination_redis.errors import ClosedAtCommandError, UnreachableError, explain, transient_error
+from destination_redis.optional import CLOSED, without
 from destination_redis.pipeline import Pipeline
+from destination_redis.replies import UNTOLD, ask, clients
 from destination_redis.servers import Servers
 
 #: Seconds between two looks at a writer that still seems to be there.
@@ -80,10 +82,12 @@ def _shown(servers: Servers, connections: frozenset[tuple[str, ...]]) -> bool:
     if not connections:
         return True
     try:
-        shown = [each for client in _clients(servers) for each in client.client_list()]
+        replies = [ask(client, "CLIENT", "LIST") for client in _clients(servers)]
     except (redis_errors.RedisError, OSError):  # refused, or cut off: it is asked again
         return True
-    return any((each["id"], each["addr"]) in connections for each in shown)
+    # A list without lines tells nothing: the connection that asked is missing.
+    shown = {each for reply in replies for each in (*clients(reply),) or (UNTOLD,)}
+    return UNTOLD in shown or not shown.isdisjoint(connections)
 
 
 def _cut(servers: Servers, connections: frozenset[tuple[str, ...]], logger: logging.Logger) -> bool:
@@ -91,12 +95,27 @@ def _cut(servers: Servers, connections: frozenset[tuple[str, ...]], logger: logg
     try:
         for client in _clients(servers):
             for number, address in connections:
-                client.client_kill_filter(_id=number, addr=address)
+                _kill(client, number, address)
     except redis_errors.ResponseError as error:
         logger.warning("The connection of a writer that seems dead could not be cut: %s", explain(error))
+    except ClosedAtCommandError:
+        logger.warning(without("CLIENT KILL", CLOSED))
     except (redis_errors.RedisError, OSError):
         return False
     return True
+
+
+def _kill(client: Redis, number: str, address: str) -> None:
+    """Raise ClosedAtCommandError only where the server closes the connection at this command and at no other."""
+    kill = ("CLIENT", "KILL", "ID", number, "ADDR", address)
+    try:
+        ask(client, *kill)
+    except ClosedAtCommandError:  # chance, maybe
+        try:
+            ask(client, "TIME")
+        except ClosedAtCommandError as error:
+            raise UnreachableError(str(error)) from error
+        ask(client, *kill)
 
 
 def _clients(servers: Servers) -> list[Redis]:

@@ -1,8 +1,10 @@
 """The keys of streams, found by SCAN: one pass over a server for all of them."""
 
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 from destination_redis.claim import Claim, Lease
+from destination_redis.errors import config_error
 from destination_redis.keys import pattern, record_part
 from destination_redis.pipeline import Pipeline
 
@@ -40,6 +42,8 @@ def _all_keys(lane: Pipeline, match: tuple[bytes, ...]) -> Iterator[list[bytes]]
         cursor: bytes | None = None
         while cursor != b"0":
             reply = lane.call("SCAN", cursor or b"0", *match, "COUNT", _COUNT, at=server)
-            assert isinstance(reply, list)
-            cursor, keys = reply
-            yield keys
+            match reply:
+                case [bytes() as cursor, [*keys]] if all(isinstance(key, bytes) for key in keys):
+                    yield cast("list[bytes]", keys)
+                case _:
+                    raise config_error("The server's reply to SCAN has no cursor and keys: a refresh cannot go by it")

@@ -1,0 +1,41 @@
+"""The greeting: what a server says to a new connection that has asked for nothing. Redis greets only to refuse."""
+
+from redis.connection import AbstractConnection, DefaultParser
+from redis.exceptions import RedisError, ResponseError
+
+from destination_redis.errors import NOT_REDIS, RefusedError, UnreachableError, Verdict, known, told, verdict
+
+#: Seconds in which a greeting has to come.
+_PATIENCE = 1.0
+#: Bytes of a greeting that are read, and characters of one of another protocol that are shown.
+_LONGEST, _SHOWN = 4096, 60
+
+
+def greeting(connection: AbstractConnection) -> RedisError | None:
+    """Return what a server says on a second connection like this one; None where it says nothing.
+
+    On the first one it is lost where the server closes it before all is sent.
+    """
+    said = b""
+    try:
+        with connection._connect() as second:  # noqa: SLF001 - redis-py's own way to a socket
+            second.settimeout(_PATIENCE)
+            while b"\n" not in said and len(said) < _LONGEST and (more := second.recv(_LONGEST)):
+                said += more
+    except (OSError, RedisError):
+        pass  # what was said before counts
+    return greeted(said) if said else None
+
+
+def greeted(said: bytes) -> RedisError:
+    """Return the error that a greeting comes to."""
+    line = said.partition(b"\n")[0].decode(errors="replace").strip()
+    if not line.startswith("-"):
+        shown = line[:_SHOWN]
+        return RefusedError(f"{NOT_REDIS} ({shown})" if shown.isprintable() and shown else NOT_REDIS)
+    if line.startswith("-DENIED") and "protected mode" not in line:
+        return RefusedError(f"The server refuses the connection: {line.removeprefix('-DENIED').strip()}")
+    error: RedisError = DefaultParser.parse_error(line.removeprefix("-"))  # type: ignore[no-untyped-call] # redis-py's
+    if not isinstance(error, ResponseError) or verdict(error) is not Verdict.FAIL or known(error):
+        return error
+    return UnreachableError(f"The server closes each new connection: {told(error)}")

@@ -1,0 +1,74 @@
+"""Refusals: what a server's answer to one command says about that command.
+
+Servers and proxies have many words for a command that they do not know or do not allow, and some close the connection
+without any. The connector knows which command it sent, so it names that one and does not depend on the words.
+"""
+
+from redis import exceptions as redis_errors
+
+from destination_redis.errors import ClosedAtCommandError, CommandError, Sent, Verdict, known, verdict
+from destination_redis.redaction import reply_of, shown
+
+#: Commands that are nothing without the word after them.
+_CONTAINERS = ("ACL", "CLIENT", "CLUSTER", "CONFIG", "MEMORY", "SCRIPT", "SENTINEL")
+_SCRIPTS = ("EVAL", "EVALSHA")
+# What redis-py makes of a connection that is lost while it is used.
+_CLOSED = ("closed by server", "while reading", "while writing")
+#: What a server lacks that does not know commands of these names.
+_MODULES = {
+    "JSON.": "The server has no JSON module (RedisJSON), which cache_type json needs",
+    "FT.": "The server has no search module (RediSearch), which search_index needs",
+}
+
+
+def name_of(*arguments: str | bytes | int) -> str:
+    """Return the name of a command that consists of these, as one types it."""
+    words = [each.decode(errors="replace") if isinstance(each, bytes) else str(each) for each in arguments[:2]]
+    name = words[0].upper()
+    return f"{name} {words[1].upper()}" if name in _CONTAINERS and len(words) > 1 else name
+
+
+def packed_name(command: bytes) -> str:
+    """Return the name of a packed command."""
+    return name_of(*command[:200].split(b"\r\n")[2:5:2])
+
+
+def closed(error: Exception) -> bool:
+    """Return whether `error`, met on an open connection, says that the server has closed it."""
+    return type(error) is redis_errors.ConnectionError and any(mark in str(error) for mark in _CLOSED)
+
+
+def closed_at(command: str) -> ClosedAtCommandError:
+    """Return the error for a connection that the server closed instead of answering `command`."""
+    return ClosedAtCommandError(
+        f"The server closed the connection at the command {command}; a proxy in between may refuse it"
+    )
+
+
+def about(error: Exception, command: str, sent: Sent | None = None) -> Exception:
+    """Return `error`, which the server answered to `command`, as one that names a command it refuses.
+
+    `sent` is what the reply may quote; where that is not known, none of its words are kept.
+    """
+    text = str(error)
+    if isinstance(error, redis_errors.NoPermissionError) and "run the '" not in text and "key" not in text:
+        return redis_errors.NoPermissionError(f"No permissions to run the '{command}' command")
+    if not isinstance(error, redis_errors.ResponseError) or verdict(error) is not Verdict.FAIL or known(error):
+        return error
+    if command in _SCRIPTS and "script" in text.lower():
+        return _inside_script(error)
+    return CommandError(_sentence(error, command, sent))
+
+
+def _inside_script(error: redis_errors.ResponseError) -> Exception:
+    if "command" not in str(error).lower():
+        return error  # the script itself is wrong
+    return CommandError("The server does not know a command that the connector's scripts use, or refuses it there")
+
+
+def _sentence(error: redis_errors.ResponseError, command: str, sent: Sent | None) -> str:
+    if "unknown" not in str(error).lower():
+        words = "" if sent is None else shown(reply_of(error), sent).removeprefix("ERR").strip().rstrip(".")
+        return f"The server refuses the command {command}{words and ': '}{words}"
+    lacking = (sentence for prefix, sentence in _MODULES.items() if command.startswith(prefix))
+    return next(lacking, f"The server does not know the command {command}")

@@ -1,0 +1,76 @@
+"""What a server tells of itself, as it came.
+
+Other servers leave values empty, or put words where Redis has numbers. Whatever cannot be read counts as not told, so
+none of these replies goes through redis-py's parsers, which raise at some of them.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from redis import Redis
+from redis import exceptions as redis_errors
+
+from destination_redis.refusals import closed, closed_at, name_of
+
+#: No number that a server means has so many digits.
+_DIGITS = 20
+#: A connection of which a server does not tell the id and the address.
+UNTOLD = ("", "")
+
+
+def ask(client: Redis, *command: str | bytes | int) -> object:
+    """Return the reply to one command as it came, on a connection of the client's pool; raises redis-py's errors.
+
+    Where the connection is closed instead of an answer, the error is a ClosedAtCommandError.
+    """
+    pool = client.connection_pool
+    connection = pool.get_connection()
+    try:
+        connection.send_command(*command, check_health=False)
+        return connection.read_response()
+    except redis_errors.ResponseError:
+        raise
+    except Exception as error:
+        connection.disconnect()
+        if closed(error):
+            raise closed_at(name_of(*command)) from error
+        raise
+    except BaseException:
+        connection.disconnect()
+        raise
+    finally:
+        pool.release(connection)
+
+
+def lines(reply: object) -> Iterator[str]:
+    """Yield the lines of a reply that should be text; none of any other."""
+    if isinstance(reply, bytes):
+        yield from reply.decode(errors="replace").splitlines()
+
+
+def info(reply: object) -> Mapping[str, str]:
+    """Return the fields of INFO."""
+    pairs = (line.partition(":") for line in lines(reply))
+    return {name: value.strip() for name, _, value in pairs}
+
+
+def number(text: object) -> int:
+    """Return a number of 0 or more, which a reply has as an integer or as text; 0 where it is none."""
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    if isinstance(text, str):
+        return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else 0
+    return max(text, 0) if isinstance(text, int) else 0
+
+
+def clients(reply: object) -> Iterator[tuple[str, str]]:
+    """Yield the id and the address of each connection in CLIENT LIST or CLIENT INFO, UNTOLD where one is missing."""
+    for line in lines(reply):
+        # A part without a name belongs to the value before it.
+        fields: dict[str, str] = {}
+        name = ""
+        for part in line.split(" "):
+            before, found, value = part.partition("=")
+            name = before if found else name
+            fields[name] = value if found else f"{fields.get(name, '')} {part}"
+        own_id, address = fields.get("id", ""), fields.get("addr", "")
+        yield (own_id, address) if own_id.isascii() and own_id.isdigit() and address else UNTOLD
