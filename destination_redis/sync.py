@@ -25,12 +25,18 @@ from destination_redis.messages import (
 from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress
 from destination_redis.route import Route
+from destination_redis.too_large import RecordTooLarge, TooLarge
 from destination_redis.upserts import Unsettled
+from destination_redis.window import LARGE
 
 #: Seconds after which what is open is settled even where the input never pauses.
 _SETTLE_EVERY = 0.5
 #: Bytes of states that may wait for an acknowledgement; in CDC one can be megabytes.
 _STATES = 4 * 1024 * 1024
+
+
+#: Bytes without the end of a line that make a chunk one with a line that is long, or nearly so.
+_LONG = LARGE // 2
 
 
 class Sync:
@@ -91,18 +97,23 @@ class Sync:
         self._settled_at = time.monotonic()
 
     def _take(self, lines: bytes) -> None:
-        messages = decode_all(lines)
+        messages = None if _has_long_line(lines) else decode_all(lines)
         if messages is not None:
             self._take_messages(messages, lines)
             self._number += len(messages)
             return
         for line in lines.split(b"\n")[:-1]:
+            alone = len(line) > LARGE
+            if alone:
+                self._flush()
             try:
                 message = decode(line)
             except UNREADABLE as error:
                 self._undecodable(line, error)
             else:
                 self._take_messages([message], line)
+            if alone:
+                self._flush()
             self._number += 1
 
     def _take_messages(self, messages: list[Message], lines: bytes) -> None:
@@ -205,7 +216,7 @@ class Sync:
     def _wind_up(self, error: Exception) -> None:
         """Settle what is open before the end of input; promote nothing, and let the next run begin at once."""
         try:
-            self.settle()
+            self._settle_before(error)
             for route in self._all:
                 route.claim.release(clean=False)
             self._lane.settle()
@@ -213,10 +224,26 @@ class Sync:
             self._logger.warning("What was open could not be settled: %s", told(second) or type(second).__name__)
             with suppress(OSError):  # the output may be what failed
                 self._states.rescue()
+        if isinstance(error, TooLarge):
+            stream = next((str(route.stream) for route in self._all if route.claim.keys.owns(error.key)), "")
+            raise RecordTooLarge(error, stream, *(self._lane.limit_on(error) or ())) from error
         if isinstance(error, Terminated):
             raise transient_error(
                 "The sync was asked to end before its input did; what was acknowledged stays", error
             ) from error
+
+    def _settle_before(self, error: Exception) -> None:
+        """Settle what is open; of what is too large, and of what came after it, nothing."""
+        while True:
+            if isinstance(error, TooLarge):
+                self._commands.clear()
+                self._states.forget(error.number)
+            try:
+                self.settle()
+            except TooLarge as another:
+                error = another
+            else:
+                return
 
     def _finish(self) -> None:
         ended = sum(route.seen.ended for route in self._all)
@@ -251,3 +278,8 @@ class Sync:
             others_ended=ended > int(route.seen.ended),
             input_had_records=input_had_records,
         )
+
+
+def _has_long_line(lines: bytes) -> bool:
+    """Return whether any of `lines` may have more than LARGE bytes; such a record is sent in a batch of its own."""
+    return any(lines.find(b"\n", at, at + _LONG) < 0 for at in range(0, len(lines), _LONG))
