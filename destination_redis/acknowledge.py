@@ -52,6 +52,13 @@ class Acknowledgements:
         self._waiting.extend(self._taken)
         self._taken.clear()
 
+    def forget(self, number: int) -> None:
+        """Let go of the states that wait for the batch `number` or a later one: they are never put out."""
+        kept = [state for state in self._waiting if state.after < number]
+        self.size = sum(len(state.line) for state in (*kept, *self._committing))
+        self._waiting = deque(kept)
+        self._taken.clear()
+
     def advance(self) -> None:
         """Commit what is covered once it is answered, and put states out once that is answered; never waits."""
         settled = self._lane.settled

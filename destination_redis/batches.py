@@ -10,6 +10,7 @@ from destination_redis.claim import Claim
 from destination_redis.messages import Record
 from destination_redis.pipeline import Pipeline
 from destination_redis.scripts import expire
+from destination_redis.slots import arguments_of
 
 # KEYS: ledger, then as each script needs; ARGV: token, … It is refused to whoever is not the writer any more. Without a
 # ledger nothing is done: the move that follows finds that out.
@@ -49,6 +50,7 @@ class Batches:
         self._head = b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n2\r\n%b" % (lane.load(script), keys)
         self._parts: list[bytes] = []
         self._gather = cache.gatherer(self._parts)
+        self._width = cache.collection.width
         self._arguments = 0
         self._first = self._last = 0
 
@@ -67,6 +69,18 @@ class Batches:
         command = b"".join((b"*%d\r\n" % (8 + self._arguments), self._head, ids, *self._parts))
         self._parts.clear()
         self._arguments = self._first = 0
-        self._lane.send([command], judge=self._claim.judge, moves=True)
+        self._lane.send([command], judge=self._claim.judge, moves=True, split=self._split)
         # A move at the end: a server that lost answered writes is found out.
         self._claim.move()
+
+    def _split(self, command: bytes) -> list[bytes]:
+        """Return a command for each record of a batch."""
+        arguments = list(arguments_of(command))
+        number, at = int(arguments[6]), 8
+        commands = []
+        while at < len(arguments):
+            end = at + self._width(arguments[at])
+            element = (b"%d" % number, b"%d" % number, *arguments[at:end])
+            commands.append(b"*%d\r\n%b%b" % (6 + len(element), self._head, pack(*element)))
+            number, at = number + 1, end
+        return commands

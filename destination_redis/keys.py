@@ -83,6 +83,12 @@ class StreamKeys:
         """What stands before and after the record's part in the key of a deletion."""
         return f"{self.prefix}airbyte:gone:{{{self._base}:".encode(), b"}"
 
+    def owns(self, key: bytes) -> bool:
+        """Return whether a key is one of the stream's, of a record or its own."""
+        if key in (self.counter, self.ledger, self.staged_collection):
+            return True
+        return any(record_part(key, around) is not None for around in (self.live, self.staged, self.gone))
+
     def index(self, number: int) -> bytes:
         """Return the name of a search index, 1 or the other, 2; ACLs take it for a key."""
         return f"{self.prefix}airbyte:index:{{{self._base}}}:{number}".encode()

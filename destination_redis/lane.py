@@ -8,16 +8,26 @@ server refuses for now, and all that is open where the server serves no slots an
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from redis import exceptions as redis_errors
 
-from destination_redis.errors import Superseded, Verdict, command_name, traced, verdict
+from destination_redis.errors import (
+    Superseded,
+    TlsError,
+    UnreachableError,
+    Verdict,
+    command_name,
+    traced,
+    verdict,
+)
 from destination_redis.link import Link, Peer
 from destination_redis.patience import Patience
+from destination_redis.redaction import is_reply
 from destination_redis.refusals import about, packed_name
 from destination_redis.slots import Address
+from destination_redis.too_large import says_too_large
+from destination_redis.window import Batch, Window
 
 #: Bytes sent but not answered; enough to keep a server busy, little enough for a small container.
 WINDOW = 2 * 1024 * 1024
@@ -27,34 +37,9 @@ _SILENCE, _TRUST = 1.0, 60.0
 #: Stands before a command that a slot's next server takes ahead of its time.
 ASKING = b"*1\r\n$6\r\nASKING\r\n"
 
-Judge = Callable[[object], None]
 #: Of these none is an error.
 _PLAIN = frozenset({int, bytes, type(None)})
 _LOST = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
-
-
-@dataclass(slots=True)
-class Batch:
-    """Commands that are sent in one go; `number` rises from batch to batch of a pipeline.
-
-    `judge` is given every reply and raises on a bad one; an error that contains `forgive` is a good reply. What has no
-    key (`keyless`) is meant for this one server. A server that lost any of what was answered before it answered a batch
-    that `covers` is found out; what waits for such a batch is `uncovered`.
-    """
-
-    number: int
-    commands: Sequence[bytes]
-    judge: Judge | None = None
-    forgive: str | None = None
-    keyless: bool = False
-    witness: bytes | None = None
-    covers: bool = False
-    uncovered: bool = False
-    answered: int = 0
-    size: int = 0
-
-    def __post_init__(self) -> None:
-        self.size = sum(map(len, self.commands))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +69,8 @@ class Lane:
         #: Answered, and to be sent again on a new connection all the same: it may lead to a server that lacks them.
         self._uncovered: deque[Batch] = deque()
         self._doubted_at = -_TRUST if doubts else math.inf
-        self.flying: deque[Batch] = deque()
-        self.in_flight = 0
+        #: What is not answered yet.
+        self.window = Window()
         self.returned: list[Returned] = []
         #: Why the connection has to be made anew before anything is sent again.
         self.suspicion: Exception | None = None
@@ -102,7 +87,8 @@ class Lane:
     @property
     def open_since(self) -> int | None:
         """The number of the oldest batch that is unanswered, kept or returned, None where there is none."""
-        numbers = [batches[0].number for batches in (self._kept, self.flying) if batches]
+        numbers = [found.number for found in self.window.rejected]
+        numbers += [each.number for each in (self._kept[0] if self._kept else None, self.window.oldest) if each]
         return min([*numbers, *(each.batch.number for each in self.returned)], default=None)
 
     @property
@@ -115,13 +101,9 @@ class Lane:
         self.recover(None)
 
     def send(self, batch: Batch) -> None:
-        """Send a batch; never waits but for a lost connection."""
-        self.flying.append(batch)
-        self.in_flight += batch.size
-        try:
-            self._transmit(batch)
-        except _LOST as error:
-            self.recover(error)
+        """Send a batch, as soon as the window lets it; never waits but for a lost connection."""
+        self.window.add(batch)
+        self._transmit_next()
 
     def has_reply(self) -> bool:
         """Whether any reply has arrived; a lost connection counts, for reading finds it."""
@@ -133,24 +115,25 @@ class Lane:
     def collect(self) -> Batch | None:
         """Read all replies of the oldest batch, over as many connections as it takes, and take it off.
 
-        None where the lane was over before. Raises a traced error where the server refuses a command for good.
+        None where it came back, or was rejected. Raises a traced error where the server refuses a command for good.
         """
         before = len(self.returned)
         while True:
-            batch = self.flying[0]  # another one on a new connection, where answered ones are sent again
+            if not self.window.flying:
+                self._transmit_next()
+            if not self.window.flying:
+                return None
+            batch = self.window.flying[0]  # another one on a new connection, where answered ones are sent again
             try:
                 self._read(batch)
                 break
             except _LOST as error:
                 self.recover(error)
-                if self.over:
-                    return None
-        self.flying.popleft()
-        self.in_flight -= batch.size
+        self.window.answered()
         if self._keeps and not batch.keyless:
-            self._keep(Batch(batch.number, batch.commands, None, batch.forgive, witness=batch.witness))
+            self._keep(batch.again)
         elif batch.uncovered:
-            self._uncovered.append(Batch(batch.number, batch.commands, None, batch.forgive, uncovered=True))
+            self._uncovered.append(batch.again)
         returned = self.returned[before:]
         if batch.covers and not returned:
             self._uncovered.clear()
@@ -158,6 +141,7 @@ class Lane:
             self._patience.progressed()
         elif returned[-1].command is batch.commands[-1]:
             batch.witness = None  # it is the last command, and was not taken
+        self._transmit_next()
         return batch
 
     def release(self, number: int) -> None:
@@ -165,20 +149,29 @@ class Lane:
         while self._kept and self._kept[0].number <= number:
             self._kept.popleft()
 
+    def raise_rejected(self) -> None:
+        """Raise what was found of a batch that the server does not take, if there is any that was not raised."""
+        if self.window.rejected:
+            found = self.window.rejected.pop(0)
+            found.address = self.address
+            raise found
+
     def recover(self, error: Exception | None) -> None:
         """Connect anew and send all that is open again, or give it back where the server serves no slots any more."""
         self.suspicion = None
+        if error is not None and _is_closed(error):
+            self.window.lost()
+            if self.window.flying and self.window.flying[0].closed:
+                self._patience.wait(error)  # whatever else it may be, it may pass
         try:
             self._link.recover(error, self._transmit_all)
         except Superseded as gone:
             self.over = True
             self._link.close()
-            for batch in (*self._kept, *self._uncovered, *self.flying):
+            for batch in (*self._kept, *self._uncovered, *self.window.clear()):
                 self.returned += [Returned(batch, command, error or gone, self) for command in batch.commands]
             self._kept.clear()
             self._uncovered.clear()
-            self.flying.clear()
-            self.in_flight = 0
 
     def _keep(self, batch: Batch) -> None:
         # The oldest is in front: a batch that was refused elsewhere comes after newer ones.
@@ -189,13 +182,24 @@ class Lane:
 
     def _transmit_all(self) -> None:
         # A batch that is kept was judged before.
-        for batch in reversed((*self._kept, *self._uncovered)):
-            self.flying.appendleft(batch)
-            self.in_flight += batch.size
+        self.window.restart((*self._kept, *self._uncovered))
         self._kept.clear()
         self._uncovered.clear()
-        for batch in self.flying:
-            batch.answered = 0
+        try:
+            self._transmit_window()
+        except _LOST as error:
+            if _is_closed(error):
+                self.window.lost()
+            raise
+
+    def _transmit_next(self) -> None:
+        try:
+            self._transmit_window()
+        except _LOST as error:
+            self.recover(error)
+
+    def _transmit_window(self) -> None:
+        while (batch := self.window.next()) is not None:
             self._transmit(batch)
 
     def _transmit(self, batch: Batch) -> None:
@@ -212,7 +216,7 @@ class Lane:
             now = time.monotonic()
             if now - since > _SILENCE and now - self._doubted_at > _TRUST and not batch.keyless:
                 self._doubted_at = now
-                raise redis_errors.ConnectionError("The server was silent for long and may have been replaced")
+                raise UnreachableError("The server was silent for long and may have been replaced")
             if batch.judge is None and set(map(type, replies)) <= _PLAIN:
                 batch.answered += len(replies)
                 continue
@@ -230,10 +234,20 @@ class Lane:
         if batch.forgive and batch.forgive in str(error):
             return
         what = verdict(error)
+        if what is Verdict.FAIL and says_too_large(error) and not (batch.keyless or batch.covers):
+            batch.refusal = error
+            # What follows may depend on it: it is left out before that is sent again.
+            raise UnreachableError("The server takes no command of this size")
         if what is Verdict.FAIL:
-            window = [each for sent in self.flying for each in sent.commands]
+            window = [each for sent in self.window.flying for each in sent.commands]
             refused = about(error, packed_name(command), window)
             raise traced(refused, f"sending {command_name(command)}", window) from error
         if what is Verdict.RECONNECT:
             self.suspicion = error
         self.returned.append(Returned(batch, command, error, self))
+
+
+def _is_closed(error: Exception) -> bool:
+    """Whether an error says that the server, or what is before it, closed the connection."""
+    otherwise = TimeoutError | redis_errors.TimeoutError | UnreachableError | TlsError
+    return not isinstance(error, otherwise) and not is_reply(error)

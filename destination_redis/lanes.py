@@ -14,6 +14,7 @@ from destination_redis.link import Link, pack
 from destination_redis.patience import Patience
 from destination_redis.servers import Servers
 from destination_redis.slots import Address, SlotMap, key_of, slot_of, slots_of
+from destination_redis.too_large import TooLarge, limit_on
 from destination_redis.witness import Loss, Witnesses
 
 
@@ -176,6 +177,10 @@ class Lanes:
         keys = self._witnesses.keys
         held = zip(keys, self._servers.held(keys) if keys else (), strict=True)
         return self._witnesses.loss({key: int(value or 0) for key, value in held})  # type: ignore[call-overload] # text or None
+
+    def limit_on(self, found: TooLarge) -> tuple[str, int] | None:
+        """Return the server's setting that the largest value of a command exceeds, and its bytes; None if not told."""
+        return limit_on(self._servers.client(found.address), found)
 
     def standing(self) -> tuple[str, ...] | None:
         """Return what changes with every server replaced and every slot moved; None while one is on its way."""

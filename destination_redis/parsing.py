@@ -10,7 +10,9 @@ from destination_redis.messages import UNREADABLE, Message, decode, decode_all, 
 class Parser:
     """Parses the input, chunk by chunk, and knows the numbers of its lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, large: int) -> None:
+        """Take the bytes above which a line is yielded alone."""
+        self._large = large
         self._number = 0
         #: Lines that were left out, empty ones not counted.
         self.left_out = 0
@@ -20,7 +22,7 @@ class Parser:
 
         Raises an error where a message may be lost.
         """
-        messages = decode_all(lines)
+        messages = None if self._has_large(lines) else decode_all(lines)
         if messages is not None:
             yield messages, lines
             self._number += len(messages)
@@ -34,6 +36,11 @@ class Parser:
             else:
                 yield [message], line
             self._number += 1
+
+    def _has_large(self, lines: bytes) -> bool:
+        """Return whether any of `lines` may be large; looked for at a distance, so that it costs nothing."""
+        step = self._large // 2
+        return any(lines.find(b"\n", at, at + step) < 0 for at in range(0, len(lines), step))
 
     def place(self, index: int = 0) -> str:
         """Return where in the input the line is that has `index` among those yielded last."""

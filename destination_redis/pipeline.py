@@ -17,13 +17,15 @@ from redis import exceptions as redis_errors
 from destination_redis import witness
 from destination_redis.durability import Durability
 from destination_redis.errors import Superseded, told, transient_error
-from destination_redis.lane import WINDOW, Batch, Judge, Lane, Returned
+from destination_redis.lane import WINDOW, Lane, Returned
 from destination_redis.lanes import Lanes
 from destination_redis.link import pack
 from destination_redis.patience import PATIENCE, Patience
 from destination_redis.resend import send_again
 from destination_redis.servers import Servers
 from destination_redis.slots import Address
+from destination_redis.too_large import TooLarge
+from destination_redis.window import Batch, Judge, Split
 from destination_redis.witness import Loss, Witnesses
 
 #: Batches left on their way while replies are read, so that a server never waits for us.
@@ -64,6 +66,7 @@ class Pipeline:
         self.pack = pack
         self.ask = self._lanes.ask
         self.loss = self._lanes.loss
+        self.limit_on = self._lanes.limit_on
 
     def open(self) -> None:
         """Connect, trying again as patience allows; raises a traced error."""
@@ -115,11 +118,16 @@ class Pipeline:
         *,
         moves: bool = False,
         covers: bool = False,
+        split: Split | None = None,
     ) -> int:
         """Send packed commands, each to the server of its key, and return their number; waits where a window is full.
 
         `judge` is given every reply and raises on a bad one; an error that contains `forgive` is a good reply.
-        `moves` is for what writes a ledger: `replicate` then waits for it. `covers` is for its numbered moves.
+        `moves` is for what writes a ledger: `replicate` then waits for it. `covers` is for its numbered moves. `split`
+        makes a command of many records one command for each of them.
+
+        Raises TooLarge, as all do that wait, where a server takes none of that size: the batch is left out, and nothing
+        of it or after it may count as settled, but what was sent before may be settled still.
         """
         self._go_on()
         self.sent += 1
@@ -127,7 +135,8 @@ class Pipeline:
             for lane, some in self._lanes.split(commands):
                 key, note = self._lanes.witnessed(lane, self.sent) if judge is None else (None, None)
                 uncovered = not covers and key is None and (judge is None or moves)
-                batch = Batch(self.sent, [*some, note] if note else some, judge, forgive, False, key, covers, uncovered)
+                every = [*some, note] if note else some
+                batch = Batch(self.sent, every, judge, forgive, False, key, covers, uncovered, split)
                 lane.send(batch)
                 self._unsecured += batch.size if self._durability else 0
                 if moves:
@@ -137,6 +146,8 @@ class Pipeline:
             self._relieve()
         except AirbyteTracedException as error:
             raise self._over(error) from error.__cause__
+        except TooLarge:
+            raise
         except BaseException as error:
             # Some may be on no lane: nothing after them may ever count as settled.
             self._over(transient_error(f"Commands were not sent: {told(error)}", error))
@@ -224,7 +235,8 @@ class Pipeline:
     def _relieve(self) -> None:
         """Read what is answered soon, so that a commit's states are out before a death can come between them."""
         for lane in self._lanes.all:
-            while len(lane.flying) > KEPT_BUSY and (lane.in_flight > WINDOW or lane.has_reply()):
+            window = lane.window
+            while window.careful or (len(window.flying) > KEPT_BUSY and (window.size > WINDOW or lane.has_reply())):
                 self._collect(lane)
         if any(lane.returned for lane in self._lanes.all):
             self._drain()
@@ -233,6 +245,7 @@ class Pipeline:
         batch = lane.collect()
         if batch is not None and batch.witness is not None:
             self._witnesses.answered(batch.witness, batch.number)
+        lane.raise_rejected()
 
     def _drain(self) -> None:
         """Return when all is answered; what was refused or redirected is sent again, until servers take all of it."""
@@ -253,6 +266,7 @@ class Pipeline:
 
     def _answered(self) -> list[Returned]:
         for lane in self._lanes.all:
-            while lane.flying:
+            while lane.window:
                 self._collect(lane)
+            lane.raise_rejected()
         return self._lanes.take_returned()

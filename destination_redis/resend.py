@@ -2,14 +2,18 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from redis import exceptions as redis_errors
 
 from destination_redis.errors import Superseded, Verdict, config_error, explain, verdict
-from destination_redis.lane import ASKING, Batch, Lane, Returned
+from destination_redis.lane import ASKING, Lane, Returned
 from destination_redis.lanes import Lanes
 from destination_redis.patience import Patience
 from destination_redis.slots import Address, host_of
+
+if TYPE_CHECKING:
+    from destination_redis.window import Batch
 
 
 def send_again(returned: Sequence[Returned], lanes: Lanes, patience: Patience, *, in_vain: bool) -> None:
@@ -28,7 +32,8 @@ def send_again(returned: Sequence[Returned], lanes: Lanes, patience: Patience, *
         if target is None:
             continue
         key = (target, id(each.batch), ahead is not None)
-        batch = batches.setdefault(key, dataclasses.replace(each.batch, commands=[], witness=None, covers=False))
+        empty = dataclasses.replace(each.batch, commands=[], witness=None, covers=False, closed=0)
+        batch = batches.setdefault(key, empty)
         assert isinstance(batch.commands, list)
         batch.commands += [ASKING, each.command] if ahead else [each.command]
     for (lane, _, _), batch in batches.items():

@@ -40,6 +40,16 @@ def key_of(command: bytes) -> bytes:
     return command[end + 2 : end + 2 + int(command[at + 1 : end])]
 
 
+def arguments_of(command: bytes) -> Iterator[bytes]:
+    """Yield a packed command's name and its arguments."""
+    at = command.index(b"\n") + 1
+    while at < len(command):
+        end = command.index(b"\r", at)
+        size = int(command[at + 1 : end])
+        yield command[end + 2 : end + 2 + size]
+        at = end + 4 + size
+
+
 def slots_of(commands: Iterable[bytes]) -> Iterator[int]:
     """Yield the slots of packed commands, each by its first key."""
     crc = binascii.crc_hqx

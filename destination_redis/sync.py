@@ -28,7 +28,9 @@ from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress
 from destination_redis.route import Route
 from destination_redis.states import State, decode_state
+from destination_redis.too_large import RecordTooLarge, TooLarge
 from destination_redis.upserts import Unsettled
+from destination_redis.window import LARGE
 
 #: Seconds after which what is open is settled even where the input never pauses.
 _SETTLE_EVERY = 0.5
@@ -71,7 +73,7 @@ class Sync:
         self._global: State | None = None
         #: Streams outside the catalog of which states came.
         self._unknown: set[Key] = set()
-        self._parser = Parser()
+        self._parser = Parser(LARGE)
         self._settled_at = time.monotonic()
 
     def run(self, lines: Iterable[bytes]) -> Iterator[None]:
@@ -80,7 +82,7 @@ class Sync:
             for chunk in lines:
                 if chunk:
                     for messages, part in self._parser.parse(chunk):
-                        self._take_messages(messages, part)
+                        self._take(messages, part)
                     self._flush()
                 self._look_after(idle=not chunk)
                 yield  # left here, it is like a process that was killed: nothing more is settled
@@ -99,6 +101,14 @@ class Sync:
             self._lane.settle()
             self._states.advance()
         self._settled_at = time.monotonic()
+
+    def _take(self, messages: list[Message], lines: bytes) -> None:
+        alone = len(messages) == 1 and len(lines) > LARGE  # it is sent in a batch of its own
+        if alone:
+            self._flush()
+        self._take_messages(messages, lines)
+        if alone:
+            self._flush()
 
     def _take_messages(self, messages: list[Message], lines: bytes) -> None:
         routes, add = self._routes, self._commands.append
@@ -210,10 +220,7 @@ class Sync:
     def _wind_up(self, error: Exception) -> None:
         """Settle what is open before the end of input; promote nothing, and let the next run begin at once."""
         try:
-            if not isinstance(error, OutputError):
-                with suppress(OutputError):  # the first error is the one to report
-                    self.settle()
-            self._states.drop()  # those that are left could not be written
+            self._settle_before(error)
             for route in self._all:
                 route.claim.release(clean=False)
             self._lane.settle()
@@ -221,10 +228,32 @@ class Sync:
             self._logger.warning("What was open could not be settled: %s", told(second) or type(second).__name__)
             with suppress(OutputError):  # the output may be what failed
                 self._states.rescue()
+        if isinstance(error, TooLarge):
+            stream = next((str(route.stream) for route in self._all if route.claim.keys.owns(error.key)), "")
+            raise RecordTooLarge(error, stream, *(self._lane.limit_on(error) or ())) from error
         if isinstance(error, Terminated):
             raise transient_error(
                 "The sync was asked to end before its input did; what was acknowledged stays", error
             ) from error
+
+    def _settle_before(self, error: Exception) -> None:
+        """Settle what is open; of what is too large, and of what came after it, nothing."""
+        if not isinstance(error, OutputError):
+            with suppress(OutputError):  # the first error is the one to report
+                self._settle_all_before(error)
+        self._states.drop()  # those that are left could not be written
+
+    def _settle_all_before(self, error: Exception) -> None:
+        while True:
+            if isinstance(error, TooLarge):
+                self._commands.clear()
+                self._states.forget(error.number)
+            try:
+                self.settle()
+            except TooLarge as another:
+                error = another
+            else:
+                return
 
     def _finish(self) -> None:
         reasons = judge(self._all, self._global, self._without_status)

@@ -3,8 +3,9 @@
 from types import SimpleNamespace
 from typing import Any
 
-from destination_redis.lane import Batch, Lane
+from destination_redis.lane import Lane
 from destination_redis.patience import Patience
+from destination_redis.window import Batch
 
 
 def lane() -> Lane:

@@ -94,12 +94,14 @@ class Collection:
     `append` are statements that add the elements in ARGV, from the fourth argument on, to KEYS[2], all but the first
     `skip`; the first of them has the id `first`. The first write is one that a server refuses when it is out of memory.
     `sweep` removes the elements with the ids `low` + 1 to `sent`, the newest, from KEYS[2]; it is empty where sending
-    them again adds nothing. `merge` moves up to `most` elements from KEYS[2] to the end of KEYS[3].
+    them again adds nothing. `merge` moves up to `most` elements from KEYS[2] to the end of KEYS[3]. `width` returns the
+    number of arguments of an element, given its first one.
     """
 
     append: str
     sweep: str
     merge: str
+    width: Callable[[bytes], int] = lambda _: 1
 
 
 class RedisCache(Protocol):

@@ -22,6 +22,7 @@ for i = 1, #popped, 2 do
 end
 if #members > 0 then redis.call('ZADD', KEYS[3], unpack(members)) end
 """,
+    width=lambda _: 2,
 )
 
 

@@ -69,6 +69,7 @@ class StreamCache:
             append=_APPEND + trim,
             sweep=_SWEEP,
             merge=_MERGE,
+            width=lambda count: 1 + int(count),
         )
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:

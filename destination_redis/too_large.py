@@ -1,0 +1,92 @@
+"""A record that is too large: how servers and services say so, and what the user is told."""
+
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from redis import Redis
+from redis import exceptions as redis_errors
+
+from destination_redis.redaction import reply_of, shown
+from destination_redis.slots import Address, arguments_of, key_of
+
+#: Settings of Redis that limit the bytes of one value; Redis closes the connection on a larger one.
+_SETTINGS = ("proto-max-bulk-len", "client-query-buffer-limit")
+
+# Only the server's own words may say so, which come first: a quote of the command may hold any.
+_SAID = re.compile(
+    r"(?:ERR )?(?:Protocol error: (?:invalid (?:multi)?bulk length|too big )"
+    r"|(?!.*\b(?:database|memory|storage|total|clients|connections)\b)[a-z (_-]{0,80}?"
+    r"(?:too (?:large|big|long)\b|exceed[a-z]*\b[a-z ]{0,40}\b(?:size|length)|\b(?:size|length)\b[a-z ]{0,20} exceed))",
+    re.IGNORECASE,
+)
+_LIMIT = re.compile(r"\b(?:limit|max|maximum)\b[^\d]{0,20}(\d{4,12})\b", re.IGNORECASE)
+
+
+class TooLarge(Exception):  # noqa: N818 - a finding, not an error yet
+    """A batch that no server takes, for the size of a command; it is left out, and so are all later records.
+
+    `key` is the command's first key; `size` and `largest` are the bytes of the command and of its largest argument.
+    `said` is what may be shown of the reply, empty where the connection was closed; `limit` are the bytes it names.
+    """
+
+    def __init__(self, number: int, key: bytes, size: int, largest: int, said: str, limit: int | None) -> None:
+        super().__init__()
+        self.number = number
+        self.key = key
+        self.size = size
+        self.largest = largest
+        self.said = said
+        self.limit = limit
+        #: The server that was asked.
+        self.address: Address = ("", 0)
+
+
+class RecordTooLarge(AirbyteTracedException):
+    """A record that cannot be stored for its size: the stream, its bytes, and the limit and its setting if known."""
+
+    def __init__(self, found: TooLarge, stream: str, setting: str = "", limit: int | None = None) -> None:
+        self.stream = stream
+        self.setting = setting
+        self.size = found.largest if setting else found.size
+        self.limit = limit if setting else found.limit
+        if setting:
+            why = f"one of its values has {self.size:,} bytes, and {setting} allows {limit:,}. Raise that setting"
+        elif found.said:
+            allowed = f" and allows {self.limit:,}" if self.limit else ""
+            why = f"that refuses its {self.size:,} bytes{allowed} ({found.said}). Raise the limit"
+        else:
+            why = f"whenever its {self.size:,} bytes are sent, the connection is closed. Raise the limit of the server"
+            why += " or of a proxy before it"
+        message = (
+            f"A record of the stream {stream} is too large for the server: {why}, or leave the record out. "
+            "What came before it is stored"
+        )
+        super().__init__(message=message, internal_message=message, failure_type=FailureType.config_error)
+
+
+def limit_on(client: Redis, found: TooLarge) -> tuple[str, int] | None:
+    """Return the server's setting that the largest value of a command exceeds, and its bytes; None if not told."""
+    for name in _SETTINGS:
+        with suppress(redis_errors.RedisError, OSError, KeyError, ValueError, TypeError):
+            limit = int(client.config_get(name)[name] or "")
+            if found.largest > limit:
+                return name, limit
+    return None
+
+
+def says_too_large(error: Exception) -> bool:
+    """Return whether an error reply refuses a command for its size."""
+    return _SAID.match(reply_of(error)) is not None
+
+
+def too_large(number: int, command: bytes, refusal: Exception | None, sent: Iterable[bytes]) -> TooLarge:
+    """Return what is found of a command in the batch `number`; the refusal may quote what was `sent`."""
+    reply = reply_of(refusal) if refusal else ""
+    named = _LIMIT.search(reply)
+    # A number that was sent may be a quote.
+    limit = int(named[1]) if named and named[1].encode() not in command and int(named[1]) < len(command) else None
+    largest = max(map(len, arguments_of(command)))
+    return TooLarge(number, key_of(command), len(command), largest, shown(reply, sent) if reply else "", limit)
