@@ -7,7 +7,8 @@ import os
 import select
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from itertools import chain
 from typing import TextIO
 
 _CLOSED = "The standard output was closed before all messages were written to it"
@@ -17,37 +18,46 @@ class OutputError(Exception):
     """No message can be written any more; its text is a sentence for the user."""
 
 
-def wait_for_reader() -> None:
-    """Let writing wait where the reader is slow: another process that has the output too may have changed that."""
-    with suppress(OSError, ValueError, AttributeError):
-        os.set_blocking(sys.stdout.fileno(), True)
-
-
 def put(line: bytes) -> None:
     """Write a line at once, after everything printed before it; raises OutputError."""
     if sys.stdout is None:
         raise OutputError(_CLOSED)
-    flush()
-    with _failing():
-        left = memoryview(line)
-        while left:  # unbuffered, a signal or a disk that becomes full may cut a write short
-            left = left[sys.stdout.buffer.write(left) :]
-        sys.stdout.buffer.flush()
+    try:
+        sys.stdout.flush()
+        out = sys.stdout.buffer
+        written = out.write(line)
+        while written < len(line):  # unbuffered, a signal or a disk that becomes full may cut a write short
+            written += out.write(line[written:])
+        out.flush()
+    except OSError as error:
+        raise _failed(error) from error
 
 
 def flush() -> None:
     """Write what was printed; raises OutputError."""
-    if sys.stdout is not None:
-        with _failing():
+    try:
+        if sys.stdout is not None:
             sys.stdout.flush()
+    except OSError as error:
+        raise _failed(error) from error
 
 
 def while_read(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the lines of the input; raises OutputError as soon as nobody can read the output any more."""
-    for chunk in lines:
-        _verify()
+    if sys.stdout is None:
+        raise OutputError(_CLOSED)
+    poller = select.poll()
+    poller.register(sys.stdout, 0)  # for errors alone
+    for chunk in chain(lines, [b""]):  # at the end of the input once more
+        if any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0)):
+            raise OutputError(_CLOSED)
         yield chunk
-    _verify()
+
+
+def wait_for_reader() -> None:
+    """Let writing wait where the reader is slow: another process that has the output too may have changed that."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.set_blocking(sys.stdout.fileno(), True)
 
 
 def discard(file: TextIO | None) -> None:
@@ -58,20 +68,7 @@ def discard(file: TextIO | None) -> None:
         os.close(nowhere)
 
 
-@contextmanager
-def _failing() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError as error:
-        raise OutputError(_CLOSED) from error
-    except OSError as error:
-        raise OutputError(f"The standard output cannot be written: {error.strerror}") from error
-
-
-def _verify() -> None:
-    if sys.stdout is None:
-        raise OutputError(_CLOSED)
-    poller = select.poll()
-    poller.register(sys.stdout, 0)
-    if any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0)):
-        raise OutputError(_CLOSED)
+def _failed(error: OSError) -> OutputError:
+    if isinstance(error, BrokenPipeError):
+        return OutputError(_CLOSED)
+    return OutputError(f"The standard output cannot be written: {error.strerror}")

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +96,21 @@ class Forks:
             os.close(stdout)
         return Forked(feed, read, status)
 
-    def run(self, arguments: Sequence[str], files: tuple[int, int, int], *, debug: bool = False) -> Process:
-        """Start the connector with these as its standard input, output and error, its log at debug level if asked."""
-        return Process(self._fork(arguments, files, debug=debug))
+    def run(
+        self,
+        arguments: Sequence[str],
+        files: tuple[int, int, int],
+        *,
+        debug: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> Process:
+        """Start the connector with these as its standard input, output and error, its log at debug level if asked.
 
-    def _fork(self, arguments: Sequence[str], files: tuple[int, int, int], **more: float) -> int:
+        `environment` is added to that of the fork server.
+        """
+        return Process(self._fork(arguments, files, debug=debug, environment=dict(environment or {})))
+
+    def _fork(self, arguments: Sequence[str], files: tuple[int, int, int], **more: Any) -> int:
         """Return the file descriptor that tells the process's id, then how it ended."""
         status, tell = os.pipe()
         request = {"arguments": list(arguments), **more}
@@ -158,6 +168,7 @@ def _run(request: dict[str, Any]) -> int:
     if request.get("debug"):
         for name in (None, "airbyte", "asyncio", "asyncssh"):
             logging.getLogger(name).setLevel(logging.DEBUG)
+    os.environ.update(request.get("environment", {}))
     sys.argv = ["main.py", *request["arguments"]]
     code = 0
     try:

@@ -10,11 +10,12 @@ from urllib.parse import quote, quote_plus
 
 import orjson
 import pytest
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from hypothesis import given
 from hypothesis import strategies as st
 from redis import exceptions as redis_errors
 
-from destination_redis.errors import config_error, traced
+from destination_redis.errors import config_error, system_error, traced, transient_error
 from destination_redis.masks import MASK, guard, masking, secret_names, secrets_in, stack
 from destination_redis.spec import specification
 
@@ -112,15 +113,30 @@ def test_logs_and_the_last_error_are_json_without_the_secret(
 ) -> None:
     guard(masking([secret]), LOGGER)
     LOGGER.warning("This is <%s>", secret)
-    error = config_error(f"It is <{secret}>", redis_errors.ConnectionError(f"Error connecting to <{secret}>"))
+    error = system_error(f"It is <{secret}>", redis_errors.ConnectionError(f"Error connecting to <{secret}>"))
     sys.excepthook(type(error), error, error.__traceback__)
     lines = [orjson.loads(line) for line in (logged.getvalue() + capsys.readouterr().out).splitlines()]
     assert [line["type"] for line in lines] == ["LOG", "LOG", "TRACE"]
     assert lines[0]["log"]["message"] == f"This is <{MASK}>"
     found = lines[2]["trace"]["error"]
-    assert (found["message"], found["failure_type"]) == (f"It is <{MASK}>", "config_error")
+    assert (found["message"], found["failure_type"]) == (f"It is <{MASK}>", "system_error")
     assert f"connecting to <{MASK}>" in found["stack_trace"]
     assert f"<{secret}>" not in found["stack_trace"]
+
+
+@pytest.mark.parametrize("made", [config_error, transient_error])
+def test_an_expected_error_is_told_without_a_stack(
+    made: Callable[..., AirbyteTracedException], logged: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guard(masking(()), LOGGER)
+    try:
+        raise made("It was refused", redis_errors.ConnectionError("refused"))
+    except AirbyteTracedException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    log, trace = [orjson.loads(line) for line in (logged.getvalue() + capsys.readouterr().out).splitlines()]
+    assert log["log"] == {"level": "FATAL", "message": "It was refused"}
+    assert trace["trace"]["error"]["message"] == "It was refused"
+    assert "stack_trace" not in trace["trace"]["error"]
 
 
 def test_an_error_that_nobody_expected_is_told_by_its_kind_and_place_and_not_by_its_text(
