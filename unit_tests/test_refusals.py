@@ -12,7 +12,7 @@ from destination_redis.refusals import about, closed, name_of, packed_name
 
 def said(line: str, command: str = "HSET") -> Exception:
     """Return the error for a server's line that begins behind the "-"."""
-    return about(DefaultParser.parse_error(line), command)  # type: ignore[no-untyped-call] # redis-py's
+    return about(DefaultParser.parse_error(line), command, ())  # type: ignore[no-untyped-call] # redis-py's
 
 
 @pytest.mark.parametrize(
