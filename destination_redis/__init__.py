@@ -1,6 +1,6 @@
 """Airbyte destination connector for Redis."""
 
-from destination_redis.start import uncollected
+from destination_redis.gc_pause import uncollected
 
 with uncollected():
     from destination_redis.caches import CACHES, Layout, RedisRecord

@@ -5,11 +5,11 @@ import os
 import sys
 
 from destination_redis.cloud import in_cloud
+from destination_redis.console.output import flush, wait_for_reader
+from destination_redis.console.terminal import Warnings, attended, is_terminal
 from destination_redis.destination import DestinationRedis
-from destination_redis.masks import guard, masking
-from destination_redis.output import flush, wait_for_reader
-from destination_redis.start import settle
-from destination_redis.terminal import Warnings, attended, is_terminal
+from destination_redis.gc_pause import settle
+from destination_redis.redaction.secrets import guard, masking
 
 logger = logging.getLogger("airbyte")
 

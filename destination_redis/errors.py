@@ -8,7 +8,7 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import exceptions as redis_errors
 
-from destination_redis.redaction import COMMANDS, is_reply, redact, reply_code, reply_of, shown
+from destination_redis.redaction.replies import COMMANDS, is_reply, redact, reply_code, reply_of, shown
 
 
 class Verdict(Enum):

@@ -23,7 +23,7 @@ from destination_redis.errors import (
 )
 from destination_redis.link import Link, Peer
 from destination_redis.patience import Patience
-from destination_redis.redaction import is_reply
+from destination_redis.redaction.replies import is_reply
 from destination_redis.refusals import about, packed_name
 from destination_redis.slots import Address
 from destination_redis.too_large import says_too_large

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from typing import Protocol, Self
 
-from destination_redis.terminal import show
+from destination_redis.console.terminal import show
 
 #: Seconds between two LOG lines, and the most streams one of them names.
 _EVERY = 5.0

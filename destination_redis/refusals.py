@@ -7,7 +7,7 @@ without any. The connector knows which command it sent, so it names that one and
 from redis import exceptions as redis_errors
 
 from destination_redis.errors import ClosedAtCommandError, CommandError, Sent, Verdict, known, verdict
-from destination_redis.redaction import reply_of, shown
+from destination_redis.redaction.replies import reply_of, shown
 
 #: Commands that are nothing without the word after them.
 _CONTAINERS = ("ACL", "CLIENT", "CLUSTER", "CONFIG", "MEMORY", "SCRIPT", "SENTINEL")

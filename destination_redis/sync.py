@@ -9,6 +9,7 @@ from destination_redis.acknowledge import Acknowledgements
 from destination_redis.claim import Claim, Lease
 from destination_redis.completion import incomplete, judge
 from destination_redis.config import WithoutStatus
+from destination_redis.console.output import OutputError
 from destination_redis.errors import Terminated, system_error, told, transient_error
 from destination_redis.messages import (
     UNREADABLE,
@@ -22,7 +23,6 @@ from destination_redis.messages import (
     decode_trace,
     why_unreadable,
 )
-from destination_redis.output import OutputError
 from destination_redis.parsing import Parser
 from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress

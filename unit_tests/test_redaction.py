@@ -15,8 +15,8 @@ import destination_redis
 from destination_redis import errors
 from destination_redis.errors import explain, told, traced
 from destination_redis.link import pack
-from destination_redis.masks import stack
-from destination_redis.redaction import CODES, COMMANDS, shown
+from destination_redis.redaction.replies import CODES, COMMANDS, shown
+from destination_redis.redaction.secrets import stack
 from integration_tests.quoting import PASSING, REFUSALS, replies, runs, texts
 
 #: The connector's own words, and Python's.

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from destination_redis.output import OutputError, put
+from destination_redis.console.output import OutputError, put
+from destination_redis.console.terminal import printable, say
 from destination_redis.summary import aligned, quoted
-from destination_redis.terminal import printable, say
 
 
 @pytest.mark.parametrize(

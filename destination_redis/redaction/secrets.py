@@ -23,9 +23,9 @@ from airbyte_cdk.logger import AirbyteLogFormatter
 from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer, FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from destination_redis.console.output import OutputError, discard, put
+from destination_redis.console.terminal import INTERRUPTED, Warnings, attended, say
 from destination_redis.errors import told, traced
-from destination_redis.output import OutputError, discard, put
-from destination_redis.terminal import INTERRUPTED, Warnings, attended, say
 
 MASK = "****"
 #: A secret of fewer characters is masked where it is a word of its own: in every word it would be readable by the gaps.

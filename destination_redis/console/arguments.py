@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from destination_redis.console.output import put
 from destination_redis.errors import config_error
-from destination_redis.output import put
 
 _DESCRIPTION = "Airbyte destination for Redis, Valkey and the servers that speak their protocol."
 

@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from destination_redis.terminal import INTERRUPTED, say
+from destination_redis.console.terminal import INTERRUPTED, say
 
 
 @contextmanager

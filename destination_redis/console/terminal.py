@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from typing import TextIO
 
-from destination_redis.output import discard
+from destination_redis.console.output import discard
 
 #: Columns of a terminal that does not say how many it has.
 _COLUMNS = 80

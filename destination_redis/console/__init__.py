@@ -1,0 +1,1 @@
+"""The console: arguments, standard output and standard error."""

@@ -1,0 +1,1 @@
+"""Redaction: what leaves the process, without secrets and without what was sent."""
