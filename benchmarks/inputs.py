@@ -6,7 +6,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from destination_redis.caches import KeyedCache, plain
-from destination_redis.messages import decode
+from destination_redis.protocol.messages import decode
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE_EVERY = 10_000

@@ -7,8 +7,8 @@ and late: what it holds is there already, or its writer is not the ledger's any 
 
 from destination_redis.caches import CollectionCache, pack
 from destination_redis.claim import Claim
-from destination_redis.messages import Record
 from destination_redis.pipeline import Pipeline
+from destination_redis.protocol.messages import Record
 from destination_redis.scripts import expire
 from destination_redis.slots import arguments_of
 

@@ -17,7 +17,7 @@ from destination_redis.keys import StreamKeys
 from destination_redis.ledger import Ledger, parse
 from destination_redis.moves import EXCHANGE, MOVE, RESUME, TAKE
 from destination_redis.pipeline import Pipeline
-from destination_redis.streams import Stream
+from destination_redis.protocol.catalog import Stream
 from destination_redis.witness import Loss
 
 #: Milliseconds by the server's clock for which a writer is believed alive without a sign of life.

@@ -7,11 +7,11 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.config import WithoutStatus
 from destination_redis.errors import transient_error
-from destination_redis.messages import Status
+from destination_redis.protocol.catalog import Stream
+from destination_redis.protocol.messages import Status
+from destination_redis.protocol.states import State
+from destination_redis.protocol.stream_status import Seen
 from destination_redis.route import Route
-from destination_redis.seen import Seen
-from destination_redis.states import State
-from destination_redis.streams import Stream
 
 _NO_END_MARK = "no end mark came after its last record, so the source may have failed"
 #: Streams that an error names for each reason.

@@ -8,7 +8,7 @@ from destination_redis import transitions
 from destination_redis.claim import Claim
 from destination_redis.ledger import Storage
 from destination_redis.pipeline import Pipeline
-from destination_redis.streams import COLLECTION
+from destination_redis.protocol.catalog import COLLECTION
 from destination_redis.transitions import FIRST_RESERVE
 
 #: Ids reserved at most in one go; far more than a window of the pipeline holds.

@@ -19,11 +19,11 @@ from destination_redis.claim import Claim, Lease
 from destination_redis.config import RedisConfig
 from destination_redis.errors import Verdict, config_error, traced, verdict
 from destination_redis.patience import Patience
+from destination_redis.protocol.catalog import PRIMARY_KEY
 from destination_redis.records import written
 from destination_redis.refusals import about, name_of
 from destination_redis.search import Command, Index, failures, index_of, parse, scanned
 from destination_redis.servers import Servers
-from destination_redis.streams import PRIMARY_KEY
 
 Promote = Callable[[Sequence[Claim]], None]
 

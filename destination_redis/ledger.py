@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from destination_redis.caches import Written
-from destination_redis.streams import COLLECTION, PRIMARY_KEY, SEQUENCE
+from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE
 
 #: Ids above it began with a time in microseconds: where upserts live by primary key, the first id is one.
 _MICROSECONDS = 10**14

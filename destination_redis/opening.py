@@ -20,11 +20,11 @@ from destination_redis.ledger import Storage
 from destination_redis.pipeline import Pipeline
 from destination_redis.placements import placements
 from destination_redis.promotion import Promotion
+from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
 from destination_redis.records import cache_of, placed, written
 from destination_redis.route import Route
 from destination_redis.scripts import Scripts
 from destination_redis.servers import Servers
-from destination_redis.streams import PRIMARY_KEY, Stream
 from destination_redis.takeover import take_all
 from destination_redis.upserts import Upserts
 

@@ -6,7 +6,7 @@ from destination_redis.caches import CACHES, CollectionCache, KeyedCache, Layout
 from destination_redis.choices import Cluster
 from destination_redis.config import RedisConfig
 from destination_redis.errors import config_error
-from destination_redis.streams import PRIMARY_KEY, Stream
+from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
 
 
 def written(config: RedisConfig) -> Written:

@@ -6,7 +6,7 @@ from destination_redis.caches import Writer
 from destination_redis.claim import Claim
 from destination_redis.errors import system_error
 from destination_redis.generations import Generations
-from destination_redis.seen import Seen
+from destination_redis.protocol.stream_status import Seen
 
 
 class Route:

@@ -11,7 +11,9 @@ from destination_redis.completion import incomplete, judge
 from destination_redis.config import WithoutStatus
 from destination_redis.console.output import OutputError
 from destination_redis.errors import Terminated, system_error, told, transient_error
-from destination_redis.messages import (
+from destination_redis.pipeline import Pipeline
+from destination_redis.progress import Progress
+from destination_redis.protocol.messages import (
     UNREADABLE,
     Descriptor,
     Key,
@@ -23,11 +25,9 @@ from destination_redis.messages import (
     decode_trace,
     why_unreadable,
 )
-from destination_redis.parsing import Parser
-from destination_redis.pipeline import Pipeline
-from destination_redis.progress import Progress
+from destination_redis.protocol.parsing import Parser
+from destination_redis.protocol.states import State, decode_state
 from destination_redis.route import Route
-from destination_redis.states import State, decode_state
 from destination_redis.too_large import RecordTooLarge, TooLarge
 from destination_redis.upserts import Unsettled
 from destination_redis.window import LARGE

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from destination_redis.errors import config_error
 from destination_redis.ledger import Dropped, Generation, Ledger, Loss, Storage, Task
-from destination_redis.streams import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
+from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
 
 #: Ids reserved when a sync starts.
 FIRST_RESERVE = 256

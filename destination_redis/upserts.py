@@ -12,12 +12,12 @@ import msgspec
 from destination_redis import transitions
 from destination_redis.caches import KeyedCache, Upserter, Writer, pack
 from destination_redis.claim import Claim
-from destination_redis.cursor import NULL_CURSOR, encode, warn_unreadable
-from destination_redis.fields import picker
 from destination_redis.keys import NULL, key_part
-from destination_redis.messages import Record
+from destination_redis.protocol.catalog import DELETED_AT
+from destination_redis.protocol.cursor import NULL_CURSOR, encode, warn_unreadable
+from destination_redis.protocol.json_fields import picker
+from destination_redis.protocol.messages import Record
 from destination_redis.scripts import GONE, Scripts
-from destination_redis.streams import DELETED_AT
 
 logger = logging.getLogger("airbyte")
 

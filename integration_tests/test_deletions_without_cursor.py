@@ -11,7 +11,7 @@ import pytest
 from msgspec import Raw
 
 from destination_redis.caches import Written
-from destination_redis.cursor import Order, encode
+from destination_redis.protocol.cursor import Order, encode
 from destination_redis.scripts import Scripts
 from destination_redis.upserts import Floors, Unsettled
 from integration_tests.connector import COMPLETE, HASH, UPSERTING, Connector, Json, Shape, dedup, generation, state

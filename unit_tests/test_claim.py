@@ -6,7 +6,7 @@ from typing import Any
 from destination_redis.claim import Claim
 from destination_redis.keys import StreamKeys
 from destination_redis.ledger import Ledger
-from destination_redis.streams import Stream
+from destination_redis.protocol.catalog import Stream
 
 
 def test_a_move_that_is_answered_after_a_newer_one_changes_nothing() -> None:

@@ -7,9 +7,9 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.completion import Ending, incomplete, why_incomplete
-from destination_redis.messages import Status
-from destination_redis.seen import Seen
-from destination_redis.streams import Stream
+from destination_redis.protocol.catalog import Stream
+from destination_redis.protocol.messages import Status
+from destination_redis.protocol.stream_status import Seen
 
 PIPED = Stream("users", None, "append")
 PLATFORM = Stream("users", None, "append", 4, 0, 7)

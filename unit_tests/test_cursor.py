@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_redis.cursor import NULL_CURSOR, Order, encode, number_of, order_of
-from destination_redis.messages import UNREADABLE
+from destination_redis.protocol.cursor import NULL_CURSOR, Order, encode, number_of, order_of
+from destination_redis.protocol.messages import UNREADABLE
 from unit_tests.test_instants import NO_TIMES
 
 

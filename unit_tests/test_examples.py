@@ -11,9 +11,9 @@ import yaml
 from jsonschema import Draft7Validator
 
 from destination_redis.config import parse_config, unknown_settings
+from destination_redis.protocol.catalog import parse_catalog
 from destination_redis.records import written
 from destination_redis.spec import specification
-from destination_redis.streams import parse_catalog
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 CONFIGS = {path.stem: json.loads(path.read_text()) for path in sorted((EXAMPLES / "configs").glob("*.json"))}

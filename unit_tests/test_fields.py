@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from destination_redis.fields import Path, picker
+from destination_redis.protocol.json_fields import Path, picker
 
 
 def pick(data: str, *paths: Path) -> list[bytes]:

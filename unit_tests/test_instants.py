@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from destination_redis import instants
-from destination_redis.instants import seconds, sortable
+from destination_redis.protocol import instants
+from destination_redis.protocol.instants import seconds, sortable
 
 
 class Clock(NamedTuple):

@@ -5,7 +5,7 @@ import os
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.lines import Stop, read_lines
+from destination_redis.protocol.input import Stop, read_lines
 
 
 def read(content: bytes, longest: int) -> bytes:

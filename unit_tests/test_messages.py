@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from destination_redis.messages import (
+from destination_redis.protocol.messages import (
     UNREADABLE,
     Descriptor,
     SourceError,

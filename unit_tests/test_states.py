@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_redis.messages import UNREADABLE, Descriptor, decode
-from destination_redis.states import State, decode_state
+from destination_redis.protocol.messages import UNREADABLE, Descriptor, decode
+from destination_redis.protocol.states import State, decode_state
 
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=8)
 NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)

@@ -7,8 +7,8 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.cursor import Order
-from destination_redis.streams import Mode, Stream, parse_catalog
+from destination_redis.protocol.catalog import Mode, Stream, parse_catalog
+from destination_redis.protocol.cursor import Order
 
 
 def configured(name: str = "users", namespace: str | None = None, **more: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_redis import transitions
 from destination_redis.caches import Written
 from destination_redis.ledger import Dropped, Generation, Ledger, Loss, Storage, Task
-from destination_redis.streams import Stream
+from destination_redis.protocol.catalog import Stream
 from destination_redis.transitions import FIRST_RESERVE, Start, start
 
 IDS = Storage()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, 
 import msgspec
 from redis import exceptions as redis_errors
 
-from destination_redis.cursor import Order
-from destination_redis.fields import Path
-from destination_redis.messages import Record
+from destination_redis.protocol.cursor import Order
+from destination_redis.protocol.json_fields import Path
+from destination_redis.protocol.messages import Record
 
 if TYPE_CHECKING:
     from redis import Redis

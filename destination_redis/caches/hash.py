@@ -8,7 +8,7 @@ from redis import Redis
 from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisRecord, Start, Upserter, Writer, read_all
 from destination_redis.caches.metadata import AB_ID, CURSOR
 from destination_redis.caches.pairs import PACKED_DATA, packer, reader
-from destination_redis.messages import Record
+from destination_redis.protocol.messages import Record
 
 # Packed by hand: at 300,000 records a second the general packer alone takes longer than everything else together.
 # Of the key and the id only the digits differ between records, so their lengths are filled in once for each length.

@@ -8,7 +8,7 @@ from redis import Redis
 from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisRecord, Start, Upserter, Writer, read_all
 from destination_redis.caches.document import DOCUMENT, MARK, documents, parsed, upserter
 from destination_redis.caches.exact import exact
-from destination_redis.messages import Record
+from destination_redis.protocol.messages import Record
 
 _LUA = Lua(
     kind="ReJSON-RL",

@@ -8,7 +8,7 @@ from redis import Redis
 from destination_redis.caches.base import READ, Collection, Gatherer, Layout, Lua, RecordFormat, RedisRecord
 from destination_redis.caches.document import documents, parsed
 from destination_redis.caches.elements import by_ranges, chunked
-from destination_redis.messages import Record
+from destination_redis.protocol.messages import Record
 
 _COLLECTION = Collection(
     append=chunked("RPUSH"),

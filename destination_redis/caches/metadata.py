@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from destination_redis.caches.base import Layout
-from destination_redis.messages import Record
+from destination_redis.protocol.messages import Record
 
 AB_ID, EMITTED_AT, DATA, META = b"_airbyte_ab_id", b"_airbyte_emitted_at", b"_airbyte_data", b"_airbyte_meta"
 RAW_ID, EXTRACTED_AT = b"_airbyte_raw_id", b"_airbyte_extracted_at"

@@ -8,9 +8,9 @@ from redis import Redis
 
 from destination_redis.caches.base import READ, Collection, Gatherer, Layout, Lua, RecordFormat, RedisRecord
 from destination_redis.caches.elements import by_ranges, chunked
-from destination_redis.cursor import Order, number_of, warn_unreadable
-from destination_redis.fields import picker
-from destination_redis.messages import Record
+from destination_redis.protocol.cursor import Order, number_of, warn_unreadable
+from destination_redis.protocol.json_fields import picker
+from destination_redis.protocol.messages import Record
 
 _COLLECTION = Collection(
     append=chunked("ZADD", 2),

@@ -10,7 +10,7 @@ from destination_redis.caches.elements import ask
 from destination_redis.caches.metadata import AB_ID, EMITTED_AT
 from destination_redis.caches.pairs import packer, reader
 from destination_redis.errors import config_error
-from destination_redis.messages import Record
+from destination_redis.protocol.messages import Record
 
 #: Names and values that a script can give to XADD: Lua's stack holds some 8,000 values.
 _WIDEST = 7900

@@ -7,7 +7,7 @@ from redis import Redis
 
 from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisRecord, Start, Upserter, Writer, read_all
 from destination_redis.caches.document import DOCUMENT, MARK, documents, parsed, upserter
-from destination_redis.messages import Record
+from destination_redis.protocol.messages import Record
 
 # The head of a document tells what it is; only a very long cursor needs more than that.
 _READ = """

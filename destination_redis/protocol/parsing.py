@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Iterator
 
 from destination_redis.errors import config_error, system_error
-from destination_redis.messages import UNREADABLE, Message, decode, decode_all, has_file, why_no_message
+from destination_redis.protocol.messages import UNREADABLE, Message, decode, decode_all, has_file, why_no_message
 
 
 class Parser:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from destination_redis.messages import ABSENT, UNREADABLE, Descriptor, Key, Message
+from destination_redis.protocol.messages import ABSENT, UNREADABLE, Descriptor, Key, Message
 
 #: States with one of these fields, set to true and alone, end a full refresh.
 _END_MARKS = ("__ab_full_refresh_sync_complete", "__ab_no_cursor_state_message")

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from destination_redis.fields import Path
-from destination_redis.instants import seconds, sortable
-from destination_redis.messages import UNREADABLE
+from destination_redis.protocol.instants import seconds, sortable
+from destination_redis.protocol.json_fields import Path
+from destination_redis.protocol.messages import UNREADABLE
 
 logger = logging.getLogger("airbyte")
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from destination_redis.errors import system_error
-from destination_redis.messages import Status
-from destination_redis.streams import Stream
+from destination_redis.protocol.catalog import Stream
+from destination_redis.protocol.messages import Status
 
 
 @dataclass(slots=True)

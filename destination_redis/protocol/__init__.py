@@ -1,0 +1,1 @@
+"""The Airbyte protocol: input, messages, the catalog, schemas, cursors and which streams are complete."""
