@@ -6,8 +6,8 @@ from typing import ClassVar
 from redis import Redis
 
 from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisRecord, Start, Upserter, Writer, read_all
+from destination_redis.caches.flat_fields import PACKED_DATA, packer, reader
 from destination_redis.caches.metadata import AB_ID, CURSOR
-from destination_redis.caches.pairs import PACKED_DATA, packer, reader
 from destination_redis.protocol.messages import Record
 
 # Packed by hand: at 300,000 records a second the general packer alone takes longer than everything else together.

@@ -6,8 +6,8 @@ from typing import ClassVar
 from redis import Redis
 
 from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisRecord, Start, Upserter, Writer, read_all
-from destination_redis.caches.document import DOCUMENT, MARK, documents, parsed, upserter
-from destination_redis.caches.exact import exact
+from destination_redis.caches.json_document import DOCUMENT, MARK, documents, parsed, upserter
+from destination_redis.caches.json_numbers import exact
 from destination_redis.protocol.messages import Record
 
 _LUA = Lua(

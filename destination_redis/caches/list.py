@@ -6,8 +6,8 @@ from typing import ClassVar
 from redis import Redis
 
 from destination_redis.caches.base import READ, Collection, Gatherer, Layout, Lua, RecordFormat, RedisRecord
-from destination_redis.caches.document import documents, parsed
 from destination_redis.caches.elements import by_ranges, chunked
+from destination_redis.caches.json_document import documents, parsed
 from destination_redis.protocol.messages import Record
 
 _COLLECTION = Collection(

@@ -7,8 +7,8 @@ from redis import Redis
 
 from destination_redis.caches.base import READ, Collection, Gatherer, Layout, Lua, RecordFormat, RedisRecord
 from destination_redis.caches.elements import ask
+from destination_redis.caches.flat_fields import packer, reader
 from destination_redis.caches.metadata import AB_ID, EMITTED_AT
-from destination_redis.caches.pairs import packer, reader
 from destination_redis.errors import config_error
 from destination_redis.protocol.messages import Record
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from redis import Redis
 
 from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisRecord, Start, Upserter, Writer, read_all
-from destination_redis.caches.document import DOCUMENT, MARK, documents, parsed, upserter
+from destination_redis.caches.json_document import DOCUMENT, MARK, documents, parsed, upserter
 from destination_redis.protocol.messages import Record
 
 # The head of a document tells what it is; only a very long cursor needs more than that.
