@@ -11,8 +11,8 @@ from redis import exceptions as redis_errors
 from destination_redis.announced import shown
 from destination_redis.caches import CACHES, Layout
 from destination_redis.cluster import own_slots
-from destination_redis.config import RedisConfig
-from destination_redis.durability import Durability
+from destination_redis.config.durability import Durability
+from destination_redis.config.settings import RedisConfig
 from destination_redis.errors import ClosedAtCommandError, explain
 from destination_redis.indexing import probe_index
 from destination_redis.keys import check_key, staged_key

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 
-from destination_redis.cloud import in_cloud
+from destination_redis.config.cloud import in_cloud
 from destination_redis.console.output import flush, wait_for_reader
 from destination_redis.console.terminal import Warnings, attended, is_terminal
 from destination_redis.destination import DestinationRedis

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.config import WithoutStatus
+from destination_redis.config.settings import WithoutStatus
 from destination_redis.errors import transient_error
 from destination_redis.protocol.catalog import Stream
 from destination_redis.protocol.messages import Status

@@ -22,9 +22,9 @@ from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
 from destination_redis.announced import AnnouncedConnection, AnnouncedTlsConnection, shown
-from destination_redis.choices import Cluster, NoTunnel, Sentinel
 from destination_redis.cluster import Cluster as NodesOfCluster
-from destination_redis.config import RedisConfig
+from destination_redis.config.base import Cluster, NoTunnel, Sentinel
+from destination_redis.config.settings import RedisConfig
 from destination_redis.errors import config_error, known
 from destination_redis.greeting import greeting
 from destination_redis.handshake import TlsConnection, second_look

@@ -26,8 +26,10 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.caches import RedisRecord
 from destination_redis.check import check
-from destination_redis.cloud import require_encryption
-from destination_redis.config import RedisConfig, parse_config, unknown_settings
+from destination_redis.config.cloud import require_encryption
+from destination_redis.config.parse import written
+from destination_redis.config.settings import RedisConfig, parse_config, unknown_settings
+from destination_redis.config.spec import specification
 from destination_redis.connection import CONNECT_TIMEOUT, connect
 from destination_redis.console.arguments import parse, read_catalog, read_config
 from destination_redis.console.output import OutputError, put, while_read
@@ -40,9 +42,7 @@ from destination_redis.progress import Progress
 from destination_redis.protocol.catalog import Stream, parse_catalog
 from destination_redis.protocol.input import Stop, read_lines
 from destination_redis.reader import read
-from destination_redis.records import written
 from destination_redis.redaction.secrets import Mask, guard, masking, secret_names, secrets_in
-from destination_redis.spec import specification
 from destination_redis.summary import Summary
 from destination_redis.sync import Sync
 

@@ -11,7 +11,8 @@ from destination_redis import room
 from destination_redis.batches import Batches
 from destination_redis.caches import CollectionCache, KeyedCache, Writer, plain
 from destination_redis.claim import Claim, Lease
-from destination_redis.config import RedisConfig
+from destination_redis.config.parse import cache_of, placed, written
+from destination_redis.config.settings import RedisConfig
 from destination_redis.errors import config_error
 from destination_redis.generations import Generations
 from destination_redis.indexing import Indexes, Promote, search_indexes
@@ -21,7 +22,6 @@ from destination_redis.pipeline import Pipeline
 from destination_redis.placements import placements
 from destination_redis.promotion import Promotion
 from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
-from destination_redis.records import cache_of, placed, written
 from destination_redis.route import Route
 from destination_redis.scripts import Scripts
 from destination_redis.servers import Servers

@@ -15,7 +15,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import exceptions as redis_errors
 
 from destination_redis import witness
-from destination_redis.durability import Durability
+from destination_redis.config.durability import Durability
 from destination_redis.errors import Superseded, told, transient_error
 from destination_redis.lane import WINDOW, Lane, Returned
 from destination_redis.lanes import Lanes

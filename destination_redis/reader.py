@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.caches import CACHES, CollectionCache, Layout, RedisRecord
-from destination_redis.config import RedisConfig
+from destination_redis.config.settings import RedisConfig
 from destination_redis.connection import connect
 from destination_redis.errors import traced
 from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys, pattern, record_part

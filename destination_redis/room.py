@@ -14,7 +14,7 @@ from redis import Redis
 from redis import exceptions as redis_errors
 
 from destination_redis.claim import Claim
-from destination_redis.config import RedisConfig
+from destination_redis.config.settings import RedisConfig
 from destination_redis.keys import StreamKeys, record_part
 from destination_redis.ledger import Generation, Ledger
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream

@@ -9,7 +9,7 @@ from redis.connection import Connection
 from redis.sentinel import SentinelManagedConnection
 
 from destination_redis.announced import AnnouncedConnection, AnnouncedTlsConnection, shown
-from destination_redis.choices import Sentinel
+from destination_redis.config.base import Sentinel
 from destination_redis.errors import CommandError, UnreachableError, Verdict, config_error, explain, verdict
 from destination_redis.handshake import TlsConnection
 from destination_redis.refusals import about

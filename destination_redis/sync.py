@@ -8,7 +8,7 @@ from contextlib import suppress
 from destination_redis.acknowledge import Acknowledgements
 from destination_redis.claim import Claim, Lease
 from destination_redis.completion import incomplete, judge
-from destination_redis.config import WithoutStatus
+from destination_redis.config.settings import WithoutStatus
 from destination_redis.console.output import OutputError
 from destination_redis.errors import Terminated, system_error, told, transient_error
 from destination_redis.pipeline import Pipeline

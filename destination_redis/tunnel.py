@@ -17,7 +17,7 @@ from typing import Any
 import asyncssh
 from redis.connection import Connection
 
-from destination_redis.choices import SshKeyTunnel, SshPasswordTunnel
+from destination_redis.config.base import SshKeyTunnel, SshPasswordTunnel
 from destination_redis.errors import UnreachableError, config_error
 from destination_redis.handshake import TlsConnection
 

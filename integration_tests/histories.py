@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from destination_redis.claim import Claim
-from destination_redis.config import parse_config
+from destination_redis.config.settings import parse_config
 from destination_redis.connection import connect
 from destination_redis.keys import StreamKeys
 from destination_redis.pipeline import Pipeline

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from destination_redis.spec import specification
+from destination_redis.config.spec import specification
 from integration_tests.command_line import Ran
 from integration_tests.connector import Json
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from destination_redis.config import parse_config
+from destination_redis.config.settings import parse_config
 from destination_redis.connection import connect
 from destination_redis.pipeline import Pipeline
 from destination_redis.slots import SLOTS

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from destination_redis.config import RedisConfig
+from destination_redis.config.settings import RedisConfig
 from integration_tests.connector import (
     COMPLETE,
     HASH,

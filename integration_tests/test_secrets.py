@@ -13,8 +13,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from destination_redis.config.spec import specification
 from destination_redis.redaction.secrets import secret_names
-from destination_redis.spec import specification
 from integration_tests.certificates import AUTHORITY, CLIENT, KEY_PASSWORD, SERVER, Identity, listening
 from integration_tests.command_line import CommandLine, Ran
 from integration_tests.connector import COMPLETE, Connector, Json, record, state, stream

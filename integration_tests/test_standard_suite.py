@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from destination_redis.spec import specification
+from destination_redis.config.spec import specification
 from integration_tests.servers import Server
 
 ROOT = Path(__file__).parent.parent

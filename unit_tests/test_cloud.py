@@ -6,9 +6,9 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.cloud import in_cloud, require_encryption
-from destination_redis.config import parse_config
-from destination_redis.spec import specification
+from destination_redis.config.cloud import in_cloud, require_encryption
+from destination_redis.config.settings import parse_config
+from destination_redis.config.spec import specification
 
 Json = dict[str, Any]
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_redis.caches import CACHES
-from destination_redis.choices import NoTunnel, SshKeyTunnel, SshPasswordTunnel, SslDisable, SslVerifyFull
-from destination_redis.config import parse_config, unknown_settings
-from destination_redis.records import written
-from destination_redis.spec import specification
+from destination_redis.config.base import NoTunnel, SshKeyTunnel, SshPasswordTunnel, SslDisable, SslVerifyFull
+from destination_redis.config.parse import written
+from destination_redis.config.settings import parse_config, unknown_settings
+from destination_redis.config.spec import specification
 
 Json = dict[str, Any]
 

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from destination_redis.config import parse_config, unknown_settings
+from destination_redis.config.parse import written
+from destination_redis.config.settings import parse_config, unknown_settings
+from destination_redis.config.spec import specification
 from destination_redis.protocol.catalog import parse_catalog
-from destination_redis.records import written
-from destination_redis.spec import specification
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 CONFIGS = {path.stem: json.loads(path.read_text()) for path in sorted((EXAMPLES / "configs").glob("*.json"))}

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import exceptions as redis_errors
 
+from destination_redis.config.spec import specification
 from destination_redis.errors import config_error, system_error, traced, transient_error
 from destination_redis.redaction.secrets import MASK, guard, masking, secret_names, secrets_in, stack
-from destination_redis.spec import specification
 
 NAMES = secret_names(specification()["connectionSpecification"])
 LOGGER = logging.getLogger("airbyte")

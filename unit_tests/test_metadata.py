@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from destination_redis.spec import specification
+from destination_redis.config.spec import specification
 
 ROOT = Path(__file__).parent.parent
 METADATA: dict[str, Any] = yaml.safe_load((ROOT / "metadata.yaml").read_text())

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from destination_redis.spec import specification
+from destination_redis.config.spec import specification
 from integration_tests.acceptance.harness import Destination, Row, configured, kept, lines
 from integration_tests.connector import Json
 from integration_tests.servers import MAIN, PYTHON, Server

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from destination_redis.hosts import HOST_PORT, host, node, remote_host
+from destination_redis.config.hosts import HOST_PORT, host, node, remote_host
 
 NO_BRACES = r"^[^{}]*$"
 #: What patterns ask for, in words.

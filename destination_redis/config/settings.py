@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from destination_redis.caches import CACHES, RecordFormat
-from destination_redis.choices import (
+from destination_redis.config.base import (
     NO_BRACES,
     PATTERNS,
     Cluster,
@@ -24,7 +24,7 @@ from destination_redis.choices import (
     Standalone,
     setting,
 )
-from destination_redis.durability import Durability
+from destination_redis.config.durability import Durability
 from destination_redis.errors import config_error
 
 #: What ends an overwrite where the input has no statuses.

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from destination_redis.cloud import NOT_OFFERED
-from destination_redis.config import RedisConfig
+from destination_redis.config.cloud import NOT_OFFERED
+from destination_redis.config.settings import RedisConfig
 
 DOCUMENTATION_URL = "https://docs.airbyte.com/integrations/destinations/redis"
 SYNC_MODES = ("append", "overwrite", "append_dedup")

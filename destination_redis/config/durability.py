@@ -1,6 +1,6 @@
 """Durability: who must have a record, beside the server that answered, before it counts as settled."""
 
-from destination_redis.choices import Settings, setting
+from destination_redis.config.base import Settings, setting
 from destination_redis.errors import transient_error
 
 

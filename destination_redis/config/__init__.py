@@ -1,0 +1,1 @@
+"""The settings: pydantic models, the specification made from them, and the rules across settings."""
