@@ -30,7 +30,7 @@ WORKDIR /airbyte/integration_code
 COPY --from=builder /connector ./
 ENV PATH=/venv/bin:$PATH
 # The base image has no bytecode of some of Python's own modules, and the connector's user could not keep it.
-RUN python -c 'import destination_redis.tunnel' && python main.py spec >/dev/null
+RUN python -c 'import destination_redis.connection.ssh_tunnel' && python main.py spec >/dev/null
 USER airbyte
 
 LABEL io.airbyte.version="1.0.0" io.airbyte.name="airbyte/destination-redis"

@@ -8,20 +8,20 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 from redis import exceptions as redis_errors
 
-from destination_redis.announced import shown
 from destination_redis.caches import CACHES, Layout
-from destination_redis.cluster import own_slots
 from destination_redis.config.durability import Durability
 from destination_redis.config.settings import RedisConfig
+from destination_redis.connection.announced import shown
+from destination_redis.connection.cluster import own_slots
+from destination_redis.connection.deployment import Servers
+from destination_redis.connection.optional import optional_warnings
+from destination_redis.connection.refusals import about, name_of
+from destination_redis.connection.replies import ask
+from destination_redis.connection.slots import SLOTS
 from destination_redis.errors import ClosedAtCommandError, explain
 from destination_redis.indexing import probe_index
 from destination_redis.keys import check_key, staged_key
-from destination_redis.optional import optional_warnings
-from destination_redis.refusals import about, name_of
-from destination_redis.replies import ask
 from destination_redis.room import memory_of, why_evicting
-from destination_redis.servers import Servers
-from destination_redis.slots import SLOTS
 
 _SCRIPT = """
 redis.call('TIME')

@@ -30,7 +30,7 @@ from destination_redis.config.cloud import require_encryption
 from destination_redis.config.parse import written
 from destination_redis.config.settings import RedisConfig, parse_config, unknown_settings
 from destination_redis.config.spec import specification
-from destination_redis.connection import CONNECT_TIMEOUT, connect
+from destination_redis.connection.clients import CONNECT_TIMEOUT, connect
 from destination_redis.console.arguments import parse, read_catalog, read_config
 from destination_redis.console.output import OutputError, put, while_read
 from destination_redis.console.terminal import attended, has_live_line, say

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from redis import exceptions as redis_errors
 
+from destination_redis.connection.refusals import about, packed_name
+from destination_redis.connection.slots import Address
 from destination_redis.errors import (
     Superseded,
     TlsError,
@@ -24,8 +26,6 @@ from destination_redis.errors import (
 from destination_redis.link import Link, Peer
 from destination_redis.patience import Patience
 from destination_redis.redaction.replies import is_reply
-from destination_redis.refusals import about, packed_name
-from destination_redis.slots import Address
 from destination_redis.too_large import says_too_large
 from destination_redis.window import Batch, Window
 

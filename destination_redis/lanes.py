@@ -8,12 +8,12 @@ from contextlib import suppress
 from redis import exceptions as redis_errors
 
 from destination_redis import witness
+from destination_redis.connection.deployment import Servers
+from destination_redis.connection.slots import Address, SlotMap, key_of, slot_of, slots_of
 from destination_redis.errors import Superseded
 from destination_redis.lane import Lane, Returned
 from destination_redis.link import Link, pack
 from destination_redis.patience import Patience
-from destination_redis.servers import Servers
-from destination_redis.slots import Address, SlotMap, key_of, slot_of, slots_of
 from destination_redis.too_large import TooLarge, limit_on
 from destination_redis.witness import Loss, Witnesses
 

@@ -8,10 +8,10 @@ from redis import Redis
 from redis import exceptions as redis_errors
 from redis.connection import Connection
 
-from destination_redis.optional import CLOSED, ClosedAtOptionalError, OptionalCommands, without
+from destination_redis.connection.optional import CLOSED, ClosedAtOptionalError, OptionalCommands, without
+from destination_redis.connection.refusals import about, closed, closed_at, name_of
+from destination_redis.connection.replies import UNTOLD, clients, info, number
 from destination_redis.patience import Patience
-from destination_redis.refusals import about, closed, closed_at, name_of
-from destination_redis.replies import UNTOLD, clients, info, number
 
 #: Never connected: it makes bytes of commands.
 _PACKER = Connection()

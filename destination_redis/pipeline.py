@@ -16,14 +16,14 @@ from redis import exceptions as redis_errors
 
 from destination_redis import witness
 from destination_redis.config.durability import Durability
+from destination_redis.connection.deployment import Servers
+from destination_redis.connection.slots import Address
 from destination_redis.errors import Superseded, told, transient_error
 from destination_redis.lane import WINDOW, Lane, Returned
 from destination_redis.lanes import Lanes
 from destination_redis.link import pack
 from destination_redis.patience import PATIENCE, Patience
 from destination_redis.resend import send_again
-from destination_redis.servers import Servers
-from destination_redis.slots import Address
 from destination_redis.too_large import TooLarge
 from destination_redis.window import Batch, Judge, Split
 from destination_redis.witness import Loss, Witnesses

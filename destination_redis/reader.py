@@ -6,12 +6,12 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.caches import CACHES, CollectionCache, Layout, RedisRecord
 from destination_redis.config.settings import RedisConfig
-from destination_redis.connection import connect
+from destination_redis.connection.clients import connect
+from destination_redis.connection.deployment import Servers
+from destination_redis.connection.slots import Address, slot_of
 from destination_redis.errors import traced
 from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys, pattern, record_part
 from destination_redis.ledger import Ledger, parse
-from destination_redis.servers import Servers
-from destination_redis.slots import Address, slot_of
 
 #: Keys a SCAN looks at in one step.
 _COUNT = 2000

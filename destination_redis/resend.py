@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from redis import exceptions as redis_errors
 
+from destination_redis.connection.slots import Address, host_of
 from destination_redis.errors import Superseded, Verdict, config_error, explain, verdict
 from destination_redis.lane import ASKING, Lane, Returned
 from destination_redis.lanes import Lanes
 from destination_redis.patience import Patience
-from destination_redis.slots import Address, host_of
 
 if TYPE_CHECKING:
     from destination_redis.window import Batch

@@ -4,13 +4,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 
+from destination_redis.connection.deployment import Servers
+from destination_redis.connection.slots import key_of
 from destination_redis.console.terminal import say
 from destination_redis.keys import pattern, record_part
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY
 from destination_redis.protocol.messages import Record
 from destination_redis.route import Route
-from destination_redis.servers import Servers
-from destination_redis.slots import key_of
 
 #: Streams in the table, those with the most records.
 _MOST = 20

@@ -8,11 +8,11 @@ from redis import Redis
 from redis import exceptions as redis_errors
 
 from destination_redis.claim import Claim
+from destination_redis.connection.deployment import Servers
+from destination_redis.connection.optional import CLOSED, without
+from destination_redis.connection.replies import UNTOLD, ask, clients
 from destination_redis.errors import ClosedAtCommandError, UnreachableError, explain, transient_error
-from destination_redis.optional import CLOSED, without
 from destination_redis.pipeline import Pipeline
-from destination_redis.replies import UNTOLD, ask, clients
-from destination_redis.servers import Servers
 
 #: Seconds between two looks at a writer that still seems to be there.
 _LOOK_EVERY = 0.2

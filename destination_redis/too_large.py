@@ -9,8 +9,8 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 from redis import exceptions as redis_errors
 
+from destination_redis.connection.slots import Address, arguments_of, key_of
 from destination_redis.redaction.replies import reply_of, shown
-from destination_redis.slots import Address, arguments_of, key_of
 
 #: Settings of Redis that limit the bytes of one value; Redis closes the connection on a larger one.
 _SETTINGS = ("proto-max-bulk-len", "client-query-buffer-limit")

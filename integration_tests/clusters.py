@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import redis
 
-from destination_redis.slots import SLOTS, slot_of
+from destination_redis.connection.slots import SLOTS, slot_of
 from integration_tests.connector import Json, wait_until
 from integration_tests.servers import Server, free_port, require
 

@@ -161,10 +161,11 @@ def _watch(request: dict[str, Any], files: Sequence[int], status: int) -> None:
 
 def _run(request: dict[str, Any]) -> int:
     """Run the connector as main.py does; return the exit code that a process of its own would have."""
-    from destination_redis import command_line, connection, destination  # noqa: PLC0415 - the tests have no need of it
+    from destination_redis import command_line, destination  # noqa: PLC0415 - the tests have no need of it
+    from destination_redis.connection import clients  # noqa: PLC0415 - the tests have no need of it
 
     if timeout := request.get("answer_timeout"):  # of this process alone
-        vars(destination)["connect"] = functools.partial(connection.connect, answer_timeout=timeout)
+        vars(destination)["connect"] = functools.partial(clients.connect, answer_timeout=timeout)
     if request.get("debug"):
         for name in (None, "airbyte", "asyncio", "asyncssh"):
             logging.getLogger(name).setLevel(logging.DEBUG)
@@ -189,7 +190,7 @@ def _run(request: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     import destination_redis.command_line  # before the first fork
-    import destination_redis.tunnel  # noqa: F401 - the same
+    import destination_redis.connection.ssh_tunnel  # noqa: F401 - the same
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     gc.freeze()

@@ -9,7 +9,7 @@ from typing import Any
 
 from destination_redis.claim import Claim
 from destination_redis.config.settings import parse_config
-from destination_redis.connection import connect
+from destination_redis.connection.clients import connect
 from destination_redis.keys import StreamKeys
 from destination_redis.pipeline import Pipeline
 from destination_redis.protocol.catalog import parse_catalog

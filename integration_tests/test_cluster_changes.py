@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from destination_redis.config.settings import parse_config
-from destination_redis.connection import connect
+from destination_redis.connection.clients import connect
+from destination_redis.connection.slots import SLOTS
 from destination_redis.pipeline import Pipeline
-from destination_redis.slots import SLOTS
 from integration_tests.clusters import ClusterServers, cluster, slot
 from integration_tests.connector import (
     COMPLETE,

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from destination_redis.config.settings import parse_config
-from destination_redis.connection import connect
+from destination_redis.connection.clients import connect
 from integration_tests.certificates import SERVER, listening
 from integration_tests.connector import COMPLETE, Connector, Json, record, state, stream, values, wait_until
 from integration_tests.library import check

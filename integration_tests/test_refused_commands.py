@@ -11,7 +11,7 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.optional import LOST
+from destination_redis.connection.optional import LOST
 from integration_tests.connector import COMPLETE, Connector, Json, ledger, record, state, stream, values, wait_until
 from integration_tests.library import check, full, write
 from integration_tests.other_servers import changing, closing, refusing

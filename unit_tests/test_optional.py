@@ -3,8 +3,8 @@
 import pytest
 from redis import exceptions as redis_errors
 
+from destination_redis.connection.optional import ClosedAtOptionalError, OptionalCommands
 from destination_redis.errors import ClosedAtCommandError
-from destination_redis.optional import ClosedAtOptionalError, OptionalCommands
 
 
 def closes(*_: str) -> object:

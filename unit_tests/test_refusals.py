@@ -5,9 +5,9 @@ from airbyte_cdk.models import FailureType
 from redis import exceptions as redis_errors
 from redis.connection import DefaultParser
 
+from destination_redis.connection.refusals import about, closed, name_of, packed_name
 from destination_redis.errors import CommandError, explain, traced
 from destination_redis.link import pack
-from destination_redis.refusals import about, closed, name_of, packed_name
 
 
 def said(line: str, command: str = "HSET") -> Exception:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_redis.cluster import own_slots
+from destination_redis.connection.cluster import own_slots
+from destination_redis.connection.replies import UNTOLD, clients, info, number
 from destination_redis.errors import CommandError
-from destination_redis.replies import UNTOLD, clients, info, number
 
 REPLIES = st.recursive(st.none() | st.integers() | st.binary(max_size=40), lambda part: st.lists(part, max_size=4))
 

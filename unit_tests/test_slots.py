@@ -2,7 +2,7 @@
 
 import pytest
 
-from destination_redis.slots import SLOTS, SlotMap, key_of, slot_of, slots_of
+from destination_redis.connection.slots import SLOTS, SlotMap, key_of, slot_of, slots_of
 
 A, B = ("a", 1), ("b", 2)
 

@@ -18,8 +18,8 @@ import asyncssh
 from redis.connection import Connection
 
 from destination_redis.config.base import SshKeyTunnel, SshPasswordTunnel
+from destination_redis.connection.tls_connection import TlsConnection
 from destination_redis.errors import UnreachableError, config_error
-from destination_redis.handshake import TlsConnection
 
 #: Bytes passed on at once.
 _CHUNK = 256 * 1024

@@ -13,9 +13,9 @@ from redis.connection import AbstractConnection, Connection
 from redis.exceptions import RedisError
 
 from destination_redis.config.base import SslRequire
+from destination_redis.connection.greeting import greeting
+from destination_redis.connection.tls import tls_context
 from destination_redis.errors import TlsError, UnreachableError
-from destination_redis.greeting import greeting
-from destination_redis.tls import tls_context
 
 #: Seconds a server may be silent before another connection is asked for the reason, and the seconds that one gets.
 _SILENCE = 2.0

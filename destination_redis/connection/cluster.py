@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from redis import Redis
 from redis import exceptions as redis_errors
 
+from destination_redis.connection.refusals import about
+from destination_redis.connection.replies import ask, lines
+from destination_redis.connection.slots import SLOTS, Address, SlotMap, host_of, slot_of
 from destination_redis.errors import CommandError, UnreachableError, Verdict, config_error, explain, verdict
-from destination_redis.refusals import about
-from destination_redis.replies import ask, lines
-from destination_redis.slots import SLOTS, Address, SlotMap, host_of, slot_of
 
 #: How often a question follows a key that has moved before it is asked again later.
 _REDIRECTIONS = 5

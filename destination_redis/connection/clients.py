@@ -21,18 +21,18 @@ from redis.exceptions import (
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
-from destination_redis.announced import AnnouncedConnection, AnnouncedTlsConnection, shown
-from destination_redis.cluster import Cluster as NodesOfCluster
 from destination_redis.config.base import Cluster, NoTunnel, Sentinel
 from destination_redis.config.settings import RedisConfig
+from destination_redis.connection.announced import AnnouncedConnection, AnnouncedTlsConnection, shown
+from destination_redis.connection.cluster import Cluster as NodesOfCluster
+from destination_redis.connection.deployment import Servers, Single
+from destination_redis.connection.greeting import greeting
+from destination_redis.connection.refusals import about
+from destination_redis.connection.sentinel import SentinelConnection, SentinelTlsConnection, addresses, sentinels
+from destination_redis.connection.slots import Address
+from destination_redis.connection.tls import tls_context
+from destination_redis.connection.tls_connection import TlsConnection, second_look
 from destination_redis.errors import config_error, known
-from destination_redis.greeting import greeting
-from destination_redis.handshake import TlsConnection, second_look
-from destination_redis.refusals import about
-from destination_redis.sentinel import SentinelConnection, SentinelTlsConnection, addresses, sentinels
-from destination_redis.servers import Servers, Single
-from destination_redis.slots import Address
-from destination_redis.tls import tls_context
 
 #: Seconds to connect; seconds a server may be silent while it owes an answer.
 CONNECT_TIMEOUT = 10.0
@@ -225,7 +225,7 @@ def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], s
     if method is None:
         return ConnectionPool(connection_class=TlsConnection if config.ssl else Connection, **address, **arguments)
     # What it takes to load the SSH library is left to those who have a tunnel.
-    from destination_redis.tunnel import TunnelConnection, TunnelTlsConnection, tunnelled  # noqa: PLC0415 - asyncssh, only where there is a tunnel
+    from destination_redis.connection.ssh_tunnel import TunnelConnection, TunnelTlsConnection, tunnelled  # noqa: PLC0415 - asyncssh, only where there is a tunnel
 
     tunnel = stack.enter_context(tunnelled(method, CONNECT_TIMEOUT))
     through = TunnelTlsConnection if config.ssl else TunnelConnection

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from redis import exceptions as redis_errors
 
+from destination_redis.connection.refusals import name_of
+from destination_redis.connection.replies import UNTOLD, clients, info
 from destination_redis.errors import ClosedAtCommandError, Verdict, verdict
-from destination_redis.refusals import name_of
-from destination_redis.replies import UNTOLD, clients, info
 
 _SLOW_TAKEOVER = "after a killed sync the next one waits up to 30 seconds"
 #: What is lost without each of them.

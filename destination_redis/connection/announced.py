@@ -10,9 +10,9 @@ from typing import Any
 
 from redis.connection import Connection
 
+from destination_redis.connection.slots import Address
+from destination_redis.connection.tls_connection import TlsConnection
 from destination_redis.errors import UnreachableError, explain
-from destination_redis.handshake import TlsConnection
-from destination_redis.slots import Address
 
 
 class AnnouncedConnection(Connection):

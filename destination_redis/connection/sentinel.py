@@ -8,13 +8,13 @@ from redis import exceptions as redis_errors
 from redis.connection import Connection
 from redis.sentinel import SentinelManagedConnection
 
-from destination_redis.announced import AnnouncedConnection, AnnouncedTlsConnection, shown
 from destination_redis.config.base import Sentinel
+from destination_redis.connection.announced import AnnouncedConnection, AnnouncedTlsConnection, shown
+from destination_redis.connection.refusals import about
+from destination_redis.connection.replies import ask, number
+from destination_redis.connection.slots import Address
+from destination_redis.connection.tls_connection import TlsConnection
 from destination_redis.errors import CommandError, UnreachableError, Verdict, config_error, explain, verdict
-from destination_redis.handshake import TlsConnection
-from destination_redis.refusals import about
-from destination_redis.replies import ask, number
-from destination_redis.slots import Address
 
 #: Seconds after which the next sentinel is asked.
 _ANSWER_TIMEOUT = 3.0

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from redis import Redis
 from redis import exceptions as redis_errors
 
-from destination_redis.refusals import closed, closed_at, name_of
+from destination_redis.connection.refusals import closed, closed_at, name_of
 
 #: No number that a server means has so many digits.
 _DIGITS = 20

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from redis import Redis
 
-from destination_redis.slots import SLOTS, Address, SlotMap
+from destination_redis.connection.slots import SLOTS, Address, SlotMap
 
 
 class Servers(Protocol):
