@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from destination_redis.pipeline import Pipeline
 from destination_redis.route import Route
+from destination_redis.transport.pipeline import Pipeline
 
 #: A stream that a state covers, its last id and its count of records then.
 Covered = tuple[Route, int, int]

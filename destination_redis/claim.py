@@ -16,9 +16,9 @@ from destination_redis.errors import Superseded, config_error, transient_error
 from destination_redis.keys import StreamKeys
 from destination_redis.ledger import Ledger, parse
 from destination_redis.moves import EXCHANGE, MOVE, RESUME, TAKE
-from destination_redis.pipeline import Pipeline
 from destination_redis.protocol.catalog import Stream
-from destination_redis.witness import Loss
+from destination_redis.transport.pipeline import Pipeline
+from destination_redis.transport.watermarks import Loss
 
 #: Milliseconds by the server's clock for which a writer is believed alive without a sign of life.
 LEASE = 30_000

@@ -36,8 +36,6 @@ from destination_redis.console.output import OutputError, put, while_read
 from destination_redis.console.terminal import attended, has_live_line, say
 from destination_redis.errors import Terminated, config_error, traced, transient_error
 from destination_redis.opening import open_routes
-from destination_redis.patience import PATIENCE
-from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress
 from destination_redis.protocol.catalog import Stream, parse_catalog
 from destination_redis.protocol.input import Stop, read_lines
@@ -45,6 +43,8 @@ from destination_redis.reader import read
 from destination_redis.redaction.secrets import Mask, guard, masking, secret_names, secrets_in
 from destination_redis.summary import Summary
 from destination_redis.sync import Sync
+from destination_redis.transport.pipeline import Pipeline
+from destination_redis.transport.retry import PATIENCE
 
 logger = logging.getLogger("airbyte")
 

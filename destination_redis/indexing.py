@@ -21,9 +21,9 @@ from destination_redis.config.settings import RedisConfig
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.refusals import about, name_of
 from destination_redis.errors import Verdict, config_error, traced, verdict
-from destination_redis.patience import Patience
 from destination_redis.protocol.catalog import PRIMARY_KEY
 from destination_redis.search import Command, Index, failures, index_of, parse, scanned
+from destination_redis.transport.retry import Patience
 
 Promote = Callable[[Sequence[Claim]], None]
 

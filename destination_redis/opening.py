@@ -19,13 +19,13 @@ from destination_redis.generations import Generations
 from destination_redis.indexing import Indexes, Promote, search_indexes
 from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
 from destination_redis.ledger import Storage
-from destination_redis.pipeline import Pipeline
 from destination_redis.placements import placements
 from destination_redis.promotion import Promotion
 from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
 from destination_redis.route import Route
 from destination_redis.scripts import Scripts
 from destination_redis.takeover import take_all
+from destination_redis.transport.pipeline import Pipeline
 from destination_redis.upserts import Upserts
 
 #: By the stream's name as messages may give it.

@@ -14,8 +14,8 @@ from destination_redis import transitions
 from destination_redis.claim import Claim, Lease
 from destination_redis.errors import Superseded, UnreachableError
 from destination_redis.ledger import Ledger, Task
-from destination_redis.pipeline import Pipeline
 from destination_redis.placements import Placement
+from destination_redis.transport.pipeline import Pipeline
 
 
 class Promotion:

@@ -11,7 +11,6 @@ from destination_redis.completion import incomplete, judge
 from destination_redis.config.settings import WithoutStatus
 from destination_redis.console.output import OutputError
 from destination_redis.errors import Terminated, system_error, told, transient_error
-from destination_redis.pipeline import Pipeline
 from destination_redis.progress import Progress
 from destination_redis.protocol.messages import (
     UNREADABLE,
@@ -28,9 +27,10 @@ from destination_redis.protocol.messages import (
 from destination_redis.protocol.parsing import Parser
 from destination_redis.protocol.states import State, decode_state
 from destination_redis.route import Route
-from destination_redis.too_large import RecordTooLarge, TooLarge
+from destination_redis.transport.pipeline import Pipeline
+from destination_redis.transport.too_large import RecordTooLarge, TooLarge
+from destination_redis.transport.window import LARGE
 from destination_redis.upserts import Unsettled
-from destination_redis.window import LARGE
 
 #: Seconds after which what is open is settled even where the input never pauses.
 _SETTLE_EVERY = 0.5

@@ -12,7 +12,7 @@ from destination_redis.connection.deployment import Servers
 from destination_redis.connection.optional import CLOSED, without
 from destination_redis.connection.replies import UNTOLD, ask, clients
 from destination_redis.errors import ClosedAtCommandError, UnreachableError, explain, transient_error
-from destination_redis.pipeline import Pipeline
+from destination_redis.transport.pipeline import Pipeline
 
 #: Seconds between two looks at a writer that still seems to be there.
 _LOOK_EVERY = 0.2

@@ -7,7 +7,7 @@ from typing import Any
 from airbyte_cdk.models import AirbyteMessageSerializer, ConfiguredAirbyteCatalogSerializer, Status
 
 from destination_redis.destination import DestinationRedis
-from destination_redis.patience import PATIENCE
+from destination_redis.transport.retry import PATIENCE
 from integration_tests.connector import Json, stream
 
 

@@ -8,7 +8,7 @@ import pytest
 from destination_redis.config.settings import parse_config
 from destination_redis.connection.clients import connect
 from destination_redis.connection.slots import SLOTS
-from destination_redis.pipeline import Pipeline
+from destination_redis.transport.pipeline import Pipeline
 from integration_tests.clusters import ClusterServers, cluster, slot
 from integration_tests.connector import (
     COMPLETE,

@@ -10,7 +10,7 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 
-from destination_redis.patience import TELLING
+from destination_redis.transport.retry import TELLING
 from integration_tests.clusters import cluster
 from integration_tests.connector import (
     COMPLETE,

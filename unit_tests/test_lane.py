@@ -3,9 +3,9 @@
 from types import SimpleNamespace
 from typing import Any
 
-from destination_redis.lane import Lane
-from destination_redis.patience import Patience
-from destination_redis.window import Batch
+from destination_redis.transport.node import Lane
+from destination_redis.transport.retry import Patience
+from destination_redis.transport.window import Batch
 
 
 def lane() -> Lane:

@@ -14,9 +14,9 @@ from redis import exceptions as redis_errors
 import destination_redis
 from destination_redis import errors
 from destination_redis.errors import explain, told, traced
-from destination_redis.link import pack
 from destination_redis.redaction.replies import CODES, COMMANDS, shown
 from destination_redis.redaction.secrets import stack
+from destination_redis.transport.reconnect import pack
 from integration_tests.quoting import PASSING, REFUSALS, replies, runs, texts
 
 #: The connector's own words, and Python's.

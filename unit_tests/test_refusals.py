@@ -7,7 +7,7 @@ from redis.connection import DefaultParser
 
 from destination_redis.connection.refusals import about, closed, name_of, packed_name
 from destination_redis.errors import CommandError, explain, traced
-from destination_redis.link import pack
+from destination_redis.transport.reconnect import pack
 
 
 def said(line: str, command: str = "HSET") -> Exception:

@@ -11,9 +11,9 @@ from destination_redis.batches import GUARD
 from destination_redis.caches import CACHES, Collection, CollectionCache, Layout, Written
 from destination_redis.claim import Claim, Lease
 from destination_redis.ledger import Ledger, Task
-from destination_redis.pipeline import Pipeline
 from destination_redis.protocol.catalog import COLLECTION
 from destination_redis.scripts import Scripts, expire
+from destination_redis.transport.pipeline import Pipeline
 
 #: Elements that one script removes or moves: some milliseconds of a server's time.
 _MOST = 1000

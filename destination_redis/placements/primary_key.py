@@ -11,10 +11,10 @@ from destination_redis.caches import Written
 from destination_redis.claim import Claim, Lease
 from destination_redis.keys import record_part
 from destination_redis.ledger import Ledger, Task
-from destination_redis.pipeline import Pipeline
 from destination_redis.placements.scan import scan
 from destination_redis.protocol.catalog import SEQUENCE
 from destination_redis.scripts import Scripts
+from destination_redis.transport.pipeline import Pipeline
 
 
 class PrimaryKeyPlacement:

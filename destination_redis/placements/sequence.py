@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from destination_redis.claim import Claim, Lease
 from destination_redis.ledger import Ledger
-from destination_redis.pipeline import Pipeline
 from destination_redis.placements.scan import scan
 from destination_redis.protocol.catalog import SEQUENCE
 from destination_redis.scripts import Scripts
+from destination_redis.transport.pipeline import Pipeline
 
 #: Commands in a batch while keys are moved or removed.
 _BATCH = 1000

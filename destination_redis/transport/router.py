@@ -7,15 +7,15 @@ from contextlib import suppress
 
 from redis import exceptions as redis_errors
 
-from destination_redis import witness
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.slots import Address, SlotMap, key_of, slot_of, slots_of
 from destination_redis.errors import Superseded
-from destination_redis.lane import Lane, Returned
-from destination_redis.link import Link, pack
-from destination_redis.patience import Patience
-from destination_redis.too_large import TooLarge, limit_on
-from destination_redis.witness import Loss, Witnesses
+from destination_redis.transport import watermarks
+from destination_redis.transport.node import Lane, Returned
+from destination_redis.transport.reconnect import Link, pack
+from destination_redis.transport.retry import Patience
+from destination_redis.transport.too_large import TooLarge, limit_on
+from destination_redis.transport.watermarks import Loss, Witnesses
 
 
 class Lanes:
@@ -169,7 +169,7 @@ class Lanes:
             if lane.address not in self.primaries:
                 return None, None
             key = self._witness_keys[lane] = self._witnesses.key(self._map.key_at(lane.address))
-        sha = self._scripts[witness.SCRIPT]
+        sha = self._scripts[watermarks.SCRIPT]
         return key, pack("EVALSHA", sha, *self._witnesses.arguments(key, number))
 
     def loss(self) -> Loss:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from destination_redis.too_large import TooLarge, too_large
+from destination_redis.transport.too_large import TooLarge, too_large
 
 #: Bytes of a command that nothing takes for too large.
 LARGE = 64 * 1024

@@ -23,11 +23,11 @@ from destination_redis.errors import (
     traced,
     verdict,
 )
-from destination_redis.link import Link, Peer
-from destination_redis.patience import Patience
 from destination_redis.redaction.replies import is_reply
-from destination_redis.too_large import says_too_large
-from destination_redis.window import Batch, Window
+from destination_redis.transport.reconnect import Link, Peer
+from destination_redis.transport.retry import Patience
+from destination_redis.transport.too_large import says_too_large
+from destination_redis.transport.window import Batch, Window
 
 #: Bytes sent but not answered; enough to keep a server busy, little enough for a small container.
 WINDOW = 2 * 1024 * 1024

@@ -14,19 +14,19 @@ from functools import partial
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import exceptions as redis_errors
 
-from destination_redis import witness
 from destination_redis.config.durability import Durability
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.slots import Address
 from destination_redis.errors import Superseded, told, transient_error
-from destination_redis.lane import WINDOW, Lane, Returned
-from destination_redis.lanes import Lanes
-from destination_redis.link import pack
-from destination_redis.patience import PATIENCE, Patience
-from destination_redis.resend import send_again
-from destination_redis.too_large import TooLarge
-from destination_redis.window import Batch, Judge, Split
-from destination_redis.witness import Loss, Witnesses
+from destination_redis.transport import watermarks
+from destination_redis.transport.node import WINDOW, Lane, Returned
+from destination_redis.transport.reconnect import pack
+from destination_redis.transport.resend import send_again
+from destination_redis.transport.retry import PATIENCE, Patience
+from destination_redis.transport.router import Lanes
+from destination_redis.transport.too_large import TooLarge
+from destination_redis.transport.watermarks import Loss, Witnesses
+from destination_redis.transport.window import Batch, Judge, Split
 
 #: Batches left on their way while replies are read, so that a server never waits for us.
 KEPT_BUSY = 4
@@ -71,7 +71,7 @@ class Pipeline:
     def open(self) -> None:
         """Connect, trying again as patience allows; raises a traced error."""
         if self._servers.clustered:
-            self._lanes.load(witness.SCRIPT)
+            self._lanes.load(watermarks.SCRIPT)
         self._lanes.open()
 
     def close(self) -> None:

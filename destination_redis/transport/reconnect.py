@@ -11,7 +11,7 @@ from redis.connection import Connection
 from destination_redis.connection.optional import CLOSED, ClosedAtOptionalError, OptionalCommands, without
 from destination_redis.connection.refusals import about, closed, closed_at, name_of
 from destination_redis.connection.replies import UNTOLD, clients, info, number
-from destination_redis.patience import Patience
+from destination_redis.transport.retry import Patience
 
 #: Never connected: it makes bytes of commands.
 _PACKER = Connection()

@@ -8,12 +8,12 @@ from redis import exceptions as redis_errors
 
 from destination_redis.connection.slots import Address, host_of
 from destination_redis.errors import Superseded, Verdict, config_error, explain, verdict
-from destination_redis.lane import ASKING, Lane, Returned
-from destination_redis.lanes import Lanes
-from destination_redis.patience import Patience
+from destination_redis.transport.node import ASKING, Lane, Returned
+from destination_redis.transport.retry import Patience
+from destination_redis.transport.router import Lanes
 
 if TYPE_CHECKING:
-    from destination_redis.window import Batch
+    from destination_redis.transport.window import Batch
 
 
 def send_again(returned: Sequence[Returned], lanes: Lanes, patience: Patience, *, in_vain: bool) -> None:

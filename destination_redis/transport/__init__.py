@@ -1,0 +1,1 @@
+"""The transport: pipelining, routing by slot, retries, resending, and what a failover lost."""
