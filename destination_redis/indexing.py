@@ -15,12 +15,12 @@ from typing import Any
 
 from redis import exceptions as redis_errors
 
-from destination_redis.claim import Claim, Lease
 from destination_redis.config.parse import written
 from destination_redis.config.settings import RedisConfig
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.refusals import about, name_of
 from destination_redis.errors import Verdict, config_error, traced, verdict
+from destination_redis.ledger.lease import Claim, Lease
 from destination_redis.protocol.catalog import PRIMARY_KEY
 from destination_redis.search import Command, Index, failures, index_of, parse, scanned
 from destination_redis.transport.retry import Patience

@@ -10,21 +10,21 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_redis import room
 from destination_redis.batches import Batches
 from destination_redis.caches import CollectionCache, KeyedCache, Writer, plain
-from destination_redis.claim import Claim, Lease
 from destination_redis.config.parse import cache_of, placed, written
 from destination_redis.config.settings import RedisConfig
 from destination_redis.connection.deployment import Servers
 from destination_redis.errors import config_error
-from destination_redis.generations import Generations
 from destination_redis.indexing import Indexes, Promote, search_indexes
 from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
-from destination_redis.ledger import Storage
+from destination_redis.ledger.generations import Generations
+from destination_redis.ledger.lease import Claim, Lease
+from destination_redis.ledger.ledger import Storage
+from destination_redis.ledger.takeover import take_all
 from destination_redis.placements import placements
 from destination_redis.promotion import Promotion
 from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
 from destination_redis.route import Route
 from destination_redis.scripts import Scripts
-from destination_redis.takeover import take_all
 from destination_redis.transport.pipeline import Pipeline
 from destination_redis.upserts import Upserts
 

@@ -10,10 +10,10 @@ and the ledger goes on saying so, for only a refresh brings the records back.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from destination_redis import transitions
-from destination_redis.claim import Claim, Lease
 from destination_redis.errors import Superseded, UnreachableError
-from destination_redis.ledger import Ledger, Task
+from destination_redis.ledger import transitions
+from destination_redis.ledger.lease import Claim, Lease
+from destination_redis.ledger.ledger import Ledger, Task
 from destination_redis.placements import Placement
 from destination_redis.transport.pipeline import Pipeline
 

@@ -11,7 +11,7 @@ from destination_redis.connection.deployment import Servers
 from destination_redis.connection.slots import Address, slot_of
 from destination_redis.errors import traced
 from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys, pattern, record_part
-from destination_redis.ledger import Ledger, parse
+from destination_redis.ledger.ledger import Ledger, parse
 
 #: Keys a SCAN looks at in one step.
 _COUNT = 2000

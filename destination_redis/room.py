@@ -13,13 +13,13 @@ from typing import NamedTuple, TypeVar
 from redis import Redis
 from redis import exceptions as redis_errors
 
-from destination_redis.claim import Claim
 from destination_redis.config.settings import RedisConfig
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.replies import ask, info, number
 from destination_redis.connection.slots import Address, slot_of
 from destination_redis.keys import StreamKeys, record_part
-from destination_redis.ledger import Generation, Ledger
+from destination_redis.ledger.lease import Claim
+from destination_redis.ledger.ledger import Generation, Ledger
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
 
 #: Keys whose size is asked for, of all streams together; each stream has at least one.

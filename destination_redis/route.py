@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from destination_redis.caches import Writer
-from destination_redis.claim import Claim
 from destination_redis.errors import system_error
-from destination_redis.generations import Generations
+from destination_redis.ledger.generations import Generations
+from destination_redis.ledger.lease import Claim
 from destination_redis.protocol.stream_status import Seen
 
 

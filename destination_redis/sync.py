@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from destination_redis.acknowledge import Acknowledgements
-from destination_redis.claim import Claim, Lease
 from destination_redis.completion import incomplete, judge
 from destination_redis.config.settings import WithoutStatus
 from destination_redis.console.output import OutputError
 from destination_redis.errors import Terminated, system_error, told, transient_error
+from destination_redis.ledger.lease import Claim, Lease
 from destination_redis.progress import Progress
 from destination_redis.protocol.messages import (
     UNREADABLE,

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from destination_redis import transitions
 from destination_redis.caches import KeyedCache, Upserter, Writer, pack
-from destination_redis.claim import Claim
 from destination_redis.keys import NULL, key_part
+from destination_redis.ledger import transitions
+from destination_redis.ledger.lease import Claim
 from destination_redis.protocol.catalog import DELETED_AT
 from destination_redis.protocol.cursor import NULL_CURSOR, encode, warn_unreadable
 from destination_redis.protocol.json_fields import picker

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from destination_redis.claim import Claim
 from destination_redis.config.settings import parse_config
 from destination_redis.connection.clients import connect
 from destination_redis.keys import StreamKeys
+from destination_redis.ledger.lease import Claim
 from destination_redis.protocol.catalog import parse_catalog
 from destination_redis.protocol.messages import decode
 from destination_redis.scripts import Scripts

@@ -3,9 +3,9 @@
 from types import SimpleNamespace
 from typing import Any
 
-from destination_redis.claim import Claim
 from destination_redis.keys import StreamKeys
-from destination_redis.ledger import Ledger
+from destination_redis.ledger.lease import Claim
+from destination_redis.ledger.ledger import Ledger
 from destination_redis.protocol.catalog import Stream
 
 

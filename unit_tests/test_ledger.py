@@ -3,7 +3,7 @@
 import pytest
 
 from destination_redis.caches import Written
-from destination_redis.ledger import Dropped, Generation, Ledger, Loss, Storage, Task, parse
+from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, Storage, Task, parse
 
 CLAIMED = [b"writer", b"token", b"move", b"0"]
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis import transitions
 from destination_redis.caches import Written
-from destination_redis.ledger import Dropped, Generation, Ledger, Loss, Storage, Task
+from destination_redis.ledger import transitions
+from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, Storage, Task
+from destination_redis.ledger.transitions import FIRST_RESERVE, Start, start
 from destination_redis.protocol.catalog import Stream
-from destination_redis.transitions import FIRST_RESERVE, Start, start
 
 IDS = Storage()
 KEYS = Storage("primary_key", '[["id"]]')

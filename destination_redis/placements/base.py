@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from destination_redis.claim import Claim
-from destination_redis.ledger import Ledger
+from destination_redis.ledger.lease import Claim
+from destination_redis.ledger.ledger import Ledger
 
 
 class Placement(Protocol):

@@ -8,9 +8,9 @@ that died left unacknowledged stays: the source sends it again, with higher ids,
 from collections.abc import Sequence
 
 from destination_redis.caches import Written
-from destination_redis.claim import Claim, Lease
 from destination_redis.keys import record_part
-from destination_redis.ledger import Ledger, Task
+from destination_redis.ledger.lease import Claim, Lease
+from destination_redis.ledger.ledger import Ledger, Task
 from destination_redis.placements.scan import scan
 from destination_redis.protocol.catalog import SEQUENCE
 from destination_redis.scripts import Scripts

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from destination_redis.claim import Claim, Lease
 from destination_redis.errors import config_error
 from destination_redis.keys import pattern, record_part
+from destination_redis.ledger.lease import Claim, Lease
 from destination_redis.transport.pipeline import Pipeline
 
 #: Keys a SCAN looks at in one step: large, since each step is a round trip, and small beside a server's patience.

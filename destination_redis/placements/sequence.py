@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from destination_redis.claim import Claim, Lease
-from destination_redis.ledger import Ledger
+from destination_redis.ledger.lease import Claim, Lease
+from destination_redis.ledger.ledger import Ledger
 from destination_redis.placements.scan import scan
 from destination_redis.protocol.catalog import SEQUENCE
 from destination_redis.scripts import Scripts

@@ -4,11 +4,11 @@ A process may die between any two commands, so an id is reserved in the ledger b
 begins in the ledger before its first record is sent.
 """
 
-from destination_redis import transitions
-from destination_redis.claim import Claim
-from destination_redis.ledger import Storage
+from destination_redis.ledger import transitions
+from destination_redis.ledger.lease import Claim
+from destination_redis.ledger.ledger import Storage
+from destination_redis.ledger.transitions import FIRST_RESERVE
 from destination_redis.protocol.catalog import COLLECTION
-from destination_redis.transitions import FIRST_RESERVE
 from destination_redis.transport.pipeline import Pipeline
 
 #: Ids reserved at most in one go; far more than a window of the pipeline holds.

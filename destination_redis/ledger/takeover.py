@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from redis import Redis
 from redis import exceptions as redis_errors
 
-from destination_redis.claim import Claim
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.optional import CLOSED, without
 from destination_redis.connection.replies import UNTOLD, ask, clients
 from destination_redis.errors import ClosedAtCommandError, UnreachableError, explain, transient_error
+from destination_redis.ledger.lease import Claim
 from destination_redis.transport.pipeline import Pipeline
 
 #: Seconds between two looks at a writer that still seems to be there.

@@ -7,7 +7,7 @@ says that it is done. Whoever finds a ledger can tell from it alone what to do.
 from dataclasses import dataclass, replace
 
 from destination_redis.errors import config_error
-from destination_redis.ledger import Dropped, Generation, Ledger, Loss, Storage, Task
+from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, Storage, Task
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
 
 #: Ids reserved when a sync starts.

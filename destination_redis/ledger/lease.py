@@ -11,11 +11,11 @@ from contextlib import suppress
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import exceptions as redis_errors
 
-from destination_redis import transitions
 from destination_redis.errors import Superseded, config_error, transient_error
 from destination_redis.keys import StreamKeys
-from destination_redis.ledger import Ledger, parse
-from destination_redis.moves import EXCHANGE, MOVE, RESUME, TAKE
+from destination_redis.ledger import transitions
+from destination_redis.ledger.ledger import Ledger, parse
+from destination_redis.ledger.scripts import EXCHANGE, MOVE, RESUME, TAKE
 from destination_redis.protocol.catalog import Stream
 from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.watermarks import Loss
