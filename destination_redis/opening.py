@@ -8,7 +8,6 @@ from functools import partial
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis import room
-from destination_redis.batches import Batches
 from destination_redis.caches import CollectionCache, KeyedCache, Writer, plain
 from destination_redis.config.parse import cache_of, placed, written
 from destination_redis.config.settings import RedisConfig
@@ -21,12 +20,13 @@ from destination_redis.ledger.lease import Claim, Lease
 from destination_redis.ledger.ledger import Storage
 from destination_redis.ledger.takeover import take_all
 from destination_redis.placements import placements
-from destination_redis.promotion import Promotion
+from destination_redis.placements.appends import Batches
+from destination_redis.placements.promotion import Promotion
+from destination_redis.placements.record_scripts import Scripts
+from destination_redis.placements.upserts import Upserts
 from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
 from destination_redis.route import Route
-from destination_redis.scripts import Scripts
 from destination_redis.transport.pipeline import Pipeline
-from destination_redis.upserts import Upserts
 
 #: By the stream's name as messages may give it.
 Routes = dict[tuple[str | None, str], Route]

@@ -11,6 +11,7 @@ from destination_redis.config.settings import WithoutStatus
 from destination_redis.console.output import OutputError
 from destination_redis.errors import Terminated, system_error, told, transient_error
 from destination_redis.ledger.lease import Claim, Lease
+from destination_redis.placements.upserts import Unsettled
 from destination_redis.progress import Progress
 from destination_redis.protocol.messages import (
     UNREADABLE,
@@ -30,7 +31,6 @@ from destination_redis.route import Route
 from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.too_large import RecordTooLarge, TooLarge
 from destination_redis.transport.window import LARGE
-from destination_redis.upserts import Unsettled
 
 #: Seconds after which what is open is settled even where the input never pauses.
 _SETTLE_EVERY = 0.5

@@ -11,11 +11,11 @@ from destination_redis.config.settings import parse_config
 from destination_redis.connection.clients import connect
 from destination_redis.keys import StreamKeys
 from destination_redis.ledger.lease import Claim
+from destination_redis.placements.record_scripts import Scripts
+from destination_redis.placements.upserts import Unsettled, Upserts
 from destination_redis.protocol.catalog import parse_catalog
 from destination_redis.protocol.messages import decode
-from destination_redis.scripts import Scripts
 from destination_redis.transport.pipeline import Pipeline
-from destination_redis.upserts import Unsettled, Upserts
 from integration_tests.connector import HASH, Json, Shape, keyed_cache, record
 from integration_tests.servers import Server
 

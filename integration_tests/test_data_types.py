@@ -2,8 +2,8 @@
 
 import pytest
 
-from destination_redis import scripts
 from destination_redis.caches import CACHES, HashCache, Lua, Written
+from destination_redis.placements import record_scripts
 from integration_tests.servers import Server
 
 
@@ -14,8 +14,8 @@ class Numbered(HashCache):
 
 
 def test_records_of_two_data_types_of_one_kind_are_told_apart(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scripts, "CACHES", {**CACHES, "numbered": Numbered})
-    remove = scripts._remove(scripts._read_any(Written("numbered")))
+    monkeypatch.setattr(record_scripts, "CACHES", {**CACHES, "numbered": Numbered})
+    remove = record_scripts._remove(record_scripts._read_any(Written("numbered")))
     for key, name in (("ours", "_airbyte_ab_id"), ("other", "number"), ("foreign", "id")):
         server.client.hset(key, name, "5")
     removed = {key: server.client.eval(remove, 1, key, "5", "5") for key in ("ours", "other", "foreign")}

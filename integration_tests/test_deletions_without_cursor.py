@@ -11,9 +11,9 @@ import pytest
 from msgspec import Raw
 
 from destination_redis.caches import Written
+from destination_redis.placements.record_scripts import Scripts
+from destination_redis.placements.upserts import Floors, Unsettled
 from destination_redis.protocol.cursor import Order, encode
-from destination_redis.scripts import Scripts
-from destination_redis.upserts import Floors, Unsettled
 from integration_tests.connector import COMPLETE, HASH, UPSERTING, Connector, Json, Shape, dedup, generation, state
 from integration_tests.connector import cache as cache_of
 from integration_tests.histories import SCHEMA, Change, all_histories, all_kinds, numbered, outcome, written

@@ -6,9 +6,9 @@ from destination_redis.ledger.lease import Lease
 from destination_redis.placements.base import Placement
 from destination_redis.placements.collection import CollectionPlacement
 from destination_redis.placements.primary_key import PrimaryKeyPlacement
+from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.sequence import SequencePlacement
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE
-from destination_redis.scripts import Scripts
 from destination_redis.transport.pipeline import Pipeline
 
 __all__ = ["Placement", "placements"]

@@ -6,13 +6,13 @@ large is given back by UNLINK, in the background of the server; what has to go e
 
 from collections.abc import Sequence
 
-from destination_redis.batches import GUARD
 from destination_redis.caches import CACHES, Collection, CollectionCache, Layout, Written
 from destination_redis.ledger import transitions
 from destination_redis.ledger.lease import Claim, Lease
 from destination_redis.ledger.ledger import Ledger, Task
+from destination_redis.placements.appends import GUARD
+from destination_redis.placements.record_scripts import Scripts, expire
 from destination_redis.protocol.catalog import COLLECTION
-from destination_redis.scripts import Scripts, expire
 from destination_redis.transport.pipeline import Pipeline
 
 #: Elements that one script removes or moves: some milliseconds of a server's time.

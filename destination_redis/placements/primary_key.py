@@ -11,9 +11,9 @@ from destination_redis.caches import Written
 from destination_redis.keys import record_part
 from destination_redis.ledger.lease import Claim, Lease
 from destination_redis.ledger.ledger import Ledger, Task
+from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.scan import scan
 from destination_redis.protocol.catalog import SEQUENCE
-from destination_redis.scripts import Scripts
 from destination_redis.transport.pipeline import Pipeline
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from destination_redis.ledger.lease import Claim, Lease
 from destination_redis.ledger.ledger import Ledger
+from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.scan import scan
 from destination_redis.protocol.catalog import SEQUENCE
-from destination_redis.scripts import Scripts
 from destination_redis.transport.pipeline import Pipeline
 
 #: Commands in a batch while keys are moved or removed.

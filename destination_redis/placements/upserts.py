@@ -13,11 +13,11 @@ from destination_redis.caches import KeyedCache, Upserter, Writer, pack
 from destination_redis.keys import NULL, key_part
 from destination_redis.ledger import transitions
 from destination_redis.ledger.lease import Claim
+from destination_redis.placements.record_scripts import GONE, Scripts
 from destination_redis.protocol.catalog import DELETED_AT
 from destination_redis.protocol.cursor import NULL_CURSOR, encode, warn_unreadable
 from destination_redis.protocol.json_fields import picker
 from destination_redis.protocol.messages import Record
-from destination_redis.scripts import GONE, Scripts
 
 logger = logging.getLogger("airbyte")
 

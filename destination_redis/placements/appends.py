@@ -8,8 +8,8 @@ and late: what it holds is there already, or its writer is not the ledger's any 
 from destination_redis.caches import CollectionCache, pack
 from destination_redis.connection.slots import arguments_of
 from destination_redis.ledger.lease import Claim
+from destination_redis.placements.record_scripts import expire
 from destination_redis.protocol.messages import Record
-from destination_redis.scripts import expire
 from destination_redis.transport.pipeline import Pipeline
 
 # KEYS: ledger, then as each script needs; ARGV: token, … It is refused to whoever is not the writer any more. Without a

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from destination_redis.caches import CACHES, Layout, Lua, Written, pack, plain
-from destination_redis.ordering import APPLY_FLOOR, FLOORS, READ_GONE, newer, order, raise_floor
+from destination_redis.placements.upsert_order import APPLY_FLOOR, FLOORS, READ_GONE, newer, order, raise_floor
 from destination_redis.transport.pipeline import Pipeline
 
 #: Seconds for which a deletion is remembered, so that an older record cannot come back.
