@@ -13,7 +13,6 @@ from destination_redis.config.parse import cache_of, placed, written
 from destination_redis.config.settings import RedisConfig
 from destination_redis.connection.deployment import Servers
 from destination_redis.errors import config_error
-from destination_redis.indexing import Indexes, Promote, search_indexes
 from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
 from destination_redis.ledger.generations import Generations
 from destination_redis.ledger.lease import Claim, Lease
@@ -26,6 +25,7 @@ from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.upserts import Upserts
 from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
 from destination_redis.route import Route
+from destination_redis.search.maintenance import Indexes, Promote, search_indexes
 from destination_redis.transport.pipeline import Pipeline
 
 #: By the stream's name as messages may give it.

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from destination_redis.caches import RecordFormat, Written
-from destination_redis.search import (
+from destination_redis.search.definition import (
     GEO,
     MOST_FIELDS,
     MOST_TEXTS,

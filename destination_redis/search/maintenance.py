@@ -22,7 +22,7 @@ from destination_redis.connection.refusals import about, name_of
 from destination_redis.errors import Verdict, config_error, traced, verdict
 from destination_redis.ledger.lease import Claim, Lease
 from destination_redis.protocol.catalog import PRIMARY_KEY
-from destination_redis.search import Command, Index, failures, index_of, parse, scanned
+from destination_redis.search.definition import Command, Index, failures, index_of, parse, scanned
 from destination_redis.transport.retry import Patience
 
 Promote = Callable[[Sequence[Claim]], None]
