@@ -20,8 +20,8 @@ from destination_redis.connection.replies import ask
 from destination_redis.connection.slots import SLOTS
 from destination_redis.errors import ClosedAtCommandError, explain
 from destination_redis.keys import check_key, staged_key
-from destination_redis.room import memory_of, why_evicting
 from destination_redis.search.maintenance import probe_index
+from destination_redis.sync.memory_estimate import memory_of, why_evicting
 
 _SCRIPT = """
 redis.call('TIME')

@@ -6,10 +6,10 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.completion import Ending, incomplete, why_incomplete
 from destination_redis.protocol.catalog import Stream
 from destination_redis.protocol.messages import Status
 from destination_redis.protocol.stream_status import Seen
+from destination_redis.sync.completion import Ending, incomplete, why_incomplete
 
 PIPED = Stream("users", None, "append")
 PLATFORM = Stream("users", None, "append", 4, 0, 7)

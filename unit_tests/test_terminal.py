@@ -7,7 +7,7 @@ import pytest
 
 from destination_redis.console.output import OutputError, put
 from destination_redis.console.terminal import printable, say
-from destination_redis.summary import aligned, quoted
+from destination_redis.sync.summary import aligned, quoted
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from destination_redis.route import Route
+from destination_redis.sync.stream_writer import Route
 from destination_redis.transport.pipeline import Pipeline
 
 #: A stream that a state covers, its last id and its count of records then.

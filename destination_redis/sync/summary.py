@@ -10,7 +10,7 @@ from destination_redis.console.terminal import say
 from destination_redis.keys import pattern, record_part
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY
 from destination_redis.protocol.messages import Record
-from destination_redis.route import Route
+from destination_redis.sync.stream_writer import Route
 
 #: Streams in the table, those with the most records.
 _MOST = 20

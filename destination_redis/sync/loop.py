@@ -5,14 +5,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
-from destination_redis.acknowledge import Acknowledgements
-from destination_redis.completion import incomplete, judge
 from destination_redis.config.settings import WithoutStatus
 from destination_redis.console.output import OutputError
 from destination_redis.errors import Terminated, system_error, told, transient_error
 from destination_redis.ledger.lease import Claim, Lease
 from destination_redis.placements.upserts import Unsettled
-from destination_redis.progress import Progress
 from destination_redis.protocol.messages import (
     UNREADABLE,
     Descriptor,
@@ -27,7 +24,10 @@ from destination_redis.protocol.messages import (
 )
 from destination_redis.protocol.parsing import Parser
 from destination_redis.protocol.states import State, decode_state
-from destination_redis.route import Route
+from destination_redis.sync.checkpoints import Acknowledgements
+from destination_redis.sync.completion import incomplete, judge
+from destination_redis.sync.progress import Progress
+from destination_redis.sync.stream_writer import Route
 from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.too_large import RecordTooLarge, TooLarge
 from destination_redis.transport.window import LARGE

@@ -7,7 +7,6 @@ from functools import partial
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis import room
 from destination_redis.caches import CollectionCache, KeyedCache, Writer, plain
 from destination_redis.config.parse import cache_of, placed, written
 from destination_redis.config.settings import RedisConfig
@@ -24,8 +23,9 @@ from destination_redis.placements.promotion import Promotion
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.upserts import Upserts
 from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
-from destination_redis.route import Route
 from destination_redis.search.maintenance import Indexes, Promote, search_indexes
+from destination_redis.sync import memory_estimate
+from destination_redis.sync.stream_writer import Route
 from destination_redis.transport.pipeline import Pipeline
 
 #: By the stream's name as messages may give it.
@@ -66,7 +66,7 @@ def open_routes(
         indexes = search_indexes(config, claims, servers, lane.patience, lease, pause)
         routes, promote = _begin(config, claims, caches, lane, lease, indexes)
         both = {each.claim: each.generations.staging and each.generations.has_live() for each in routes.values()}
-        for warning in room.warnings(config, servers, list(both.items())):
+        for warning in memory_estimate.warnings(config, servers, list(both.items())):
             logger.warning(warning)
     except Exception:
         for claim in claims:

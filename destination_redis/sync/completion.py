@@ -11,7 +11,7 @@ from destination_redis.protocol.catalog import Stream
 from destination_redis.protocol.messages import Status
 from destination_redis.protocol.states import State
 from destination_redis.protocol.stream_status import Seen
-from destination_redis.route import Route
+from destination_redis.sync.stream_writer import Route
 
 _NO_END_MARK = "no end mark came after its last record, so the source may have failed"
 #: Streams that an error names for each reason.

@@ -1,0 +1,1 @@
+"""The command write: startup, the loop over the input, checkpoints and progress."""
