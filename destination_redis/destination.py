@@ -36,9 +36,10 @@ from destination_redis.console.output import OutputError, put, while_read
 from destination_redis.console.terminal import attended, has_live_line, say
 from destination_redis.errors import Terminated, config_error, traced, transient_error
 from destination_redis.protocol.catalog import Stream, parse_catalog
-from destination_redis.protocol.input import Stop, read_lines
+from destination_redis.protocol.input import read_lines
 from destination_redis.reader import read
 from destination_redis.redaction.secrets import Mask, guard, masking, secret_names, secrets_in
+from destination_redis.shutdown import Stop
 from destination_redis.sync.loop import Sync
 from destination_redis.sync.progress import Progress
 from destination_redis.sync.startup import open_routes

@@ -5,7 +5,8 @@ import os
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.protocol.input import Stop, read_lines
+from destination_redis.protocol.input import read_lines
+from destination_redis.shutdown import Stop
 
 
 def read(content: bytes, longest: int) -> bytes:

@@ -4,13 +4,10 @@ import contextlib
 import fcntl
 import os
 import select
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import Self
+from collections.abc import Iterator
 
 from destination_redis.errors import Terminated, system_error
+from destination_redis.shutdown import Stop
 
 #: Bytes read at once: large, so that reading costs little; a pipe is widened to it where the system allows.
 _CHUNK = 256 * 1024
@@ -18,57 +15,6 @@ _CHUNK = 256 * 1024
 _LONGEST = 512 * 1024 * 1024
 #: Milliseconds an idle input is waited for before whoever reads may look after other things.
 _IDLE = 1000
-
-
-class Stop:
-    """SIGTERM and SIGINT as a wish that waiting code notices at once; used as a context."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._read, self._write = os.pipe()
-        self._former: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
-
-    def __enter__(self) -> Self:
-        self._listen()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._give_back()
-        os.close(self._read)
-        os.close(self._write)
-
-    @contextlib.contextmanager
-    def aside(self) -> Iterator[None]:
-        """Leave signals to whoever else takes them, for so long."""
-        self._give_back()
-        try:
-            yield
-        finally:
-            self._listen()
-
-    def fileno(self) -> int:
-        """Return a descriptor that is readable once the wish is there."""
-        return self._read
-
-    def pause(self, seconds: float) -> None:
-        """Wait; raises Terminated where the wish is there or comes."""
-        if select.select([self._read], [], [], seconds)[0]:
-            raise Terminated
-
-    def _listen(self) -> None:
-        # Only the main thread of a program can be told of signals.
-        main = threading.current_thread() is threading.main_thread()
-        for number in (signal.SIGTERM, signal.SIGINT) if main else ():
-            self._former[number] = signal.signal(number, self._request)
-
-    def _give_back(self) -> None:
-        while self._former:
-            signal.signal(*self._former.popitem())
-
-    def _request(self, _number: int, _frame: FrameType | None) -> None:
-        if not self.requested:
-            self.requested = True
-            os.write(self._write, b"!")
 
 
 def read_lines(descriptor: int, stop: Stop, longest: int = _LONGEST) -> Iterator[bytes]:
