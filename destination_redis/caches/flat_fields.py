@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from destination_redis.caches.base import Layout, RedisRecord
-from destination_redis.caches.columns import fields, text
 from destination_redis.caches.metadata import AB_ID, DATA, EMITTED_AT, META, Metadata, own_names
+from destination_redis.protocol.json_fields import fields, text
 from destination_redis.protocol.messages import Record
 
 PACKED_DATA = b"$13\r\n_airbyte_data\r\n$%d\r\n"

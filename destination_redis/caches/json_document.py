@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from destination_redis.caches.base import Layout, RedisRecord, Upserter
-from destination_redis.caches.columns import as_object, fields
 from destination_redis.caches.metadata import AB_ID, DATA, EMITTED_AT, META, Metadata, own_names
+from destination_redis.protocol.json_fields import as_object, fields
 from destination_redis.protocol.messages import Record
 
 #: A record's data -> its bytes as they are to be stored, and the changes that took.

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
-from destination_redis.caches.columns import as_object, fields
+from destination_redis.protocol.json_fields import as_object, fields
 
 #: A double keeps 15 digits of any number.
 _SAFE_DIGITS = 15
