@@ -5,20 +5,8 @@ from typing import Any
 import pytest
 
 from destination_redis.caches import RecordFormat, Written
-from destination_redis.search.definition import (
-    GEO,
-    MOST_FIELDS,
-    MOST_TEXTS,
-    NUMERIC,
-    TAG,
-    TEXT,
-    Column,
-    Field,
-    Index,
-    columns_of,
-    index_of,
-    parse,
-)
+from destination_redis.protocol.schema import GEO, NUMERIC, TAG, TEXT, Column, columns_of
+from destination_redis.search.definition import MOST_FIELDS, MOST_TEXTS, Field, Index, index_of, parse
 
 Json = dict[str, Any]
 

@@ -10,7 +10,7 @@ from destination_redis.errors import config_error
 from destination_redis.protocol.cursor import Order, order_of
 from destination_redis.protocol.json_fields import Path
 from destination_redis.protocol.messages import UNREADABLE, why_unreadable
-from destination_redis.search.definition import Column, columns_of
+from destination_redis.protocol.schema import Column, columns_of
 
 Mode = Literal["append", "overwrite", "append_dedup"]
 #: Where records live, by the names that ledgers use.
