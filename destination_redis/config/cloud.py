@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from destination_redis.config.base import Cluster, NoTunnel, Sentinel
+from destination_redis.config.deployment import Cluster, Sentinel
 from destination_redis.config.settings import RedisConfig
+from destination_redis.config.tunnel import NoTunnel
 from destination_redis.errors import config_error
 
 #: The TLS modes that the form does not offer there -> what is said of a saved configuration that has one.

@@ -3,7 +3,7 @@
 import dataclasses
 
 from destination_redis.caches import CACHES, CollectionCache, KeyedCache, Layout, Written
-from destination_redis.config.base import Cluster
+from destination_redis.config.deployment import Cluster
 from destination_redis.config.settings import RedisConfig
 from destination_redis.errors import config_error
 from destination_redis.protocol.catalog import PRIMARY_KEY, Stream

@@ -7,24 +7,11 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from destination_redis.caches import CACHES, RecordFormat
-from destination_redis.config.base import (
-    NO_BRACES,
-    PATTERNS,
-    Cluster,
-    Host,
-    NoTunnel,
-    Sentinel,
-    Settings,
-    SshKeyTunnel,
-    SshPasswordTunnel,
-    SslDisable,
-    SslRequire,
-    SslVerifyCa,
-    SslVerifyFull,
-    Standalone,
-    setting,
-)
+from destination_redis.config.base import NO_BRACES, PATTERNS, Host, Settings, setting
+from destination_redis.config.deployment import Cluster, Sentinel, Standalone
 from destination_redis.config.durability import Durability
+from destination_redis.config.tls import SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
+from destination_redis.config.tunnel import NoTunnel, SshKeyTunnel, SshPasswordTunnel
 from destination_redis.errors import config_error
 
 #: What ends an overwrite where the input has no statuses.

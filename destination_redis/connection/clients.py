@@ -21,8 +21,9 @@ from redis.exceptions import (
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
-from destination_redis.config.base import Cluster, NoTunnel, Sentinel
+from destination_redis.config.deployment import Cluster, Sentinel
 from destination_redis.config.settings import RedisConfig
+from destination_redis.config.tunnel import NoTunnel
 from destination_redis.connection.announced import AnnouncedConnection, AnnouncedTlsConnection, shown
 from destination_redis.connection.cluster import Cluster as NodesOfCluster
 from destination_redis.connection.deployment import Servers, Single

@@ -8,7 +8,7 @@ from redis import exceptions as redis_errors
 from redis.connection import Connection
 from redis.sentinel import SentinelManagedConnection
 
-from destination_redis.config.base import Sentinel
+from destination_redis.config.deployment import Sentinel
 from destination_redis.connection.announced import AnnouncedConnection, AnnouncedTlsConnection, shown
 from destination_redis.connection.refusals import about
 from destination_redis.connection.replies import ask, number

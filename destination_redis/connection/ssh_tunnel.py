@@ -17,7 +17,7 @@ from typing import Any
 import asyncssh
 from redis.connection import Connection
 
-from destination_redis.config.base import SshKeyTunnel, SshPasswordTunnel
+from destination_redis.config.tunnel import SshKeyTunnel, SshPasswordTunnel
 from destination_redis.connection.tls_connection import TlsConnection
 from destination_redis.errors import UnreachableError, config_error
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from destination_redis.config.base import SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
+from destination_redis.config.tls import SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
 from destination_redis.errors import config_error
 
 #: What OpenSSL and Python make of a text that is no certificate, or not even ASCII.

@@ -12,7 +12,7 @@ from typing import Any
 from redis.connection import AbstractConnection, Connection
 from redis.exceptions import RedisError
 
-from destination_redis.config.base import SslRequire
+from destination_redis.config.tls import SslRequire
 from destination_redis.connection.greeting import greeting
 from destination_redis.connection.tls import tls_context
 from destination_redis.errors import TlsError, UnreachableError
