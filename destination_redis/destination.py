@@ -27,8 +27,8 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_redis.caches import RedisRecord
 from destination_redis.check import check
 from destination_redis.config.cloud import require_encryption
-from destination_redis.config.parse import written
-from destination_redis.config.settings import RedisConfig, parse_config, unknown_settings
+from destination_redis.config.parse import parse_config, unknown_settings, written
+from destination_redis.config.settings import RedisConfig
 from destination_redis.config.spec import specification
 from destination_redis.connection.clients import CONNECT_TIMEOUT, connect
 from destination_redis.console.arguments import parse, read_catalog, read_config

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from destination_redis.config.settings import parse_config
+from destination_redis.config.parse import parse_config
 from destination_redis.connection.clients import connect
 from destination_redis.keys import StreamKeys
 from destination_redis.ledger.lease import Claim

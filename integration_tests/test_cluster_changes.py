@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from destination_redis.config.settings import parse_config
+from destination_redis.config.parse import parse_config
 from destination_redis.connection.clients import connect
 from destination_redis.connection.slots import SLOTS
 from destination_redis.transport.pipeline import Pipeline

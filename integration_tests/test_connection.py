@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from destination_redis.config.settings import parse_config
+from destination_redis.config.parse import parse_config
 from destination_redis.connection.clients import connect
 from integration_tests.certificates import SERVER, listening
 from integration_tests.connector import COMPLETE, Connector, Json, record, state, stream, values, wait_until

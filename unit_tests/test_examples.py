@@ -10,8 +10,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from destination_redis.config.parse import written
-from destination_redis.config.settings import parse_config, unknown_settings
+from destination_redis.config.parse import parse_config, unknown_settings, written
 from destination_redis.config.spec import specification
 from destination_redis.protocol.catalog import parse_catalog
 

@@ -8,7 +8,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_redis.config.settings import parse_config
+from destination_redis.config.parse import parse_config
 
 ALONE = "Input should be a host name or an address alone, without "
 NODE = "Input should be host:port alone, without "

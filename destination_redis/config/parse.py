@@ -1,12 +1,16 @@
 """The settings and a stream -> how its records are written, and where; what cannot be combined is a config error."""
 
-import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
-from destination_redis.caches import CACHES, CollectionCache, KeyedCache, Layout, Written
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from destination_redis.caches import CACHES, Layout, Written
+from destination_redis.config.base import PATTERNS
 from destination_redis.config.deployment import Cluster
 from destination_redis.config.settings import RedisConfig
 from destination_redis.errors import config_error
-from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
 
 
 def written(config: RedisConfig) -> Written:
@@ -41,29 +45,28 @@ def _refuse_index(config: RedisConfig, chosen: Written) -> None:
         raise config_error(f"search_index needs the database 0, the only one that has indexes, not {config.database}")
 
 
-def placed(config: RedisConfig, stream: Stream) -> Stream:
-    """Return the stream as one that lives where the data type has it."""
-    cache = CACHES[config.cache_type](Layout(config.record_format))
-    return dataclasses.replace(stream, collected=isinstance(cache, CollectionCache))
+def parse_config(config: Mapping[str, Any]) -> RedisConfig:
+    """Return the settings in `config`; raises a config error that names each wrong one, never its value."""
+    try:
+        return RedisConfig.model_validate(config)
+    except ValidationError as error:
+        wrong = "; ".join(map(_said, error.errors(include_input=False, include_url=False)))
+        raise config_error(f"The configuration is not valid: {wrong}") from None
 
 
-def cache_of(config: RedisConfig, stream: Stream) -> KeyedCache | CollectionCache:
-    """Return what writes the stream's records."""
-    cache_type, record_format = written(config)
-    layout = Layout(
-        record_format,
-        stream.sync_id,
-        stream.generation_id,
-        full=config.record_metadata == "full",
-        max_length=config.stream_max_length,
-        stream=str(stream),
-        cursor=stream.cursor,
-        cursor_order=stream.cursor_order,
-    )
-    cache = CACHES[cache_type](layout)
-    if stream.placement == PRIMARY_KEY and not cache.lua.write:
-        raise config_error(
-            f"The stream {stream} has the sync mode append_dedup, for which cache_type {cache_type} with record_format "
-            f"{record_format} has no room: choose another cache_type or record_format, or another sync mode"
-        )
-    return cache
+def unknown_settings(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of top-level settings that mean nothing here, such as mistyped ones."""
+    return sorted(set(config) - set(RedisConfig.model_fields))
+
+
+def _said(problem: ErrorDetails) -> str:
+    """Return which setting is wrong and how, without what was given: a mistyped secret must not be printed."""
+    told, context = problem["msg"], problem.get("ctx", {})
+    match problem["type"]:
+        case "union_tag_invalid":
+            told = f"{context['discriminator']} should be one of {context['expected_tags']}"
+        case "union_tag_not_found":
+            told = f"{context['discriminator']} is missing"
+        case "string_pattern_mismatch":
+            told = f"Input should be {PATTERNS[context['pattern']]}"
+    return f"{'.'.join(map(str, problem['loc'])) or 'config'}: {told}"

@@ -1,10 +1,9 @@
 """The configuration: pydantic models whose fields, titles and descriptions are the spec's."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
 
 from destination_redis.caches import CACHES, RecordFormat
 from destination_redis.config.base import NO_BRACES, PATTERNS, Host, Settings, setting
@@ -12,7 +11,6 @@ from destination_redis.config.deployment import Cluster, Sentinel, Standalone
 from destination_redis.config.durability import Durability
 from destination_redis.config.tls import SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
 from destination_redis.config.tunnel import NoTunnel, SshKeyTunnel, SshPasswordTunnel
-from destination_redis.errors import config_error
 
 #: What ends an overwrite where the input has no statuses.
 WithoutStatus = Literal["end_mark", "trailing_state"]
@@ -187,30 +185,3 @@ class RedisConfig(Settings):
     def database(self) -> int:
         """The index of the logical database."""
         return self.deployment.database if isinstance(self.deployment, Standalone | Sentinel) else 0
-
-
-def parse_config(config: Mapping[str, Any]) -> RedisConfig:
-    """Return the settings in `config`; raises a config error that names each wrong one, never its value."""
-    try:
-        return RedisConfig.model_validate(config)
-    except ValidationError as error:
-        wrong = "; ".join(map(_said, error.errors(include_input=False, include_url=False)))
-        raise config_error(f"The configuration is not valid: {wrong}") from None
-
-
-def unknown_settings(config: Mapping[str, Any]) -> list[str]:
-    """Return the names of top-level settings that mean nothing here, such as mistyped ones."""
-    return sorted(set(config) - set(RedisConfig.model_fields))
-
-
-def _said(problem: ErrorDetails) -> str:
-    """Return which setting is wrong and how, without what was given: a mistyped secret must not be printed."""
-    told, context = problem["msg"], problem.get("ctx", {})
-    match problem["type"]:
-        case "union_tag_invalid":
-            told = f"{context['discriminator']} should be one of {context['expected_tags']}"
-        case "union_tag_not_found":
-            told = f"{context['discriminator']} is missing"
-        case "string_pattern_mismatch":
-            told = f"Input should be {PATTERNS[context['pattern']]}"
-    return f"{'.'.join(map(str, problem['loc'])) or 'config'}: {told}"

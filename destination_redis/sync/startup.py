@@ -1,5 +1,6 @@
 """The opening of a sync: every stream claimed, recovered from whatever ended before, and begun."""
 
+import dataclasses
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -7,8 +8,8 @@ from functools import partial
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.caches import CollectionCache, KeyedCache, Writer, plain
-from destination_redis.config.parse import cache_of, placed, written
+from destination_redis.caches import CACHES, CollectionCache, KeyedCache, Layout, Writer, plain
+from destination_redis.config.parse import written
 from destination_redis.config.settings import RedisConfig
 from destination_redis.connection.deployment import Servers
 from destination_redis.errors import config_error
@@ -162,3 +163,31 @@ def _in_empty_namespace(config: RedisConfig, streams: Sequence[Stream], lane: Pi
                 lane.send([lane.pack("EXISTS", key)], judge=partial(judge, stream))
     lane.settle()
     return found
+
+
+def placed(config: RedisConfig, stream: Stream) -> Stream:
+    """Return the stream as one that lives where the data type has it."""
+    cache = CACHES[config.cache_type](Layout(config.record_format))
+    return dataclasses.replace(stream, collected=isinstance(cache, CollectionCache))
+
+
+def cache_of(config: RedisConfig, stream: Stream) -> KeyedCache | CollectionCache:
+    """Return what writes the stream's records."""
+    cache_type, record_format = written(config)
+    layout = Layout(
+        record_format,
+        stream.sync_id,
+        stream.generation_id,
+        full=config.record_metadata == "full",
+        max_length=config.stream_max_length,
+        stream=str(stream),
+        cursor=stream.cursor,
+        cursor_order=stream.cursor_order,
+    )
+    cache = CACHES[cache_type](layout)
+    if stream.placement == PRIMARY_KEY and not cache.lua.write:
+        raise config_error(
+            f"The stream {stream} has the sync mode append_dedup, for which cache_type {cache_type} with record_format "
+            f"{record_format} has no room: choose another cache_type or record_format, or another sync mode"
+        )
+    return cache
