@@ -14,6 +14,7 @@ from destination_redis.config.settings import RedisConfig
 from destination_redis.connection.announced import shown
 from destination_redis.connection.cluster import own_slots
 from destination_redis.connection.deployment import Servers
+from destination_redis.connection.memory import memory_of, why_evicting
 from destination_redis.connection.optional import optional_warnings
 from destination_redis.connection.refusals import about, name_of
 from destination_redis.connection.replies import ask
@@ -21,7 +22,6 @@ from destination_redis.connection.slots import SLOTS
 from destination_redis.errors import ClosedAtCommandError, explain
 from destination_redis.keys import check_key, staged_key
 from destination_redis.search.maintenance import probe_index
-from destination_redis.sync.memory_estimate import memory_of, why_evicting
 
 _SCRIPT = """
 redis.call('TIME')

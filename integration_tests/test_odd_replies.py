@@ -13,7 +13,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.config.parse import parse_config
 from destination_redis.connection.clients import connect
-from destination_redis.sync.memory_estimate import Memory, memory_of
+from destination_redis.connection.memory import Memory, memory_of
 from integration_tests.clusters import cluster
 from integration_tests.connector import COMPLETE, Connector, Json, dedup, generation, record, state, status, stream
 from integration_tests.connector import values as stored_values

@@ -5,9 +5,8 @@ All of this is advice: where a server does not tell, or must not, nothing is sai
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from redis import Redis
@@ -15,12 +14,13 @@ from redis import exceptions as redis_errors
 
 from destination_redis.config.settings import RedisConfig
 from destination_redis.connection.deployment import Servers
+from destination_redis.connection.memory import Memory, memory_of, why_evicting
 from destination_redis.connection.replies import ask, info, number
 from destination_redis.connection.slots import Address, slot_of
 from destination_redis.keys import StreamKeys, record_part
 from destination_redis.ledger.lease import Claim
 from destination_redis.ledger.ledger import Generation, Ledger
-from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
+from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE
 
 #: Keys whose size is asked for, of all streams together; each stream has at least one.
 _LOOKS = 2000
@@ -29,22 +29,7 @@ _ELEMENTS = 50
 #: Keys of a server that are looked through for those of streams by primary key.
 _SCANNED = 2000
 _MEGABYTE = 1_000_000
-
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What a server says of its memory, in bytes; without a limit nothing is ever evicted or refused."""
-
-    policy: str = "noeviction"
-    limit: int = 0
-    used: int = 0
-
-    @property
-    def room(self) -> int:
-        """Bytes that are free."""
-        return max(self.limit - self.used, 0)
 
 
 class _Look(NamedTuple):
@@ -53,37 +38,6 @@ class _Look(NamedTuple):
     claim: Claim
     key: bytes
     weight: float
-
-
-def memory_of(client: Redis) -> Memory:
-    """Return what the server says; raises redis-py's errors."""
-    told = info(ask(client, "INFO", "memory"))
-    used = number(told.get("used_memory")) - number(told.get("mem_not_counted_for_evict"))
-    return Memory(told.get("maxmemory_policy", "noeviction"), number(told.get("maxmemory")), max(used, 0))
-
-
-def why_evicting(policy: str, config: RedisConfig, streams: Iterable[Stream] | None, *, clustered: bool) -> str | None:
-    """Return the warning that a server with this policy may lose what is synced; None where it does not.
-
-    `streams` is None where they are not known: then those with deletions may be among them.
-    """
-    lost = []
-    if policy.startswith("allkeys-"):
-        lost = ["records", "the connector's own keys"]
-    elif policy.startswith("volatile-"):
-        deleting = streams is None or any(each.placement == PRIMARY_KEY and each.may_delete for each in streams)
-        if config.ttl_seconds is not None:
-            lost.append("records before their time")
-        if config.deletion_mode == "hard" and deleting:
-            lost.append("what keeps a deleted row (append_dedup) from coming back")
-        if clustered:
-            lost.append("the witness without which a sync counts as one that lost data")
-    if not lost:
-        return None
-    return (
-        f"The server's maxmemory-policy is {policy}: where its memory is full it removes {', and '.join(lost)}. "
-        "Set it to noeviction."
-    )
 
 
 def warnings(config: RedisConfig, servers: Servers, begun: Sequence[tuple[Claim, bool]]) -> list[str]:
