@@ -44,11 +44,13 @@ redis.call('HDEL', KEYS[1], 'none')
 redis.call('HSET', KEYS[1], 'move', ARGV[2], 'writer_until', string.format('%.0f', now + ARGV[3]), unpack(ARGV, 5))
 """
 )
+
 # The one more is the counter, or ''.
 MOVE = f"""{_STEP}
 if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4]) end
 return 'ok'
 """
+
 # The one more is the expiry in seconds. UNLINK first: RENAME would free what was there while the server waits.
 EXCHANGE = f"""{_STEP}
 redis.call('UNLINK', KEYS[2])
@@ -81,3 +83,14 @@ redis.call('HSET', KEYS[1], 'lost', 1)
 return 'lost'
 """
 )
+
+# KEYS: ledger, then as each script needs; ARGV: token, … It is refused to whoever is not the writer any more. Without a
+# ledger nothing is done: the move that follows finds that out.
+GUARD = """
+local held = redis.call('HMGET', KEYS[1], 'writer', 'sent', 'task', 'released_by')
+if held[1] ~= ARGV[1] then
+  if not held[1] or held[1] == '' and held[4] == ARGV[1] then return 'ok' end
+  return 'taken'
+end
+local sent = tonumber(held[2] or 0)
+"""

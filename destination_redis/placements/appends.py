@@ -8,20 +8,10 @@ and late: what it holds is there already, or its writer is not the ledger's any 
 from destination_redis.caches import CollectionCache, pack
 from destination_redis.connection.slots import arguments_of
 from destination_redis.ledger.lease import Claim
+from destination_redis.ledger.scripts import GUARD
 from destination_redis.placements.record_scripts import expire
 from destination_redis.protocol.messages import Record
 from destination_redis.transport.pipeline import Pipeline
-
-# KEYS: ledger, then as each script needs; ARGV: token, … It is refused to whoever is not the writer any more. Without a
-# ledger nothing is done: the move that follows finds that out.
-GUARD = """
-local held = redis.call('HMGET', KEYS[1], 'writer', 'sent', 'task', 'released_by')
-if held[1] ~= ARGV[1] then
-  if not held[1] or held[1] == '' and held[4] == ARGV[1] then return 'ok' end
-  return 'taken'
-end
-local sent = tonumber(held[2] or 0)
-"""
 
 
 def _append(cache: CollectionCache, lives: str) -> str:

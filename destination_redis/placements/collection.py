@@ -10,7 +10,7 @@ from destination_redis.caches import CACHES, Collection, CollectionCache, Layout
 from destination_redis.ledger import transitions
 from destination_redis.ledger.lease import Claim, Lease
 from destination_redis.ledger.ledger import Ledger, Task
-from destination_redis.placements.appends import GUARD
+from destination_redis.ledger.scripts import GUARD
 from destination_redis.placements.record_scripts import Scripts, expire
 from destination_redis.protocol.catalog import COLLECTION
 from destination_redis.transport.pipeline import Pipeline
