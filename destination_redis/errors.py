@@ -38,6 +38,8 @@ _MENDED = (
     "DB index",
     _NOT_IN_SCRIPT,
     "wrong Redis type",
+    "unknown command",
+    "called from script",
     "XADD is equal or smaller",
 )
 
@@ -218,6 +220,11 @@ def _traced(message: str, failure: FailureType, cause: BaseException | None) -> 
 
 
 NOT_REDIS = "What listens on this port is no Redis: it speaks another protocol"
+#: What a server lacks that does not know commands of these names.
+NO_MODULE = {
+    "JSON.": "The server has no JSON module (RedisJSON), which cache_type json needs",
+    "FT.": "The server has no search module (RediSearch), which search_index needs",
+}
 _FULL = "The server is out of memory and refuses writes: raise maxmemory or remove data"
 
 _EXPLAINED: tuple[tuple[type[Exception], str], ...] = (
@@ -281,6 +288,9 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("WRONGTYPE", _FOREIGN),
     ("wrong Redis type", _FOREIGN),
     ("Operation against a key holding the wrong kind", _FOREIGN),
+    ("unknown command 'JSON.", NO_MODULE["JSON."]),
+    ("unknown command 'FT.", NO_MODULE["FT."]),
+    ("unknown command `FT.", NO_MODULE["FT."]),
     ("Connection closed by server", "The server closed the connection"),
     ("Connection reset", "The server closed the connection"),
     ("Broken pipe", "The server closed the connection"),

@@ -8,6 +8,7 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from integration_tests.certificates import SERVER, listening
 from integration_tests.connector import COMPLETE, Json, record, state
 from integration_tests.library import check, full, write
 from integration_tests.other_servers import greeting
@@ -104,6 +105,14 @@ def test_the_protected_mode_of_a_real_server_is_recognised(start_server: Callabl
     server = start_server("--bind", f"127.0.0.1 {own}", "--protected-mode", "yes")
     assert check(server.config) is None
     assert check({**server.config, "host": own}) == f"{IN_PROTECTED_MODE}."
+
+
+def test_the_protected_mode_of_a_real_server_is_recognised_in_tls_too(tmp_path: Path) -> None:
+    own = own_address()
+    with listening(tmp_path, SERVER, "no", "--bind", f"127.0.0.1 {own}", "--protected-mode", "yes") as (config, _):
+        config["ssl_mode"] = {"mode": "require"}
+        assert check(config) is None
+        assert check({**config, "host": own}) == f"{IN_PROTECTED_MODE}."
 
 
 def own_address() -> str:

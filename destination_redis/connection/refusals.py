@@ -6,12 +6,14 @@ without any. The connector knows which command it sent, so it names that one and
 
 from redis import exceptions as redis_errors
 
-from destination_redis.errors import ClosedAtCommandError, CommandError, Sent, Verdict, known, verdict
+from destination_redis.errors import NO_MODULE, ClosedAtCommandError, CommandError, Sent, Verdict, known, verdict
 from destination_redis.redaction.replies import reply_of, shown
 
 #: Commands that are nothing without the word after them.
 _CONTAINERS = ("ACL", "CLIENT", "CLUSTER", "CONFIG", "MEMORY", "SCRIPT", "SENTINEL")
 _SCRIPTS = ("EVAL", "EVALSHA")
+# What redis-py makes of a connection that is lost while it is used.
+_CLOSED = ("closed by server", "while reading", "while writing")
 # What redis-py makes of a connection that is lost while it is used.
 _CLOSED = ("closed by server", "while reading", "while writing")
 #: What a server lacks that does not know commands of these names.
@@ -70,5 +72,5 @@ def _sentence(error: redis_errors.ResponseError, command: str, sent: Sent | None
     if "unknown" not in str(error).lower():
         words = "" if sent is None else shown(reply_of(error), sent).removeprefix("ERR").strip().rstrip(".")
         return f"The server refuses the command {command}{words and ': '}{words}"
-    lacking = (sentence for prefix, sentence in _MODULES.items() if command.startswith(prefix))
+    lacking = (sentence for prefix, sentence in NO_MODULE.items() if command.startswith(prefix))
     return next(lacking, f"The server does not know the command {command}")
