@@ -7,11 +7,19 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from destination_redis.config.parse import parse_config
+from destination_redis.console.output import OutputError
+from destination_redis.destination import DestinationRedis
+from destination_redis.errors import Terminated
+from destination_redis.protocol.catalog import parse_catalog
+from destination_redis.shutdown import Stop
 from integration_tests.connector import COMPLETE, Connector, Json, ledger, record, state, stream, values
 from integration_tests.forks import forks
 from integration_tests.servers import MAIN, PYTHON, Server
@@ -100,6 +108,31 @@ def test_a_write_that_is_interrupted_together_with_its_reader_gives_its_ledger_b
     assert "Traceback" not in said
     assert "Exception ignored" not in said
     assert ledger(server.client)["writer"] == ""
+
+
+@pytest.mark.parametrize("error", [OutputError("closed"), Terminated()])
+def test_an_end_without_a_reader_gives_the_ledger_back_and_commits_only_what_was_to_be_printed(
+    error: Exception, server: Server
+) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield lines(record(1), state(1))
+        yield b""  # what came so far is settled then
+        yield lines(record(2), state(2))
+        raise error
+
+    printed: list[bytes] = []
+
+    def put(line: bytes) -> None:
+        if printed:
+            raise OutputError("closed")
+        printed.append(line)
+
+    streams = parse_catalog(json.dumps({"streams": [stream()]}).encode())
+    with Stop() as stop, pytest.raises((OutputError, AirbyteTracedException)):
+        deque(DestinationRedis()._sync(parse_config(server.config), streams, chunks(), put, stop))
+
+    assert ledger(server.client)["writer"] == ""
+    assert ledger(server.client)["committed"] == ("1" if isinstance(error, OutputError) else "2")
 
 
 @pytest.mark.parametrize(

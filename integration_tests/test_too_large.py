@@ -317,3 +317,10 @@ def test_a_generation_with_a_record_that_is_too_large_is_not_promoted(cli: Comma
     second = {"streams": [stream(mode="overwrite", **generation(2, 2, 2))]}
     assert_refused(cli.write(strict.config, second, lines(*mixed(), COMPLETE)))
     assert values(strict.client) == [9]
+
+
+def test_what_the_disk_has_to_confirm_is_out_as_well(cli: CommandLine) -> None:
+    with running("valkey-9.1", "--appendonly", "yes", "--proto-max-bulk-len", "1mb") as server:
+        config = {**server.config, "durability": {"fsync": True}}
+        assert_refused(cli.write(config, {"streams": [stream()]}, lines(*mixed())), "proto-max-bulk-len")
+        assert values(server.client) == [1, 2, 3]

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
-from typing import TextIO
 
 _CLOSED = "The standard output was closed before all messages were written to it"
 
@@ -60,11 +59,11 @@ def wait_for_reader() -> None:
         os.set_blocking(sys.stdout.fileno(), True)
 
 
-def discard(file: TextIO | None) -> None:
-    """Drop what a standard stream could not write: the interpreter tries again when it exits, and prints a stack."""
+def discard() -> None:
+    """Drop what could not be written: the interpreter would try again when it exits, and print a stack."""
     with suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, file.fileno())  # type: ignore[union-attr] # suppressed
+        os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
 
 

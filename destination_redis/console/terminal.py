@@ -6,8 +6,6 @@ import sys
 from contextlib import suppress
 from typing import TextIO
 
-from destination_redis.console.output import discard
-
 #: Columns of a terminal that does not say how many it has.
 _COLUMNS = 80
 #: What Ctrl-C is told.
@@ -40,11 +38,14 @@ def say(text: str) -> None:
 
 
 def show(text: str) -> None:
-    """Print `text` in the place of the live line, cut to the terminal's width; never raises."""
+    """Print `text` in the place of the live line, cut to the terminal's width; never raises.
+
+    The cursor is left at its beginning, for whoever else prints to the terminal.
+    """
     columns = 0
     with suppress(OSError, ValueError):
         columns = os.get_terminal_size(sys.stderr.fileno()).columns
-    _write(_ERASE + printable(text)[: (columns or _COLUMNS) - 1])
+    _write(f"{_ERASE}{printable(text)[: (columns or _COLUMNS) - 1]}\r")
 
 
 def printable(text: str) -> str:
@@ -69,8 +70,6 @@ def _escaped(character: str) -> str:
 
 
 def _write(text: str) -> None:
-    try:
+    with suppress(OSError, ValueError, AttributeError):  # full, closed, or closed before the program started
         sys.stderr.write(text)
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):  # full, closed, or closed before the program started
-        discard(sys.stderr)

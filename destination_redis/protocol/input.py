@@ -56,6 +56,12 @@ def read_lines(descriptor: int, stop: Stop, longest: int = _LONGEST) -> Iterator
         yield _joined(rest, b"\n")
 
 
+def may_have_line_above(size: int, lines: bytes) -> bool:
+    """Return whether any of `lines` may have more bytes than `size`: it has, or more than half of them."""
+    step = size // 2
+    return any(lines.find(b"\n", at, at + step) < 0 for at in range(0, len(lines), step))
+
+
 def _joined(parts: list[bytes], last: bytes) -> bytes:
     """Return the parts and the last one as one, and let them go: a long line would be in memory twice."""
     whole = b"".join((*parts, last))

@@ -4,6 +4,7 @@ import codecs
 from collections.abc import Iterator
 
 from destination_redis.errors import config_error, system_error
+from destination_redis.protocol.input import may_have_line_above
 from destination_redis.protocol.messages import UNREADABLE, Message, decode, decode_all, has_file, why_no_message
 
 
@@ -22,7 +23,7 @@ class Parser:
 
         Raises an error where a message may be lost.
         """
-        messages = None if self._has_large(lines) else decode_all(lines)
+        messages = None if may_have_line_above(self._large, lines) else decode_all(lines)
         if messages is not None:
             yield messages, lines
             self._number += len(messages)
@@ -36,11 +37,6 @@ class Parser:
             else:
                 yield [message], line
             self._number += 1
-
-    def _has_large(self, lines: bytes) -> bool:
-        """Return whether any of `lines` may be large; looked for at a distance, so that it costs nothing."""
-        step = self._large // 2
-        return any(lines.find(b"\n", at, at + step) < 0 for at in range(0, len(lines), step))
 
     def place(self, index: int = 0) -> str:
         """Return where in the input the line is that has `index` among those yielded last."""

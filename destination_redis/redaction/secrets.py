@@ -144,7 +144,7 @@ def _report(
         return
     if isinstance(error, OutputError):
         say(str(error))
-        discard(sys.stdout)
+        discard()
         return
     known = traced(error, "running") if isinstance(error, Exception) else AirbyteTracedException(message=kind.__name__)
     expected = known.failure_type is not FailureType.system_error
@@ -156,7 +156,7 @@ def _report(
     except OutputError as failed:
         say(sentence)
         say(str(failed))
-        discard(sys.stdout)
+        discard()
     else:
         if attended():
             say(sentence)

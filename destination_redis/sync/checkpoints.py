@@ -88,13 +88,6 @@ class Acknowledgements:
         while self._committing and all(route.committed(last) for route, last, _ in self._committing[0].covered):
             self._out()
 
-    def drop(self) -> None:
-        """Forget all states: nobody will hear of them, so nothing is to be committed for them."""
-        self._taken.clear()
-        self._waiting.clear()
-        self._committing.clear()
-        self.size = 0
-
     def _out(self) -> None:
         line = self._committing.popleft().line
         self._put(line)

@@ -238,10 +238,9 @@ class Sync:
 
     def _settle_before(self, error: Exception) -> None:
         """Settle what is open; of what is too large, and of what came after it, nothing."""
-        if not isinstance(error, OutputError):
+        if not isinstance(error, OutputError):  # the source would not hear of what is committed now
             with suppress(OutputError):  # the first error is the one to report
                 self._settle_all_before(error)
-        self._states.drop()  # those that are left could not be written
 
     def _settle_all_before(self, error: Exception) -> None:
         while True:

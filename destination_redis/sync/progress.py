@@ -48,8 +48,6 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live:
-            show("")
         self._log()
 
     def tick(self) -> None:

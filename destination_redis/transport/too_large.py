@@ -61,8 +61,8 @@ class RecordTooLarge(AirbyteTracedException):
             why = f"whenever its {self.size:,} bytes are sent, the connection is closed. Raise the limit of the server"
             why += " or of a proxy before it"
         message = (
-            f"A record of the stream {stream} is too large for the server: {why}, or leave the record out. "
-            "What came before it is stored"
+            f"A record of the stream {stream} is too large for the server: {why}, or leave the record out; "
+            "what was acknowledged stays"
         )
         super().__init__(message=message, internal_message=message, failure_type=FailureType.config_error)
 

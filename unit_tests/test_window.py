@@ -1,0 +1,91 @@
+"""A window: what may be on its way after a connection was closed, and what is to blame for that."""
+
+from collections.abc import Sequence
+
+from destination_redis.connection.slots import arguments_of
+from destination_redis.transport.reconnect import pack
+from destination_redis.transport.window import LARGE, Batch, Window
+
+LARGEST = pack("SET", "default:users:1", "x" * LARGE)
+SMALL = pack("SET", "default:users:2", "x")
+
+
+def window(*batches: Batch) -> Window:
+    made = Window()
+    for batch in batches:
+        made.add(batch)
+    return made
+
+
+def sent(window: Window) -> list[int]:
+    """Send all that may be sent, and return the numbers of it."""
+    return [batch.number for batch in iter(window.next, None)]
+
+
+def close(window: Window) -> list[int]:
+    """Lose the connection; return what is sent on the next one."""
+    window.lost()
+    window.restart()
+    return sent(window)
+
+
+def test_until_a_connection_is_closed_all_are_on_their_way() -> None:
+    assert sent(window(Batch(1, [SMALL]), Batch(2, [LARGEST]), Batch(3, [LARGEST]))) == [1, 2, 3]
+
+
+def test_once_a_connection_is_closed_a_large_batch_is_sent_alone() -> None:
+    opened = window(Batch(1, [SMALL]), Batch(2, [LARGEST]), Batch(3, [SMALL]), Batch(4, [SMALL]))
+    sent(opened)
+    steps = [close(opened)]
+    while opened:
+        opened.answered()
+        steps.append(sent(opened))
+    assert steps == [[1], [2], [3, 4], [], []]
+    assert opened.rejected == []
+    assert opened.size == 0
+
+
+def test_a_large_batch_on_which_the_connection_is_closed_twice_is_out_with_the_records_after_it() -> None:
+    move = Batch(4, [SMALL], covers=True)
+    opened = window(Batch(1, [SMALL]), Batch(2, [LARGEST]), Batch(3, [SMALL]), move, Batch(5, [SMALL], keyless=True))
+    sent(opened)
+    assert close(opened) == [1]
+    opened.answered()
+    assert sent(opened) == [2]
+    assert close(opened) == [2]
+    assert close(opened) == [4, 5]
+    (found,) = opened.rejected
+    assert (found.number, found.key, found.size) == (2, b"default:users:1", len(LARGEST))
+    assert found.largest == LARGE
+
+
+def test_what_is_older_than_a_batch_that_is_out_stays() -> None:
+    opened = window(Batch(2, [LARGEST]), Batch(1, [SMALL]))
+    sent(opened)
+    assert close(opened) == [2]
+    close(opened)
+    assert close(opened) == [1]
+
+
+def test_small_batches_are_never_to_blame() -> None:
+    opened = window(Batch(1, [SMALL] * LARGE), Batch(2, [SMALL]))
+    sent(opened)
+    assert [close(opened) for _ in range(5)] == [[1, 2]] * 5
+    assert opened.rejected == []
+
+
+def test_a_batch_of_many_records_is_divided_and_its_like_too() -> None:
+    def split(command: bytes) -> Sequence[bytes]:
+        return [pack("SET", "k", part) for part in list(arguments_of(command))[2:]]
+
+    records = ("x" * 40_000, "y" * 40_000, "z")
+    opened = window(Batch(1, [pack("SET", "k", *records)], split=split), Batch(2, [SMALL]))
+    sent(opened)
+    assert close(opened) == [1]
+    close(opened)
+    assert close(opened) == [1, 1, 1, 2]
+    assert [len(batch.commands) for batch in opened.flying] == [1, 1, 1, 1]
+    assert opened.size == sum(len(command) for batch in opened.flying for command in batch.commands)
+    opened.add(Batch(3, [pack("SET", "k", *records)], split=split))
+    opened.add(Batch(4, [pack("SET", "k", "x", "y")], split=split))
+    assert sent(opened) == [3, 3, 3, 4]
