@@ -74,6 +74,10 @@ class CommandError(redis_errors.ResponseError):
     own_words = True
 
 
+class ForbiddenError(CommandError, redis_errors.NoPermissionError):
+    """The user has no permission for a command."""
+
+
 # Their text is a sentence already.
 _SENTENCES = (UnreachableError, RefusedError, CommandError)
 _MENDED_ERRORS = (

@@ -71,7 +71,7 @@ def test_check_names_a_command_that_is_needed_whatever_words_refuse_it(behind: P
     for reply in UNKNOWN:
         assert check(config(behind, refusing(reply, command))) == f"The server does not know the command {command}."
     for reply in REFUSED:
-        words = reply.decode().strip().removeprefix("-").removeprefix("ERR ")
+        words = reply.decode().strip().removeprefix("-").removeprefix("ERR ").replace("'X'", "…")  # maybe a quote
         says = f"The server refuses the command {command}: {words}."
         assert check(config(behind, refusing(reply, command))) == says
     for reply in NO_PERMISSION[2:]:
@@ -86,7 +86,7 @@ def test_a_sync_names_a_command_that_is_needed_and_its_error_is_for_the_user(beh
     for command in ("HSET", "EVAL"):
         error = failure(config(behind, refusing(reply, command)))
         assert error.failure_type is FailureType.config_error
-        assert f"the command {'X' if b' the ' in reply else command}" in str(error)
+        assert f"the command {command}" in str(error)
 
 
 @pytest.mark.parametrize("reply", [*UNKNOWN, *REFUSED, *NO_PERMISSION])
@@ -185,7 +185,7 @@ def test_the_connections_of_a_paused_writer_are_taken_over_where_a_proxy_closes_
     ],
 )
 def test_a_command_that_is_refused_inside_scripts_is_told_from_the_script(behind: Proxy, script: bytes) -> None:
-    says = "The server does not know a command that the connector's scripts use, or refuses it there"
+    says = "The server does not know a command that the connector's scripts use, maybe a module's, or refuses it there"
     for command in ("EVAL", "EVALSHA"):
         assert check(config(behind, refusing(script, command))) == f"{says}."
     error = failure(config(behind, refusing(script, "EVAL")))

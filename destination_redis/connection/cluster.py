@@ -54,7 +54,7 @@ class Cluster:
             try:
                 reply = self._told(address, "SLOTS")
             except (redis_errors.RedisError, OSError) as error:
-                if "cluster support disabled" in str(error):
+                if any("cluster support disabled" in str(each) for each in (error, error.__cause__)):
                     raise config_error("The server belongs to no cluster: set deployment to standalone") from error
                 refusal = error if refusal is None or verdict(error) is Verdict.FAIL else refusal
                 continue

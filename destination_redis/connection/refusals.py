@@ -4,10 +4,21 @@ Servers and proxies have many words for a command that they do not know or do no
 without any. The connector knows which command it sent, so it names that one and does not depend on the words.
 """
 
+import re
+
 from redis import exceptions as redis_errors
 
-from destination_redis.errors import NO_MODULE, ClosedAtCommandError, CommandError, Sent, Verdict, known, verdict
-from destination_redis.redaction.replies import reply_of, shown
+from destination_redis.errors import (
+    NO_MODULE,
+    ClosedAtCommandError,
+    CommandError,
+    ForbiddenError,
+    Sent,
+    Verdict,
+    known,
+    verdict,
+)
+from destination_redis.redaction.replies import COMMANDS, reply_of, shown
 
 #: Commands that are nothing without the word after them.
 _CONTAINERS = ("ACL", "CLIENT", "CLUSTER", "CONFIG", "MEMORY", "SCRIPT", "SENTINEL")
@@ -53,8 +64,8 @@ def about(error: Exception, command: str, sent: Sent | None = None) -> Exception
     `sent` is what the reply may quote; where that is not known, none of its words are kept.
     """
     text = str(error)
-    if isinstance(error, redis_errors.NoPermissionError) and "run the '" not in text and "key" not in text:
-        return redis_errors.NoPermissionError(f"No permissions to run the '{command}' command")
+    if isinstance(error, redis_errors.NoPermissionError) and _names_no_cause(text):
+        return ForbiddenError(f"The user has no permission for the command {command}")
     if not isinstance(error, redis_errors.ResponseError) or verdict(error) is not Verdict.FAIL or known(error):
         return error
     if command in _SCRIPTS and "script" in text.lower():
@@ -62,10 +73,19 @@ def about(error: Exception, command: str, sent: Sent | None = None) -> Exception
     return CommandError(_sentence(error, command, sent))
 
 
+def _names_no_cause(text: str) -> bool:
+    """Return whether a reply without permission names neither a key nor a command that the connector knows."""
+    if named := re.search(r"run the '([^']+)' command", text):
+        return named[1].upper() not in COMMANDS and "script" not in text.lower()
+    return "key" not in text
+
+
 def _inside_script(error: redis_errors.ResponseError) -> Exception:
     if "command" not in str(error).lower():
         return error  # the script itself is wrong
-    return CommandError("The server does not know a command that the connector's scripts use, or refuses it there")
+    return CommandError(
+        "The server does not know a command that the connector's scripts use, maybe a module's, or refuses it there"
+    )
 
 
 def _sentence(error: redis_errors.ResponseError, command: str, sent: Sent | None) -> str:
