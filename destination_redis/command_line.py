@@ -5,11 +5,12 @@ import os
 import sys
 
 from destination_redis.config.cloud import in_cloud
+from destination_redis.console.guard import guard
 from destination_redis.console.output import flush, wait_for_reader
 from destination_redis.console.terminal import Warnings, attended, is_terminal
 from destination_redis.destination import DestinationRedis
 from destination_redis.gc_pause import settle
-from destination_redis.redaction.secrets import guard, masking
+from destination_redis.redaction.secrets import masking
 
 logger = logging.getLogger("airbyte")
 

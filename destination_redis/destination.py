@@ -32,13 +32,14 @@ from destination_redis.config.settings import RedisConfig
 from destination_redis.config.spec import specification
 from destination_redis.connection.clients import CONNECT_TIMEOUT, connect
 from destination_redis.console.arguments import parse, read_catalog, read_config
+from destination_redis.console.guard import guard
 from destination_redis.console.output import OutputError, put, while_read
 from destination_redis.console.terminal import attended, has_live_line, say
 from destination_redis.errors import Terminated, config_error, traced, transient_error
 from destination_redis.protocol.catalog import Stream, parse_catalog
 from destination_redis.protocol.input import read_lines
 from destination_redis.reader import read
-from destination_redis.redaction.secrets import Mask, guard, masking, secret_names, secrets_in
+from destination_redis.redaction.secrets import Mask, masking, secret_names, secrets_in
 from destination_redis.shutdown import Stop
 from destination_redis.sync.loop import Sync
 from destination_redis.sync.progress import Progress

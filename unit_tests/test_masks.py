@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from redis import exceptions as redis_errors
 
 from destination_redis.config.spec import specification
+from destination_redis.console.guard import guard, stack
 from destination_redis.errors import config_error, system_error, traced, transient_error
-from destination_redis.redaction.secrets import MASK, guard, masking, secret_names, secrets_in, stack
+from destination_redis.redaction.secrets import MASK, masking, secret_names, secrets_in
 
 NAMES = secret_names(specification()["connectionSpecification"])
 LOGGER = logging.getLogger("airbyte")

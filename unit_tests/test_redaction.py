@@ -13,9 +13,9 @@ from redis import exceptions as redis_errors
 
 import destination_redis
 from destination_redis import errors
+from destination_redis.console.guard import stack
 from destination_redis.errors import explain, told, traced
 from destination_redis.redaction.replies import CODES, COMMANDS, shown
-from destination_redis.redaction.secrets import stack
 from destination_redis.transport.reconnect import pack
 from integration_tests.quoting import PASSING, REFUSALS, replies, runs, texts
 
