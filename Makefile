@@ -33,6 +33,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 lint-fix: $(STAMP)
 	$(BIN)/ruff check --fix .
