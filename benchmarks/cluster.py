@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from benchmarks import figures
 from benchmarks.inputs import EMPTY, MESSAGES, ROOT, catalog, prepare
-from integration_tests.clusters import ClusterServers, cluster
+from integration_tests.support.servers.cluster import ClusterServers, cluster
 
 
 class Run(NamedTuple):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests import torture  # noqa: F401 - its seed is every process's
-from integration_tests.command_line import CommandLine
-from integration_tests.connector import Connector
-from integration_tests.runs import Runners
-from integration_tests.servers import ONE_EACH, SERVERS, WITH_JSON, Server, json_module, running
+from integration_tests.support.connector.cli import CommandLine
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.faults import seed  # noqa: F401 - its seed is every process's
+from integration_tests.support.faults.runner import Runners
+from integration_tests.support.servers.server import ONE_EACH, SERVERS, WITH_JSON, Server, json_module, running
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

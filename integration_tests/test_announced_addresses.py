@@ -10,13 +10,13 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from integration_tests.clusters import ClusterServers, cluster, slot
-from integration_tests.connector import COMPLETE, Json, record, state, wait_until
-from integration_tests.library import check, full, write
-from integration_tests.other_servers import changing
-from integration_tests.proxy import proxy
-from integration_tests.sentinels import SERVICE, Sentinel
-from integration_tests.servers import Server, free_port
+from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.process import COMPLETE, Json, record, state, wait_until
+from integration_tests.support.faults.proxy import proxy
+from integration_tests.support.servers.cluster import ClusterServers, cluster, slot
+from integration_tests.support.servers.other_servers import changing
+from integration_tests.support.servers.sentinel import SERVICE, Sentinel
+from integration_tests.support.servers.server import Server, free_port
 
 #: An address of this machine at which no server listens: all of them listen at 127.0.0.1 alone.
 ELSEWHERE = "127.0.0.9"

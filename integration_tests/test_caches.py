@@ -13,7 +13,8 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 
 from destination_redis.caches import CACHES, Layout, RedisRecord
-from integration_tests.connector import (
+from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.process import (
     COMPLETE,
     KEYED,
     UPSERTING,
@@ -27,9 +28,8 @@ from integration_tests.connector import (
     record,
     state,
 )
-from integration_tests.library import check, full, write
-from integration_tests.readme import FOR_SETTING, LEAST, OF_HASHES, for_type
-from integration_tests.servers import Server, has_json, needs_json, running
+from integration_tests.support.docs.readme import FOR_SETTING, LEAST, OF_HASHES, for_type
+from integration_tests.support.servers.server import Server, has_json, needs_json, running
 
 HOLDING_MORE = [shape for shape in KEYED if cache(shape).holds_more]
 #: What most types keep as it is, as a source may write it.

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.connector import (
+from integration_tests.support.connector.measured import run_measured
+from integration_tests.support.connector.process import (
     Connector,
     Json,
     generation,
@@ -17,9 +18,8 @@ from integration_tests.connector import (
     stream,
     values,
 )
-from integration_tests.measured import run_measured
-from integration_tests.servers import Server
-from integration_tests.torture import FULL, report
+from integration_tests.support.faults.seed import FULL, report
+from integration_tests.support.servers.server import Server
 
 STREAMS, ROUNDS = 2000, 50 if FULL else 2
 

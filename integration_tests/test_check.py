@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from integration_tests import library
-from integration_tests.servers import MAIN, PYTHON, Server, free_port
+from integration_tests.support.connector import library
+from integration_tests.support.servers.server import MAIN, PYTHON, Server, free_port
 
 Check = Callable[[dict[str, Any]], tuple[str, str]]
 

@@ -10,10 +10,19 @@ from pathlib import Path
 import pytest
 
 from destination_redis.destination import DestinationRedis
-from integration_tests.certificates import SERVER, listening
-from integration_tests.connector import COMPLETE, Connector, Json, Outcome, record, state, stream, values
-from integration_tests.deployments import KINDS
-from integration_tests.servers import MAIN, PYTHON, Server
+from integration_tests.support.connector.process import (
+    COMPLETE,
+    Connector,
+    Json,
+    Outcome,
+    record,
+    state,
+    stream,
+    values,
+)
+from integration_tests.support.servers.certificates import SERVER, listening
+from integration_tests.support.servers.deployments import KINDS
+from integration_tests.support.servers.server import MAIN, PYTHON, Server
 
 REFUSAL = "Airbyte Cloud requires an encrypted connection: turn ssl on, or choose an SSH tunnel in tunnel_method"
 ENCRYPTED = ("TLS verify-full", "sentinel and TLS", "cluster and TLS", "SSH key")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.clusters import ClusterServers, cluster, slot
-from integration_tests.connector import (
+from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.process import (
     COMPLETE,
     Connector,
     Json,
@@ -26,9 +26,9 @@ from integration_tests.connector import (
     values,
     wait_until,
 )
-from integration_tests.library import check, full, write
-from integration_tests.readme import LEAST, OF_CLUSTER
-from integration_tests.servers import Server, free_port, running
+from integration_tests.support.docs.readme import LEAST, OF_CLUSTER
+from integration_tests.support.servers.cluster import ClusterServers, cluster, slot
+from integration_tests.support.servers.server import Server, free_port, running
 
 LEDGER = "airbyte:{default:users}"
 MODES = ("append", "overwrite", "append_dedup", "refresh of append_dedup")

@@ -9,8 +9,8 @@ from destination_redis.config.parse import parse_config
 from destination_redis.connection.clients import connect
 from destination_redis.connection.slots import SLOTS
 from destination_redis.transport.pipeline import Pipeline
-from integration_tests.clusters import ClusterServers, cluster, slot
-from integration_tests.connector import (
+from integration_tests.support.connector.library import check
+from integration_tests.support.connector.process import (
     COMPLETE,
     Connector,
     Json,
@@ -24,8 +24,8 @@ from integration_tests.connector import (
     values,
     wait_until,
 )
-from integration_tests.library import check
-from integration_tests.servers import Server
+from integration_tests.support.servers.cluster import ClusterServers, cluster, slot
+from integration_tests.support.servers.server import Server
 from integration_tests.test_cluster import LEDGER, failover, own_keys, parted
 
 

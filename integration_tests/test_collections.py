@@ -15,8 +15,8 @@ import redis
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from integration_tests.clusters import cluster
-from integration_tests.connector import (
+from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.process import (
     COLLECTED,
     COMPLETE,
     FOLDING,
@@ -36,11 +36,11 @@ from integration_tests.connector import (
     values,
     wait_until,
 )
-from integration_tests.library import check, full, write
-from integration_tests.proxy import Exchange, proxy
-from integration_tests.readme import FOR_SETTING, LEAST, OF_HASHES, for_type
-from integration_tests.runs import dump
-from integration_tests.servers import SERVERS, Server, running
+from integration_tests.support.docs.readme import FOR_SETTING, LEAST, OF_HASHES, for_type
+from integration_tests.support.faults.proxy import Exchange, proxy
+from integration_tests.support.faults.runner import dump
+from integration_tests.support.servers.cluster import cluster
+from integration_tests.support.servers.server import SERVERS, Server, running
 from integration_tests.test_faults import feed
 from integration_tests.test_promotion import gate
 

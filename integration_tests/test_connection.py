@@ -10,11 +10,20 @@ import redis
 
 from destination_redis.config.parse import parse_config
 from destination_redis.connection.clients import connect
-from integration_tests.certificates import SERVER, listening
-from integration_tests.connector import COMPLETE, Connector, Json, record, state, stream, values, wait_until
-from integration_tests.library import check
-from integration_tests.sentinels import SERVICE, Sentinel
-from integration_tests.servers import Server, running
+from integration_tests.support.connector.library import check
+from integration_tests.support.connector.process import (
+    COMPLETE,
+    Connector,
+    Json,
+    record,
+    state,
+    stream,
+    values,
+    wait_until,
+)
+from integration_tests.support.servers.certificates import SERVER, listening
+from integration_tests.support.servers.sentinel import SERVICE, Sentinel
+from integration_tests.support.servers.server import Server, running
 
 NAME = "destination-redis"
 #: Of a single server there is but one client.

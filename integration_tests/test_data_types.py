@@ -4,7 +4,7 @@ import pytest
 
 from destination_redis.caches import CACHES, HashCache, Lua, Written
 from destination_redis.placements import record_scripts
-from integration_tests.servers import Server
+from integration_tests.support.servers.server import Server
 
 
 class Numbered(HashCache):

@@ -14,10 +14,28 @@ from destination_redis.caches import Written
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.upserts import Floors, Unsettled
 from destination_redis.protocol.cursor import Order, encode
-from integration_tests.connector import COMPLETE, HASH, UPSERTING, Connector, Json, Shape, dedup, generation, state
-from integration_tests.connector import cache as cache_of
-from integration_tests.histories import SCHEMA, Change, all_histories, all_kinds, numbered, outcome, written
-from integration_tests.servers import Server, needs_json
+from integration_tests.support.connector.process import (
+    COMPLETE,
+    HASH,
+    UPSERTING,
+    Connector,
+    Json,
+    Shape,
+    dedup,
+    generation,
+    state,
+)
+from integration_tests.support.connector.process import cache as cache_of
+from integration_tests.support.fuzzing.histories import (
+    SCHEMA,
+    Change,
+    all_histories,
+    all_kinds,
+    numbered,
+    outcome,
+    written,
+)
+from integration_tests.support.servers.server import Server, needs_json
 
 #: In soft mode the value of a row whose deletion is kept as the record.
 KEPT = "deleted"

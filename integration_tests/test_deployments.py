@@ -14,9 +14,9 @@ from unittest.mock import ANY
 import pytest
 from redis import Redis
 
-from integration_tests.connector import COMPLETE, Connector, Json, dedup, generation, record, state
-from integration_tests.deployments import KINDS
-from integration_tests.library import check, full, write
+from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.process import COMPLETE, Connector, Json, dedup, generation, record, state
+from integration_tests.support.servers.deployments import KINDS
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from destination_redis import DestinationRedis
-from integration_tests.connector import COMPLETE, record
-from integration_tests.library import check, full, write
-from integration_tests.servers import WITH_SEARCH, Server, json_module, running, search_module
+from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.process import COMPLETE, record
+from integration_tests.support.servers.server import WITH_SEARCH, Server, json_module, running, search_module
 from integration_tests.test_search import found
 
 CONFIGS = Path(__file__).parent.parent / "examples" / "configs"

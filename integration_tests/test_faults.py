@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from integration_tests.connector import (
+from integration_tests.support.connector.process import (
     COLLECTED,
     COMPLETE,
     FOLDING,
@@ -27,7 +27,7 @@ from integration_tests.connector import (
     stream,
     values,
 )
-from integration_tests.servers import Server, needs_json
+from integration_tests.support.servers.server import Server, needs_json
 
 
 @pytest.fixture(scope="module")

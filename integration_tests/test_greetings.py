@@ -8,11 +8,11 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from integration_tests.certificates import SERVER, listening
-from integration_tests.connector import COMPLETE, Json, record, state
-from integration_tests.library import check, full, write
-from integration_tests.other_servers import greeting
-from integration_tests.servers import Server
+from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.process import COMPLETE, Json, record, state
+from integration_tests.support.servers.certificates import SERVER, listening
+from integration_tests.support.servers.other_servers import greeting
+from integration_tests.support.servers.server import Server
 
 PROTECTED = b"-DENIED Redis is running in protected mode because protected mode is enabled and no password is set.\r\n"
 IN_PROTECTED_MODE = (

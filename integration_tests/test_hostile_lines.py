@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from integration_tests.command_line import CommandLine, Ran
-from integration_tests.connector import (
+from integration_tests.support.connector.cli import CommandLine, Ran
+from integration_tests.support.connector.process import (
     COMPLETE,
     SHAPES,
     UPSERTING,
@@ -22,10 +22,18 @@ from integration_tests.connector import (
     stream,
     values,
 )
-from integration_tests.foreign import Foreign
-from integration_tests.hostile import LINES, MARK, Random, assert_honest, mutated, real_lines, retyped
-from integration_tests.servers import Server
-from integration_tests.torture import FULL, report, rng
+from integration_tests.support.faults.seed import FULL, report, rng
+from integration_tests.support.fuzzing.malformed import (
+    LINES,
+    MARK,
+    Random,
+    assert_honest,
+    mutated,
+    real_lines,
+    retyped,
+)
+from integration_tests.support.servers.foreign import Foreign
+from integration_tests.support.servers.server import Server
 
 pytestmark = pytest.mark.torture
 

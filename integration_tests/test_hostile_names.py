@@ -9,12 +9,12 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from integration_tests.command_line import CommandLine
-from integration_tests.connector import SHAPES, UPSERTING, Json, Shape, dedup, generation, stream
-from integration_tests.foreign import Foreign
-from integration_tests.hostile import Random, assert_honest
-from integration_tests.servers import Server
-from integration_tests.torture import FULL, report, rng
+from integration_tests.support.connector.cli import CommandLine
+from integration_tests.support.connector.process import SHAPES, UPSERTING, Json, Shape, dedup, generation, stream
+from integration_tests.support.faults.seed import FULL, report, rng
+from integration_tests.support.fuzzing.malformed import Random, assert_honest
+from integration_tests.support.servers.foreign import Foreign
+from integration_tests.support.servers.server import Server
 
 pytestmark = pytest.mark.torture
 

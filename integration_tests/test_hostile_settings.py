@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from integration_tests.command_line import CommandLine
-from integration_tests.connector import COMPLETE, Json, dedup, record, state, stream
-from integration_tests.foreign import Foreign
-from integration_tests.hostile import HOLE, MARK, TEXTS, assert_honest, filled, settings
-from integration_tests.servers import Server, free_port
-from integration_tests.torture import FULL, report, rng
+from integration_tests.support.connector.cli import CommandLine
+from integration_tests.support.connector.process import COMPLETE, Json, dedup, record, state, stream
+from integration_tests.support.faults.seed import FULL, report, rng
+from integration_tests.support.fuzzing.malformed import HOLE, MARK, TEXTS, assert_honest, filled, settings
+from integration_tests.support.servers.foreign import Foreign
+from integration_tests.support.servers.server import Server, free_port
 
 pytestmark = pytest.mark.torture
 

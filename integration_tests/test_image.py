@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from importlib.metadata import distributions
 from pathlib import Path
 
-from integration_tests.connector import Json, record, state, stream, values
-from integration_tests.environments import pins
-from integration_tests.images import Image, store
-from integration_tests.servers import Server, running
+from integration_tests.support.connector.process import Json, record, state, stream, values
+from integration_tests.support.packaging.environments import pins
+from integration_tests.support.packaging.image import Image, store
+from integration_tests.support.servers.server import Server, running
 
 _UNCOMPILED = """
 import os, sys

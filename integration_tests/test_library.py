@@ -13,8 +13,8 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis import DestinationRedis
-from integration_tests.clusters import cluster
-from integration_tests.connector import (
+from integration_tests.support.connector.library import full, write
+from integration_tests.support.connector.process import (
     COMPLETE,
     SHAPES,
     Json,
@@ -28,8 +28,8 @@ from integration_tests.connector import (
     values,
     wait_until,
 )
-from integration_tests.library import full, write
-from integration_tests.servers import WITH_JSON, Server, json_module, running
+from integration_tests.support.servers.cluster import cluster
+from integration_tests.support.servers.server import WITH_JSON, Server, json_module, running
 
 
 def cursors(states: Iterable[Json]) -> list[int]:

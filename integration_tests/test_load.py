@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.connector import (
+from integration_tests.support.connector.library import write
+from integration_tests.support.connector.measured import MEGABYTE, run_measured
+from integration_tests.support.connector.process import (
     COMPLETE,
     SHAPES,
     Connector,
@@ -22,10 +24,8 @@ from integration_tests.connector import (
     status,
     stream,
 )
-from integration_tests.library import write
-from integration_tests.measured import MEGABYTE, run_measured
-from integration_tests.servers import Server, needs_json
-from integration_tests.torture import FULL, report
+from integration_tests.support.faults.seed import FULL, report
+from integration_tests.support.servers.server import Server, needs_json
 
 SMALL = 10_000_000 if FULL else 300_000
 STATED = 1_000_000 if FULL else 30_000

@@ -20,9 +20,18 @@ from destination_redis.destination import DestinationRedis
 from destination_redis.errors import Terminated
 from destination_redis.protocol.catalog import parse_catalog
 from destination_redis.shutdown import Stop
-from integration_tests.connector import COMPLETE, Connector, Json, ledger, record, state, stream, values
-from integration_tests.forks import forks
-from integration_tests.servers import MAIN, PYTHON, Server
+from integration_tests.support.connector.fork_server import forks
+from integration_tests.support.connector.process import (
+    COMPLETE,
+    Connector,
+    Json,
+    ledger,
+    record,
+    state,
+    stream,
+    values,
+)
+from integration_tests.support.servers.server import MAIN, PYTHON, Server
 
 CLOSED = "The standard output was closed before all messages were written to it\n"
 FULL = "The standard output cannot be written: No space left on device\n"

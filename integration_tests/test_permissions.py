@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from integration_tests.connector import (
+from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.process import (
     COMPLETE,
     Json,
     dedup,
@@ -16,9 +17,8 @@ from integration_tests.connector import (
     values,
     wait_until,
 )
-from integration_tests.library import check, full, write
-from integration_tests.readme import LEAST, MORE
-from integration_tests.servers import Server
+from integration_tests.support.docs.readme import LEAST, MORE
+from integration_tests.support.servers.server import Server
 
 COMMANDS = [rule for rule in LEAST.split() if rule.startswith("+")]
 

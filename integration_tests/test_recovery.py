@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from integration_tests.connector import (
+from integration_tests.support.connector.process import (
     COMPLETE,
     Connector,
     Json,
@@ -18,7 +18,7 @@ from integration_tests.connector import (
     values,
     wait_until,
 )
-from integration_tests.servers import SERVERS, Server, running
+from integration_tests.support.servers.server import SERVERS, Server, running
 
 Command = tuple[str | int, ...]
 

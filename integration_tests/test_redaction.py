@@ -10,13 +10,13 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from integration_tests.command_line import CommandLine, Ran
-from integration_tests.connector import Json, dedup, record, state, stream
-from integration_tests.library import full, write
-from integration_tests.proxy import Exchange, Proxy, proxy
-from integration_tests.quoting import PASSING, REFUSALS, replies, runs, texts
-from integration_tests.servers import Server
-from integration_tests.torture import FULL
+from integration_tests.support.connector.cli import CommandLine, Ran
+from integration_tests.support.connector.library import full, write
+from integration_tests.support.connector.process import Json, dedup, record, state, stream
+from integration_tests.support.faults.proxy import Exchange, Proxy, proxy
+from integration_tests.support.faults.quoting import PASSING, REFUSALS, replies, runs, texts
+from integration_tests.support.faults.seed import FULL
+from integration_tests.support.servers.server import Server
 
 MARK = "Mark42"
 #: What is tried: the data type, and the stream.

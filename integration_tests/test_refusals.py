@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from integration_tests.connector import Connector, Json, dedup, record, state, stream
-from integration_tests.servers import Server
+from integration_tests.support.connector.process import Connector, Json, dedup, record, state, stream
+from integration_tests.support.servers.server import Server
 
 
 @pytest.mark.parametrize("configured", [stream(), dedup()], ids=["append", "append_dedup"])

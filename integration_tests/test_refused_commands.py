@@ -12,11 +12,21 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.connection.optional import LOST
-from integration_tests.connector import COMPLETE, Connector, Json, ledger, record, state, stream, values, wait_until
-from integration_tests.library import check, full, write
-from integration_tests.other_servers import changing, closing, refusing
-from integration_tests.proxy import Act, Exchange, Proxy, proxy
-from integration_tests.servers import Server
+from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.process import (
+    COMPLETE,
+    Connector,
+    Json,
+    ledger,
+    record,
+    state,
+    stream,
+    values,
+    wait_until,
+)
+from integration_tests.support.faults.proxy import Act, Exchange, Proxy, proxy
+from integration_tests.support.servers.other_servers import changing, closing, refusing
+from integration_tests.support.servers.server import Server
 
 #: What envoy and twemproxy do not know.
 OF_PROXIES = ("CLIENT", "INFO", "WAIT", "MEMORY")

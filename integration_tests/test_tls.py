@@ -16,7 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from destination_redis.destination import DestinationRedis
-from integration_tests.certificates import (
+from integration_tests.support.connector.process import COMPLETE, Connector, Json, record, state, stream, values
+from integration_tests.support.servers.certificates import (
     AUTHORITY,
     CLIENT,
     ELSEWHERE,
@@ -27,9 +28,8 @@ from integration_tests.certificates import (
     identity,
     listening,
 )
-from integration_tests.connector import COMPLETE, Connector, Json, record, state, stream, values
-from integration_tests.jump import PKCS8, private
-from integration_tests.servers import Server
+from integration_tests.support.servers.server import Server
+from integration_tests.support.servers.ssh_server import PKCS8, private
 
 #: What the Java connector's verify-full takes.
 ENCRYPTED = {

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from integration_tests.clusters import ClusterServers, cluster
-from integration_tests.command_line import CommandLine, Ran
-from integration_tests.connector import (
+from integration_tests.support.connector.cli import CommandLine, Ran
+from integration_tests.support.connector.library import full, write
+from integration_tests.support.connector.process import (
     COLLECTED,
     COMPLETE,
     HASH,
@@ -26,9 +26,9 @@ from integration_tests.connector import (
     stream,
     values,
 )
-from integration_tests.library import full, write
-from integration_tests.proxy import Exchange, proxy
-from integration_tests.servers import Server, json_module, running
+from integration_tests.support.faults.proxy import Exchange, proxy
+from integration_tests.support.servers.cluster import ClusterServers, cluster
+from integration_tests.support.servers.server import Server, json_module, running
 
 MEGABYTE = 1024 * 1024
 #: Seconds that a refused sync may take, on a busy machine: "at once" is well below what a lost server is waited for.

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.attempts import Attempts, Fault, Faulty
-from integration_tests.connector import HASH
-from integration_tests.proxy import Exchange
-from integration_tests.runs import Runners
-from integration_tests.scenarios import MODES, Scenario
-from integration_tests.torture import FULL, rng
+from integration_tests.support.connector.process import HASH
+from integration_tests.support.faults.attempts import Attempts, Fault, Faulty
+from integration_tests.support.faults.proxy import Exchange
+from integration_tests.support.faults.runner import Runners
+from integration_tests.support.faults.scenarios import MODES, Scenario
+from integration_tests.support.faults.seed import FULL, rng
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from integration_tests.forks import Forked
+    from integration_tests.support.connector.fork_server import Forked
 
 pytestmark = pytest.mark.torture
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.connector import HASH
-from integration_tests.proxy import Act, Exchange, at, proxy
-from integration_tests.runs import Runner, Runners, cursor_of, dump, play
-from integration_tests.scenarios import MODES, Scenario
-from integration_tests.torture import FULL, report, rng
+from integration_tests.support.connector.process import HASH
+from integration_tests.support.faults.proxy import Act, Exchange, at, proxy
+from integration_tests.support.faults.runner import Runner, Runners, cursor_of, dump, play
+from integration_tests.support.faults.scenarios import MODES, Scenario
+from integration_tests.support.faults.seed import FULL, report, rng
 
 if TYPE_CHECKING:
-    from integration_tests.forks import Forked
+    from integration_tests.support.connector.fork_server import Forked
 
 pytestmark = pytest.mark.torture
 

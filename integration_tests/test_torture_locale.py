@@ -6,10 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from integration_tests.connector import COMPLETE, UPSERTING, Json, Shape, dedup, generation, record, rows
-from integration_tests.library import write
-from integration_tests.servers import Server, json_module, needs_json, running
-from integration_tests.torture import FULL, report, rng
+from integration_tests.support.connector.library import write
+from integration_tests.support.connector.process import (
+    COMPLETE,
+    UPSERTING,
+    Json,
+    Shape,
+    dedup,
+    generation,
+    record,
+    rows,
+)
+from integration_tests.support.faults.seed import FULL, report, rng
+from integration_tests.support.servers.server import Server, json_module, needs_json, running
 
 pytestmark = pytest.mark.torture
 

@@ -12,12 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.connector import COMPLETE, Connector, Json, Outcome, record, state, stream, values, wait_until
-from integration_tests.forks import Forked
-from integration_tests.runs import Runner, Runners, cursor_of, outcome, play
-from integration_tests.scenarios import MODES
-from integration_tests.servers import Server
-from integration_tests.torture import FULL, report, rng
+from integration_tests.support.connector.fork_server import Forked
+from integration_tests.support.connector.process import (
+    COMPLETE,
+    Connector,
+    Json,
+    Outcome,
+    record,
+    state,
+    stream,
+    values,
+    wait_until,
+)
+from integration_tests.support.faults.runner import Runner, Runners, cursor_of, outcome, play
+from integration_tests.support.faults.scenarios import MODES
+from integration_tests.support.faults.seed import FULL, report, rng
+from integration_tests.support.servers.server import Server
 
 pytestmark = pytest.mark.torture
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from integration_tests.connector import Connector, ledger, record, state, status, stream, values
-from integration_tests.proxy import Proxy, proxy
-from integration_tests.servers import Server, running
-from integration_tests.torture import FULL, report
+from integration_tests.support.connector.process import Connector, ledger, record, state, status, stream, values
+from integration_tests.support.faults.proxy import Proxy, proxy
+from integration_tests.support.faults.seed import FULL, report
+from integration_tests.support.servers.server import Server, running
 
 pytestmark = pytest.mark.torture
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.attempts import Attempts, Fault, Faulty
-from integration_tests.connector import HASH, Outcome, wait_until
-from integration_tests.proxy import Act, Exchange, at, proxy
-from integration_tests.runs import Runner, Runners, cursor_of, play
-from integration_tests.scenarios import MODES, SCENARIOS, Scenario
-from integration_tests.servers import Server, running
-from integration_tests.torture import FULL, report, rng
+from integration_tests.support.connector.process import HASH, Outcome, wait_until
+from integration_tests.support.faults.attempts import Attempts, Fault, Faulty
+from integration_tests.support.faults.proxy import Act, Exchange, at, proxy
+from integration_tests.support.faults.runner import Runner, Runners, cursor_of, play
+from integration_tests.support.faults.scenarios import MODES, SCENARIOS, Scenario
+from integration_tests.support.faults.seed import FULL, report, rng
+from integration_tests.support.servers.server import Server, running
 
 pytestmark = pytest.mark.torture
 

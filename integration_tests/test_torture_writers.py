@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.connector import wait_until
-from integration_tests.proxy import Exchange, at, proxy
-from integration_tests.runs import HANGS, Runner, Runners, dump, play, states
-from integration_tests.scenarios import MODES
-from integration_tests.torture import FULL, report, rng
+from integration_tests.support.connector.process import wait_until
+from integration_tests.support.faults.proxy import Exchange, at, proxy
+from integration_tests.support.faults.runner import HANGS, Runner, Runners, dump, play, states
+from integration_tests.support.faults.scenarios import MODES
+from integration_tests.support.faults.seed import FULL, report, rng
 
 if TYPE_CHECKING:
-    from integration_tests.forks import Forked
+    from integration_tests.support.connector.fork_server import Forked
 
 pytestmark = pytest.mark.torture
 

@@ -12,9 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.connector import COMPLETE, Connector, Json, record, state, stream, values, wait_until
-from integration_tests.library import check, full, write
-from integration_tests.servers import SERVERS, Server, running
+from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.process import (
+    COMPLETE,
+    Connector,
+    Json,
+    record,
+    state,
+    stream,
+    values,
+    wait_until,
+)
+from integration_tests.support.servers.server import SERVERS, Server, running
 
 #: A millisecond for every key, so that thousands take seconds.
 SLOW_TO_LOAD = ("--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")

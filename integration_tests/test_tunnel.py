@@ -13,11 +13,20 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from integration_tests.certificates import AUTHORITY, SERVER, identity, listening
-from integration_tests.connector import COMPLETE, Connector, Json, record, state, stream, values, wait_until
-from integration_tests.jump import OPENSSH, PEM, PKCS8, Jump, Key, jumping, private, public, user
-from integration_tests.library import check
-from integration_tests.servers import Server, free_port, running
+from integration_tests.support.connector.library import check
+from integration_tests.support.connector.process import (
+    COMPLETE,
+    Connector,
+    Json,
+    record,
+    state,
+    stream,
+    values,
+    wait_until,
+)
+from integration_tests.support.servers.certificates import AUTHORITY, SERVER, identity, listening
+from integration_tests.support.servers.server import Server, free_port, running
+from integration_tests.support.servers.ssh_server import OPENSSH, PEM, PKCS8, Jump, Key, jumping, private, public, user
 
 ED25519, RSA = ed25519.Ed25519PrivateKey.generate(), rsa.generate_private_key(65537, 2048)
 STRANGER = ed25519.Ed25519PrivateKey.generate()

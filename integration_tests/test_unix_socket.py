@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.connector import COMPLETE, Connector, record, state, stream, values
-from integration_tests.library import check
-from integration_tests.servers import Server
+from integration_tests.support.connector.library import check
+from integration_tests.support.connector.process import COMPLETE, Connector, record, state, stream, values
+from integration_tests.support.servers.server import Server
 
 
 @pytest.fixture

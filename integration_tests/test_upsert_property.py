@@ -9,10 +9,20 @@ from dataclasses import dataclass, field
 import pytest
 from redis.exceptions import ResponseError
 
-from integration_tests.connector import COMPLETE, UPSERTING, Connector, Json, Shape, dedup, generation, rows, state
-from integration_tests.connector import cache as cache_of
-from integration_tests.histories import SCHEMA, Change, outcome, written
-from integration_tests.servers import Server, needs_json
+from integration_tests.support.connector.process import (
+    COMPLETE,
+    UPSERTING,
+    Connector,
+    Json,
+    Shape,
+    dedup,
+    generation,
+    rows,
+    state,
+)
+from integration_tests.support.connector.process import cache as cache_of
+from integration_tests.support.fuzzing.histories import SCHEMA, Change, outcome, written
+from integration_tests.support.servers.server import Server, needs_json
 
 KEYS = 12
 CURSORS = (None, 0, 1, 2, 3, 10, 11)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from integration_tests.connector import (
+from integration_tests.support.connector.process import (
     COMPLETE,
     Connector,
     Json,
@@ -22,7 +22,7 @@ from integration_tests.connector import (
     stream,
     values,
 )
-from integration_tests.servers import Server
+from integration_tests.support.servers.server import Server
 
 FIELD_CASES = Path(__file__).parent / "field_cases"
 INTEGER = {"type": "integer"}

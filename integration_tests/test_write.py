@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from integration_tests.connector import (
+from integration_tests.support.connector.process import (
     COMPLETE,
     Connector,
     Json,
@@ -20,7 +20,7 @@ from integration_tests.connector import (
     stream,
     values,
 )
-from integration_tests.servers import Server
+from integration_tests.support.servers.server import Server
 
 
 def test_an_append_adds_to_what_is_there_and_ids_go_on(connector: Connector, server: Server) -> None:

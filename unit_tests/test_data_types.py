@@ -6,7 +6,7 @@ import pytest
 
 from destination_redis.caches import CACHES
 from destination_redis.caches.elements import chunked
-from integration_tests.readme import FOR_SETTING, OF_HASHES, for_type
+from integration_tests.support.docs.readme import FOR_SETTING, OF_HASHES, for_type
 
 
 @pytest.mark.parametrize("cache_type", CACHES)

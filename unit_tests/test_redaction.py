@@ -17,7 +17,7 @@ from destination_redis.console.guard import stack
 from destination_redis.errors import explain, told, traced
 from destination_redis.redaction.replies import CODES, COMMANDS, shown
 from destination_redis.transport.reconnect import pack
-from integration_tests.quoting import PASSING, REFUSALS, replies, runs, texts
+from integration_tests.support.faults.quoting import PASSING, REFUSALS, replies, runs, texts
 
 #: The connector's own words, and Python's.
 OWN = " ".join(

@@ -3,8 +3,8 @@
 import pytest
 
 from integration_tests.acceptance.harness import Destination
-from integration_tests.connector import Connector
-from integration_tests.servers import Server
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.servers.server import Server
 
 
 @pytest.fixture

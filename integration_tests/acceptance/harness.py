@@ -9,7 +9,7 @@ from uuid import RFC_4122, UUID
 
 from redis import Redis
 
-from integration_tests.connector import Connector, Json, Outcome, generation, stream, wait_until
+from integration_tests.support.connector.process import Connector, Json, Outcome, generation, stream, wait_until
 
 DATA = Path(__file__).parent / "data"
 NAMESPACE = "test20260101"

@@ -18,8 +18,8 @@ import pytest
 
 from destination_redis.config.spec import specification
 from integration_tests.acceptance.harness import Destination, Row, configured, kept, lines
-from integration_tests.connector import Json
-from integration_tests.servers import MAIN, PYTHON, Server
+from integration_tests.support.connector.process import Json
+from integration_tests.support.servers.server import MAIN, PYTHON, Server
 
 VALUES = Path(__file__).parent / "values.jsonl"
 NAMES = (

@@ -17,8 +17,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from integration_tests.connector import Json
-from integration_tests.servers import free_port
+from integration_tests.support.connector.process import Json
+from integration_tests.support.servers.server import free_port
 
 Key = ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 

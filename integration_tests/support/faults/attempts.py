@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from integration_tests.connector import Outcome
-from integration_tests.proxy import Act, Exchange, at, proxy
-from integration_tests.runs import Runner, cursor_of, play
-from integration_tests.torture import report
+from integration_tests.support.connector.process import Outcome
+from integration_tests.support.faults.proxy import Act, Exchange, at, proxy
+from integration_tests.support.faults.runner import Runner, cursor_of, play
+from integration_tests.support.faults.seed import report
 
 if TYPE_CHECKING:
-    from integration_tests.forks import Forked
+    from integration_tests.support.connector.fork_server import Forked
 
 #: Seconds that a server may be silent, where it falls silent.
 ANSWER_TIMEOUT = 1.0

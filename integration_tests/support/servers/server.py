@@ -181,5 +181,5 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-MAIN = str(Path(__file__).parent.parent / "main.py")
+MAIN = str(Path(__file__).parents[3] / "main.py")
 PYTHON = sys.executable

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import redis
 
-from integration_tests.connector import Json, wait_until
-from integration_tests.servers import Server, free_port, require, running
+from integration_tests.support.connector.process import Json, wait_until
+from integration_tests.support.servers.server import Server, free_port, require, running
 
 SERVICE = "mymaster"
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 class Process:
@@ -81,7 +81,7 @@ class Forks:
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "integration_tests.forks", str(theirs.fileno())]
+            command = [sys.executable, "-m", "integration_tests.support.connector.fork_server", str(theirs.fileno())]
             quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
             self._server = subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=ROOT, **quiet)  # type: ignore[call-overload] # no overload has **
 

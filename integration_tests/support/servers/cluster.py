@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager, suppress
 import redis
 
 from destination_redis.connection.slots import SLOTS, slot_of
-from integration_tests.connector import Json, wait_until
-from integration_tests.servers import Server, free_port, require
+from integration_tests.support.connector.process import Json, wait_until
+from integration_tests.support.servers.server import Server, free_port, require
 
 #: Milliseconds after which a node counts as failed.
 NODE_TIMEOUT = 1000

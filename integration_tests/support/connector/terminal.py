@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from integration_tests.forks import forks
-from integration_tests.servers import MAIN, PYTHON
+from integration_tests.support.connector.fork_server import forks
+from integration_tests.support.servers.server import MAIN, PYTHON
 
 _ERASE = "\x1b[K"
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from integration_tests.servers import Server
+from integration_tests.support.servers.server import Server
 
 #: Of an application, of another stream, and of nobody who can be thought of.
 FOREIGN = (

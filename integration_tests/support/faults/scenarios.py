@@ -7,7 +7,7 @@ from typing import Any
 
 from redis import Redis
 
-from integration_tests.connector import (
+from integration_tests.support.connector.process import (
     COLLECTED,
     COMPLETE,
     FOLDING,

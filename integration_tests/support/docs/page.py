@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import NamedTuple
 
-TEXT = (Path(__file__).parent.parent / "docs" / "redis.md").read_text()
+TEXT = (Path(__file__).parents[3] / "docs" / "redis.md").read_text()
 
 
 class Block(NamedTuple):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from destination_redis.caches import CACHES, Layout
 
-_README = (Path(__file__).parent.parent / "README.md").read_text()
+_README = (Path(__file__).parents[3] / "README.md").read_text()
 
 #: The user that the connector needs, and what else it may be allowed, and what a cluster needs.
 LEAST, MORE, OF_CLUSTER = re.findall(r"```acl\n(.+?)\n```", _README)

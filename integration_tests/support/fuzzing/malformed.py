@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from destination_redis.config.spec import specification
-from integration_tests.command_line import Ran
-from integration_tests.connector import Json
+from integration_tests.support.connector.cli import Ran
+from integration_tests.support.connector.process import Json
 
 #: What records hold and no output may.
 MARK = "M4rker"
-_FAKER = Path(__file__).parent.parent / "examples" / "faker.jsonl.gz"
+_FAKER = Path(__file__).parents[3] / "examples" / "faker.jsonl.gz"
 _DEEP = 100_000
 
 #: Where a value goes.

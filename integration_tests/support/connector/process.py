@@ -16,8 +16,8 @@ from typing import Any
 from redis import Redis
 
 from destination_redis.caches import CACHES, CollectionCache, KeyedCache, Layout, RecordFormat, RedisCache
-from integration_tests.forks import forks
-from integration_tests.servers import MAIN, PYTHON
+from integration_tests.support.connector.fork_server import forks
+from integration_tests.support.servers.server import MAIN, PYTHON
 
 Json = dict[str, Any]
 #: A data type and a format.

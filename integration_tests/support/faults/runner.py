@@ -9,10 +9,10 @@ from pathlib import Path
 
 from redis import Redis
 
-from integration_tests.connector import Json, Outcome
-from integration_tests.forks import Forked, forks
-from integration_tests.scenarios import SCENARIOS, Scenario
-from integration_tests.servers import Server, has_json
+from integration_tests.support.connector.fork_server import Forked, forks
+from integration_tests.support.connector.process import Json, Outcome
+from integration_tests.support.faults.scenarios import SCENARIOS, Scenario
+from integration_tests.support.servers.server import Server, has_json
 
 #: Seconds after which a sync that has not ended is taken to hang.
 HANGS = 120.0

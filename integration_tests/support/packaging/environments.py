@@ -11,14 +11,18 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 #: May be removed at any time. What an environment was made of is in its name, so none is ever changed.
 KEPT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "destination-redis-tests"
 
 
 def locked(package: str) -> Path:
     """Return the environment of a package that is not ours: what its lock file names."""
-    return _kept(package, ["--no-deps", "--requirement"], ROOT / "integration_tests" / "locks" / f"{package}.txt")
+    return _kept(
+        package,
+        ["--no-deps", "--requirement"],
+        ROOT / "integration_tests" / "support" / "packaging" / "locks" / f"{package}.txt",
+    )
 
 
 def with_this_checkout(folder: Path) -> Path:

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from integration_tests.servers import PYTHON, require
+from integration_tests.support.servers.server import PYTHON, require
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[3]
 #: Where it is pulled from, and by what the stand-in goes: a digest would be another's.
 _BASE_IMAGE = re.search(
     r"^ARG BASE_IMAGE=([^@\s]+)@sha256:[0-9a-f]{64}$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from integration_tests.connector import Json
-from integration_tests.forks import Process, forks
+from integration_tests.support.connector.fork_server import Process, forks
+from integration_tests.support.connector.process import Json
 
 Content = bytes | Iterable[bytes]
 

@@ -1,0 +1,1 @@
+"""The connector as users run it: a process, the command line, a library."""

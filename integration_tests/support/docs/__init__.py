@@ -1,0 +1,1 @@
+"""The documents taken apart, for tests that hold them to their word."""

@@ -1,0 +1,1 @@
+"""Faults at any command, and syncs that have to survive them."""

@@ -1,0 +1,1 @@
+"""The connector as it is shipped: the image, and environments with PyAirbyte."""

@@ -1,0 +1,1 @@
+"""Real servers: Redis and Valkey, alone, in clusters, behind sentinels, TLS and SSH."""
