@@ -11,12 +11,13 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.support.connector.library import check, full, write
-from integration_tests.support.connector.process import COMPLETE, Json, record, state, wait_until
 from integration_tests.support.faults.proxy import proxy
+from integration_tests.support.messages import COMPLETE, Json, record, state
 from integration_tests.support.servers.cluster import ClusterServers, cluster, slot
 from integration_tests.support.servers.other_servers import changing
 from integration_tests.support.servers.sentinel import SERVICE, Sentinel
 from integration_tests.support.servers.server import Server, free_port
+from integration_tests.support.waiting import wait_until
 
 #: An address of this machine at which no server listens: all of them listen at 127.0.0.1 alone.
 ELSEWHERE = "127.0.0.9"

@@ -14,22 +14,12 @@ from redis import Redis
 
 from destination_redis.caches import CACHES, Layout, RedisRecord
 from integration_tests.support.connector.library import check, full, write
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    KEYED,
-    UPSERTING,
-    Connector,
-    Json,
-    Shape,
-    cache,
-    dedup,
-    generation,
-    ledger,
-    record,
-    state,
-)
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.data_types import KEYED, UPSERTING, Shape, cache
 from integration_tests.support.docs.readme import FOR_SETTING, LEAST, OF_HASHES, for_type
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state
 from integration_tests.support.servers.server import Server, has_json, needs_json, running
+from integration_tests.support.stored import ledger
 
 HOLDING_MORE = [shape for shape in KEYED if cache(shape).holds_more]
 #: What most types keep as it is, as a source may write it.

@@ -8,18 +8,11 @@ from pathlib import Path
 import pytest
 
 from integration_tests.support.connector.measured import run_measured
-from integration_tests.support.connector.process import (
-    Connector,
-    Json,
-    generation,
-    record,
-    state,
-    status,
-    stream,
-    values,
-)
+from integration_tests.support.connector.process import Connector
 from integration_tests.support.faults.seed import FULL, report
+from integration_tests.support.messages import Json, generation, record, state, status, stream
 from integration_tests.support.servers.server import Server
+from integration_tests.support.stored import values
 
 STREAMS, ROUNDS = 2000, 50 if FULL else 2
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from integration_tests.support.connector import library
-from integration_tests.support.servers.server import MAIN, PYTHON, Server, free_port
+from integration_tests.support.project import MAIN, PYTHON
+from integration_tests.support.servers.server import Server, free_port
 
 Check = Callable[[dict[str, Any]], tuple[str, str]]
 

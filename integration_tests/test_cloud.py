@@ -10,19 +10,13 @@ from pathlib import Path
 import pytest
 
 from destination_redis.destination import DestinationRedis
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    Outcome,
-    record,
-    state,
-    stream,
-    values,
-)
+from integration_tests.support.connector.process import Connector, Outcome
+from integration_tests.support.messages import COMPLETE, Json, record, state, stream
+from integration_tests.support.project import MAIN, PYTHON
 from integration_tests.support.servers.certificates import SERVER, listening
 from integration_tests.support.servers.deployments import KINDS
-from integration_tests.support.servers.server import MAIN, PYTHON, Server
+from integration_tests.support.servers.server import Server
+from integration_tests.support.stored import values
 
 REFUSAL = "Airbyte Cloud requires an encrypted connection: turn ssl on, or choose an SSH tunnel in tunnel_method"
 ENCRYPTED = ("TLS verify-full", "sentinel and TLS", "cluster and TLS", "SSH key")

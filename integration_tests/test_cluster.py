@@ -11,24 +11,13 @@ from pathlib import Path
 import pytest
 
 from integration_tests.support.connector.library import check, full, write
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    Running,
-    dedup,
-    generation,
-    ledger,
-    record,
-    rows,
-    state,
-    stream,
-    values,
-    wait_until,
-)
+from integration_tests.support.connector.process import Connector, Running
 from integration_tests.support.docs.readme import LEAST, OF_CLUSTER
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
 from integration_tests.support.servers.cluster import ClusterServers, cluster, slot
 from integration_tests.support.servers.server import Server, free_port, running
+from integration_tests.support.stored import ledger, rows, values
+from integration_tests.support.waiting import wait_until
 
 LEDGER = "airbyte:{default:users}"
 MODES = ("append", "overwrite", "append_dedup", "refresh of append_dedup")

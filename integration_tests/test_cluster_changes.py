@@ -10,22 +10,12 @@ from destination_redis.connection.clients import connect
 from destination_redis.connection.slots import SLOTS
 from destination_redis.transport.pipeline import Pipeline
 from integration_tests.support.connector.library import check
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    dedup,
-    generation,
-    ledger,
-    record,
-    rows,
-    state,
-    stream,
-    values,
-    wait_until,
-)
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
 from integration_tests.support.servers.cluster import ClusterServers, cluster, slot
 from integration_tests.support.servers.server import Server
+from integration_tests.support.stored import ledger, rows, values
+from integration_tests.support.waiting import wait_until
 from integration_tests.test_cluster import LEDGER, failover, own_keys, parted
 
 

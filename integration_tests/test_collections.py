@@ -16,31 +16,16 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.support.connector.library import check, full, write
-from integration_tests.support.connector.process import (
-    COLLECTED,
-    COMPLETE,
-    FOLDING,
-    HASH,
-    Connector,
-    Json,
-    Shape,
-    cache,
-    dedup,
-    elements,
-    generation,
-    ledger,
-    record,
-    state,
-    status,
-    stream,
-    values,
-    wait_until,
-)
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, Shape, cache
 from integration_tests.support.docs.readme import FOR_SETTING, LEAST, OF_HASHES, for_type
 from integration_tests.support.faults.proxy import Exchange, proxy
 from integration_tests.support.faults.runner import dump
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status, stream
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.server import SERVERS, Server, running
+from integration_tests.support.stored import elements, ledger, values
+from integration_tests.support.waiting import wait_until
 from integration_tests.test_faults import feed
 from integration_tests.test_promotion import gate
 

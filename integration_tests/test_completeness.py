@@ -8,21 +8,11 @@ import pytest
 from redis import Redis
 
 from destination_redis.config.settings import RedisConfig
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    HASH,
-    Connector,
-    Json,
-    Outcome,
-    Shape,
-    generation,
-    record,
-    state,
-    status,
-    stream,
-    values,
-)
+from integration_tests.support.connector.process import Connector, Outcome
+from integration_tests.support.data_types import HASH, Shape
+from integration_tests.support.messages import COMPLETE, Json, generation, record, state, status, stream
 from integration_tests.support.servers.server import Server
+from integration_tests.support.stored import values
 
 FIELD_CASES = Path(__file__).parent / "field_cases"
 LIST: Shape = ("list", "envelope")

@@ -11,19 +11,13 @@ import redis
 from destination_redis.config.parse import parse_config
 from destination_redis.connection.clients import connect
 from integration_tests.support.connector.library import check
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    record,
-    state,
-    stream,
-    values,
-    wait_until,
-)
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.messages import COMPLETE, Json, record, state, stream
 from integration_tests.support.servers.certificates import SERVER, listening
 from integration_tests.support.servers.sentinel import SERVICE, Sentinel
 from integration_tests.support.servers.server import Server, running
+from integration_tests.support.stored import values
+from integration_tests.support.waiting import wait_until
 
 NAME = "destination-redis"
 #: Of a single server there is but one client.

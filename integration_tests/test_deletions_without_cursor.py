@@ -14,18 +14,9 @@ from destination_redis.caches import Written
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.upserts import Floors, Unsettled
 from destination_redis.protocol.cursor import Order, encode
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    HASH,
-    UPSERTING,
-    Connector,
-    Json,
-    Shape,
-    dedup,
-    generation,
-    state,
-)
-from integration_tests.support.connector.process import cache as cache_of
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.data_types import HASH, UPSERTING, Shape
+from integration_tests.support.data_types import cache as cache_of
 from integration_tests.support.fuzzing.histories import (
     SCHEMA,
     Change,
@@ -35,6 +26,7 @@ from integration_tests.support.fuzzing.histories import (
     outcome,
     written,
 )
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, state
 from integration_tests.support.servers.server import Server, needs_json
 
 #: In soft mode the value of a row whose deletion is kept as the record.

@@ -15,7 +15,8 @@ import pytest
 from redis import Redis
 
 from integration_tests.support.connector.library import check, full, write
-from integration_tests.support.connector.process import COMPLETE, Connector, Json, dedup, generation, record, state
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state
 from integration_tests.support.servers.deployments import KINDS
 
 

@@ -21,8 +21,8 @@ from destination_redis.config.parse import parse_config, written
 from destination_redis.config.settings import RedisConfig
 from destination_redis.config.spec import specification
 from integration_tests.support.connector.library import full, write
-from integration_tests.support.connector.process import COMPLETE, Json, generation, record, state, status
 from integration_tests.support.docs import page, readme
+from integration_tests.support.messages import COMPLETE, Json, generation, record, state, status
 from integration_tests.support.servers.server import Server, json_module, running, search_module
 
 ROOT = Path(__file__).parent.parent

@@ -8,7 +8,7 @@ import pytest
 
 from destination_redis import DestinationRedis
 from integration_tests.support.connector.library import check, full, write
-from integration_tests.support.connector.process import COMPLETE, record
+from integration_tests.support.messages import COMPLETE, record
 from integration_tests.support.servers.server import WITH_SEARCH, Server, json_module, running, search_module
 from integration_tests.test_search import found
 

@@ -9,25 +9,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from integration_tests.support.connector.process import (
-    COLLECTED,
-    COMPLETE,
-    FOLDING,
-    HASH,
-    SHAPES,
-    Connector,
-    Json,
-    Shape,
-    cache,
-    elements,
-    generation,
-    ledger,
-    record,
-    state,
-    stream,
-    values,
-)
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, SHAPES, Shape, cache
+from integration_tests.support.messages import COMPLETE, Json, generation, record, state, stream
 from integration_tests.support.servers.server import Server, needs_json
+from integration_tests.support.stored import elements, ledger, values
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.support.connector.library import check, full, write
-from integration_tests.support.connector.process import COMPLETE, Json, record, state
+from integration_tests.support.messages import COMPLETE, Json, record, state
 from integration_tests.support.servers.certificates import SERVER, listening
 from integration_tests.support.servers.other_servers import greeting
 from integration_tests.support.servers.server import Server

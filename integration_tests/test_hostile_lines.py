@@ -8,20 +8,8 @@ from typing import Any
 import pytest
 
 from integration_tests.support.connector.cli import CommandLine, Ran
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    SHAPES,
-    UPSERTING,
-    Connector,
-    Json,
-    Shape,
-    dedup,
-    record,
-    state,
-    status,
-    stream,
-    values,
-)
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.data_types import SHAPES, UPSERTING, Shape
 from integration_tests.support.faults.seed import FULL, report, rng
 from integration_tests.support.fuzzing.malformed import (
     LINES,
@@ -32,8 +20,10 @@ from integration_tests.support.fuzzing.malformed import (
     real_lines,
     retyped,
 )
+from integration_tests.support.messages import COMPLETE, Json, dedup, record, state, status, stream
 from integration_tests.support.servers.foreign import Foreign
 from integration_tests.support.servers.server import Server
+from integration_tests.support.stored import values
 
 pytestmark = pytest.mark.torture
 

@@ -10,9 +10,10 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from integration_tests.support.connector.cli import CommandLine
-from integration_tests.support.connector.process import SHAPES, UPSERTING, Json, Shape, dedup, generation, stream
+from integration_tests.support.data_types import SHAPES, UPSERTING, Shape
 from integration_tests.support.faults.seed import FULL, report, rng
 from integration_tests.support.fuzzing.malformed import Random, assert_honest
+from integration_tests.support.messages import Json, dedup, generation, stream
 from integration_tests.support.servers.foreign import Foreign
 from integration_tests.support.servers.server import Server
 

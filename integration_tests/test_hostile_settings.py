@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from integration_tests.support.connector.cli import CommandLine
-from integration_tests.support.connector.process import COMPLETE, Json, dedup, record, state, stream
 from integration_tests.support.faults.seed import FULL, report, rng
 from integration_tests.support.fuzzing.malformed import HOLE, MARK, TEXTS, assert_honest, filled, settings
+from integration_tests.support.messages import COMPLETE, Json, dedup, record, state, stream
 from integration_tests.support.servers.foreign import Foreign
 from integration_tests.support.servers.server import Server, free_port
 

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from importlib.metadata import distributions
 from pathlib import Path
 
-from integration_tests.support.connector.process import Json, record, state, stream, values
+from integration_tests.support.messages import Json, record, state, stream
 from integration_tests.support.packaging.environments import pins
 from integration_tests.support.packaging.image import Image, store
 from integration_tests.support.servers.server import Server, running
+from integration_tests.support.stored import values
 
 _UNCOMPILED = """
 import os, sys

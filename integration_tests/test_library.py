@@ -14,22 +14,12 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis import DestinationRedis
 from integration_tests.support.connector.library import full, write
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    SHAPES,
-    Json,
-    Shape,
-    dedup,
-    generation,
-    ledger,
-    record,
-    state,
-    status,
-    values,
-    wait_until,
-)
+from integration_tests.support.data_types import SHAPES, Shape
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.server import WITH_JSON, Server, json_module, running
+from integration_tests.support.stored import ledger, values
+from integration_tests.support.waiting import wait_until
 
 
 def cursors(states: Iterable[Json]) -> list[int]:

@@ -12,19 +12,10 @@ import pytest
 
 from integration_tests.support.connector.library import write
 from integration_tests.support.connector.measured import MEGABYTE, run_measured
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    SHAPES,
-    Connector,
-    Shape,
-    cache,
-    dedup,
-    generation,
-    record,
-    status,
-    stream,
-)
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.data_types import SHAPES, Shape, cache
 from integration_tests.support.faults.seed import FULL, report
+from integration_tests.support.messages import COMPLETE, dedup, generation, record, status, stream
 from integration_tests.support.servers.server import Server, needs_json
 
 SMALL = 10_000_000 if FULL else 300_000

@@ -15,24 +15,15 @@ from destination_redis.config.parse import parse_config
 from destination_redis.connection.clients import connect
 from destination_redis.connection.memory import Memory, memory_of
 from integration_tests.support.connector.library import check, full, write
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    dedup,
-    generation,
-    record,
-    state,
-    status,
-    stream,
-)
-from integration_tests.support.connector.process import values as stored_values
+from integration_tests.support.connector.process import Connector
 from integration_tests.support.faults.proxy import Act, Exchange, proxy
 from integration_tests.support.faults.seed import FULL, report, rng
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status, stream
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.other_servers import changing, is_one_of, resp, value
 from integration_tests.support.servers.sentinel import SERVICE, Sentinel
 from integration_tests.support.servers.server import Server, running
+from integration_tests.support.stored import values as stored_values
 
 #: What tells of a server, and not of data.
 TELLING = dict.fromkeys(("INFO", "CLIENT", "WAIT", "MEMORY"), 0.7)

@@ -21,17 +21,11 @@ from destination_redis.errors import Terminated
 from destination_redis.protocol.catalog import parse_catalog
 from destination_redis.shutdown import Stop
 from integration_tests.support.connector.fork_server import forks
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    ledger,
-    record,
-    state,
-    stream,
-    values,
-)
-from integration_tests.support.servers.server import MAIN, PYTHON, Server
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.messages import COMPLETE, Json, record, state, stream
+from integration_tests.support.project import MAIN, PYTHON
+from integration_tests.support.servers.server import Server
+from integration_tests.support.stored import ledger, values
 
 CLOSED = "The standard output was closed before all messages were written to it\n"
 FULL = "The standard output cannot be written: No space left on device\n"

@@ -5,20 +5,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from integration_tests.support.connector.library import check, full, write
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Json,
-    dedup,
-    generation,
-    record,
-    rows,
-    state,
-    status,
-    values,
-    wait_until,
-)
 from integration_tests.support.docs.readme import LEAST, MORE
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status
 from integration_tests.support.servers.server import Server
+from integration_tests.support.stored import rows, values
+from integration_tests.support.waiting import wait_until
 
 COMMANDS = [rule for rule in LEAST.split() if rule.startswith("+")]
 

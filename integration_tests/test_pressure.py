@@ -12,23 +12,12 @@ from redis import Redis
 
 from destination_redis.transport.retry import TELLING
 from integration_tests.support.connector.library import full, write
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    SHAPES,
-    UPSERTING,
-    Json,
-    Shape,
-    dedup,
-    generation,
-    ledger,
-    record,
-    rows,
-    state,
-    values,
-)
+from integration_tests.support.data_types import SHAPES, UPSERTING, Shape
 from integration_tests.support.faults.seed import FULL, report, rng
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.server import Server, needs_json
+from integration_tests.support.stored import ledger, rows, values
 
 RECORDS, STATE_EVERY = 300, 20
 PAD = "x" * 1000

@@ -8,22 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    Running,
-    dedup,
-    generation,
-    ledger,
-    record,
-    rows,
-    state,
-    stream,
-    values,
-    wait_until,
-)
+from integration_tests.support.connector.process import Connector, Running
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
 from integration_tests.support.servers.server import SERVERS, Server, running
+from integration_tests.support.stored import ledger, rows, values
+from integration_tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module", params=SERVERS)

@@ -15,7 +15,8 @@ import pytest
 from destination_redis.caches import RedisRecord
 from destination_redis.destination import DestinationRedis
 from integration_tests.support.connector.library import full
-from integration_tests.support.connector.process import Json, cache
+from integration_tests.support.data_types import cache
+from integration_tests.support.messages import Json
 from integration_tests.support.packaging.environments import ROOT, locked, with_this_checkout
 from integration_tests.support.servers.server import Server
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from destination_redis import CACHES, Layout
-from integration_tests.support.connector.process import COMPLETE, Json, record, state, stream
 from integration_tests.support.docs.readme import section
-from integration_tests.support.servers.server import PYTHON, SERVERS, Server, running
+from integration_tests.support.messages import COMPLETE, Json, record, state, stream
+from integration_tests.support.project import PYTHON
+from integration_tests.support.servers.server import SERVERS, Server, running
 
 ROOT = Path(__file__).parent.parent
 

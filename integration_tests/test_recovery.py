@@ -6,19 +6,11 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    generation,
-    ledger,
-    record,
-    state,
-    stream,
-    values,
-    wait_until,
-)
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.messages import COMPLETE, Json, generation, record, state, stream
 from integration_tests.support.servers.server import SERVERS, Server, running
+from integration_tests.support.stored import ledger, values
+from integration_tests.support.waiting import wait_until
 
 Command = tuple[str | int, ...]
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from integration_tests.support.connector.cli import CommandLine, Ran
 from integration_tests.support.connector.library import full, write
-from integration_tests.support.connector.process import Json, dedup, record, state, stream
 from integration_tests.support.faults.proxy import Exchange, Proxy, proxy
 from integration_tests.support.faults.quoting import PASSING, REFUSALS, replies, runs, texts
 from integration_tests.support.faults.seed import FULL
+from integration_tests.support.messages import Json, dedup, record, state, stream
 from integration_tests.support.servers.server import Server
 
 MARK = "Mark42"

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from integration_tests.support.connector.process import Connector, Json, dedup, record, state, stream
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.messages import Json, dedup, record, state, stream
 from integration_tests.support.servers.server import Server
 
 

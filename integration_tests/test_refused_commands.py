@@ -13,20 +13,13 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.connection.optional import LOST
 from integration_tests.support.connector.library import check, full, write
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    ledger,
-    record,
-    state,
-    stream,
-    values,
-    wait_until,
-)
+from integration_tests.support.connector.process import Connector
 from integration_tests.support.faults.proxy import Act, Exchange, Proxy, proxy
+from integration_tests.support.messages import COMPLETE, Json, record, state, stream
 from integration_tests.support.servers.other_servers import changing, closing, refusing
 from integration_tests.support.servers.server import Server
+from integration_tests.support.stored import ledger, values
+from integration_tests.support.waiting import wait_until
 
 #: What envoy and twemproxy do not know.
 OF_PROXIES = ("CLIENT", "INFO", "WAIT", "MEMORY")

@@ -8,22 +8,12 @@ from typing import Any
 import pytest
 
 from integration_tests.support.connector.library import check, full, write
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    SHAPES,
-    UPSERTING,
-    Connector,
-    Json,
-    Shape,
-    dedup,
-    generation,
-    ledger,
-    record,
-    state,
-    stream,
-)
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.data_types import SHAPES, UPSERTING, Shape
 from integration_tests.support.docs.readme import LEAST, MORE
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
 from integration_tests.support.servers.server import Server, needs_json
+from integration_tests.support.stored import ledger
 
 RECORDS = 400
 PAD = "x" * 2000

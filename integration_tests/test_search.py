@@ -13,19 +13,12 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from integration_tests.support.connector.library import check, full, write
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    Shape,
-    dedup,
-    generation,
-    record,
-    state,
-    wait_until,
-)
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.data_types import Shape
 from integration_tests.support.docs.readme import LEAST
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state
 from integration_tests.support.servers.server import SERVERS, WITH_SEARCH, Server, json_module, running, search_module
+from integration_tests.support.waiting import wait_until
 
 SHAPES: list[Shape] = [("hash", "columns"), ("json", "columns"), ("json", "envelope")]
 

@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from destination_redis.config.spec import specification
 from destination_redis.redaction.secrets import secret_names
 from integration_tests.support.connector.cli import CommandLine, Ran
-from integration_tests.support.connector.process import COMPLETE, Connector, Json, record, state, stream
+from integration_tests.support.connector.process import Connector
 from integration_tests.support.faults.seed import FULL, report, rng
 from integration_tests.support.fuzzing.malformed import HOLE, Random, assert_honest, filled, settings
+from integration_tests.support.messages import COMPLETE, Json, record, state, stream
 from integration_tests.support.servers.certificates import AUTHORITY, CLIENT, KEY_PASSWORD, SERVER, Identity, listening
 from integration_tests.support.servers.server import Server, free_port
 from integration_tests.support.servers.ssh_server import OPENSSH, Jump, jumping, private

@@ -6,23 +6,14 @@ from pathlib import Path
 import pytest
 
 from integration_tests.support.connector.library import check
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    dedup,
-    record,
-    rows,
-    state,
-    status,
-    stream,
-    values,
-    wait_until,
-)
+from integration_tests.support.connector.process import Connector
 from integration_tests.support.docs.readme import SENTINELS_RIGHTS
+from integration_tests.support.messages import COMPLETE, Json, dedup, record, state, status, stream
 from integration_tests.support.servers.certificates import AUTHORITY, CLIENT, OTHER_AUTHORITY, SERVER, listening
 from integration_tests.support.servers.sentinel import SERVICE, Sentinel, watched
 from integration_tests.support.servers.server import Server, free_port
+from integration_tests.support.stored import rows, values
+from integration_tests.support.waiting import wait_until
 
 PASSWORD = "S3cret-of-the-sentinels"
 

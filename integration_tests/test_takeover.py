@@ -7,20 +7,12 @@ import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.support.connector.library import full, write
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Running,
-    generation,
-    ledger,
-    record,
-    state,
-    stream,
-    values,
-    wait_until,
-)
+from integration_tests.support.connector.process import Connector, Running
 from integration_tests.support.faults.proxy import Exchange, proxy
+from integration_tests.support.messages import COMPLETE, generation, record, state, stream
 from integration_tests.support.servers.server import Server
+from integration_tests.support.stored import ledger, values
+from integration_tests.support.waiting import wait_until
 
 LEDGER = "airbyte:{default:users}"
 

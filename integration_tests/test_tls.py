@@ -16,7 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from destination_redis.destination import DestinationRedis
-from integration_tests.support.connector.process import COMPLETE, Connector, Json, record, state, stream, values
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.messages import COMPLETE, Json, record, state, stream
 from integration_tests.support.servers.certificates import (
     AUTHORITY,
     CLIENT,
@@ -30,6 +31,7 @@ from integration_tests.support.servers.certificates import (
 )
 from integration_tests.support.servers.server import Server
 from integration_tests.support.servers.ssh_server import PKCS8, private
+from integration_tests.support.stored import values
 
 #: What the Java connector's verify-full takes.
 ENCRYPTED = {

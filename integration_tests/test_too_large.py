@@ -9,26 +9,12 @@ import pytest
 
 from integration_tests.support.connector.cli import CommandLine, Ran
 from integration_tests.support.connector.library import full, write
-from integration_tests.support.connector.process import (
-    COLLECTED,
-    COMPLETE,
-    HASH,
-    SHAPES,
-    UPSERTING,
-    Json,
-    Shape,
-    dedup,
-    generation,
-    ledger,
-    record,
-    rows,
-    state,
-    stream,
-    values,
-)
+from integration_tests.support.data_types import COLLECTED, HASH, SHAPES, UPSERTING, Shape
 from integration_tests.support.faults.proxy import Exchange, proxy
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
 from integration_tests.support.servers.cluster import ClusterServers, cluster
 from integration_tests.support.servers.server import Server, json_module, running
+from integration_tests.support.stored import ledger, rows, values
 
 MEGABYTE = 1024 * 1024
 #: Seconds that a refused sync may take, on a busy machine: "at once" is well below what a lost server is waited for.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.support.connector.process import HASH
+from integration_tests.support.data_types import HASH
 from integration_tests.support.faults.attempts import Attempts, Fault, Faulty
 from integration_tests.support.faults.proxy import Exchange
 from integration_tests.support.faults.runner import Runners

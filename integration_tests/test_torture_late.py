@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.support.connector.process import HASH
+from integration_tests.support.data_types import HASH
 from integration_tests.support.faults.proxy import Act, Exchange, at, proxy
 from integration_tests.support.faults.runner import Runner, Runners, cursor_of, dump, play
 from integration_tests.support.faults.scenarios import MODES, Scenario

@@ -7,18 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from integration_tests.support.connector.library import write
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    UPSERTING,
-    Json,
-    Shape,
-    dedup,
-    generation,
-    record,
-    rows,
-)
+from integration_tests.support.data_types import UPSERTING, Shape
 from integration_tests.support.faults.seed import FULL, report, rng
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record
 from integration_tests.support.servers.server import Server, json_module, needs_json, running
+from integration_tests.support.stored import rows
 
 pytestmark = pytest.mark.torture
 

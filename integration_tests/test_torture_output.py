@@ -13,21 +13,14 @@ from pathlib import Path
 import pytest
 
 from integration_tests.support.connector.fork_server import Forked
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    Outcome,
-    record,
-    state,
-    stream,
-    values,
-    wait_until,
-)
+from integration_tests.support.connector.process import Connector, Outcome
 from integration_tests.support.faults.runner import Runner, Runners, cursor_of, outcome, play
 from integration_tests.support.faults.scenarios import MODES
 from integration_tests.support.faults.seed import FULL, report, rng
+from integration_tests.support.messages import COMPLETE, Json, record, state, stream
 from integration_tests.support.servers.server import Server
+from integration_tests.support.stored import values
+from integration_tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.torture
 

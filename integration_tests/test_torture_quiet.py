@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from integration_tests.support.connector.process import Connector, ledger, record, state, status, stream, values
+from integration_tests.support.connector.process import Connector
 from integration_tests.support.faults.proxy import Proxy, proxy
 from integration_tests.support.faults.seed import FULL, report
+from integration_tests.support.messages import record, state, status, stream
 from integration_tests.support.servers.server import Server, running
+from integration_tests.support.stored import ledger, values
 
 pytestmark = pytest.mark.torture
 

@@ -6,16 +6,21 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.support.connector.process import HASH, Outcome, wait_until
+from integration_tests.support.data_types import HASH
 from integration_tests.support.faults.attempts import Attempts, Fault, Faulty
 from integration_tests.support.faults.proxy import Act, Exchange, at, proxy
 from integration_tests.support.faults.runner import Runner, Runners, cursor_of, play
 from integration_tests.support.faults.scenarios import MODES, SCENARIOS, Scenario
 from integration_tests.support.faults.seed import FULL, report, rng
 from integration_tests.support.servers.server import Server, running
+from integration_tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from integration_tests.support.connector.process import Outcome
 
 pytestmark = pytest.mark.torture
 

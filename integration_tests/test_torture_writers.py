@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.support.connector.process import wait_until
 from integration_tests.support.faults.proxy import Exchange, at, proxy
 from integration_tests.support.faults.runner import HANGS, Runner, Runners, dump, play, states
 from integration_tests.support.faults.scenarios import MODES
 from integration_tests.support.faults.seed import FULL, report, rng
+from integration_tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from integration_tests.support.connector.fork_server import Forked

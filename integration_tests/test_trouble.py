@@ -13,17 +13,11 @@ from pathlib import Path
 import pytest
 
 from integration_tests.support.connector.library import check, full, write
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    record,
-    state,
-    stream,
-    values,
-    wait_until,
-)
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.messages import COMPLETE, Json, record, state, stream
 from integration_tests.support.servers.server import SERVERS, Server, running
+from integration_tests.support.stored import values
+from integration_tests.support.waiting import wait_until
 
 #: A millisecond for every key, so that thousands take seconds.
 SLOW_TO_LOAD = ("--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")

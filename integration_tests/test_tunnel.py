@@ -14,19 +14,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from integration_tests.support.connector.library import check
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    record,
-    state,
-    stream,
-    values,
-    wait_until,
-)
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.messages import COMPLETE, Json, record, state, stream
 from integration_tests.support.servers.certificates import AUTHORITY, SERVER, identity, listening
 from integration_tests.support.servers.server import Server, free_port, running
 from integration_tests.support.servers.ssh_server import OPENSSH, PEM, PKCS8, Jump, Key, jumping, private, public, user
+from integration_tests.support.stored import values
+from integration_tests.support.waiting import wait_until
 
 ED25519, RSA = ed25519.Ed25519PrivateKey.generate(), rsa.generate_private_key(65537, 2048)
 STRANGER = ed25519.Ed25519PrivateKey.generate()

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from integration_tests.support.connector.library import check
-from integration_tests.support.connector.process import COMPLETE, Connector, record, state, stream, values
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.messages import COMPLETE, record, state, stream
 from integration_tests.support.servers.server import Server
+from integration_tests.support.stored import values
 
 
 @pytest.fixture

@@ -9,20 +9,13 @@ from dataclasses import dataclass, field
 import pytest
 from redis.exceptions import ResponseError
 
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    UPSERTING,
-    Connector,
-    Json,
-    Shape,
-    dedup,
-    generation,
-    rows,
-    state,
-)
-from integration_tests.support.connector.process import cache as cache_of
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.data_types import UPSERTING, Shape
+from integration_tests.support.data_types import cache as cache_of
 from integration_tests.support.fuzzing.histories import SCHEMA, Change, outcome, written
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, state
 from integration_tests.support.servers.server import Server, needs_json
+from integration_tests.support.stored import rows
 
 KEYS = 12
 CURSORS = (None, 0, 1, 2, 3, 10, 11)

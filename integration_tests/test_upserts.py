@@ -8,21 +8,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    dedup,
-    generation,
-    ledger,
-    record,
-    rows,
-    state,
-    status,
-    stream,
-    values,
-)
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status, stream
 from integration_tests.support.servers.server import Server
+from integration_tests.support.stored import ledger, rows, values
 
 FIELD_CASES = Path(__file__).parent / "field_cases"
 INTEGER = {"type": "integer"}

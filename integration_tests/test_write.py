@@ -7,20 +7,10 @@ import time
 
 import pytest
 
-from integration_tests.support.connector.process import (
-    COMPLETE,
-    Connector,
-    Json,
-    generation,
-    ledger,
-    record,
-    state,
-    status,
-    stored,
-    stream,
-    values,
-)
+from integration_tests.support.connector.process import Connector
+from integration_tests.support.messages import COMPLETE, Json, generation, record, state, status, stream
 from integration_tests.support.servers.server import Server
+from integration_tests.support.stored import ledger, stored, values
 
 
 def test_an_append_adds_to_what_is_there_and_ids_go_on(connector: Connector, server: Server) -> None:

@@ -9,7 +9,9 @@ from uuid import RFC_4122, UUID
 
 from redis import Redis
 
-from integration_tests.support.connector.process import Connector, Json, Outcome, generation, stream, wait_until
+from integration_tests.support.connector.process import Connector, Outcome
+from integration_tests.support.messages import Json, generation, stream
+from integration_tests.support.waiting import wait_until
 
 DATA = Path(__file__).parent / "data"
 NAMESPACE = "test20260101"

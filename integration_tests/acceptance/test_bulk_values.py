@@ -18,8 +18,9 @@ import pytest
 
 from destination_redis.config.spec import specification
 from integration_tests.acceptance.harness import Destination, Row, configured, kept, lines
-from integration_tests.support.connector.process import Json
-from integration_tests.support.servers.server import MAIN, PYTHON, Server
+from integration_tests.support.messages import Json
+from integration_tests.support.project import MAIN, PYTHON
+from integration_tests.support.servers.server import Server
 
 VALUES = Path(__file__).parent / "values.jsonl"
 NAMES = (

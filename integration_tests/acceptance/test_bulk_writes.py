@@ -33,7 +33,7 @@ from integration_tests.acceptance.harness import (
     line,
     lines,
 )
-from integration_tests.support.connector.process import Json
+from integration_tests.support.messages import Json
 
 NULLED = {"field": "foo", "change": "NULLED", "reason": "SOURCE_FIELD_SIZE_LIMITATION"}
 ID = {"id": {"type": "integer"}}

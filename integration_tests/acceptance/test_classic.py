@@ -28,7 +28,7 @@ from integration_tests.acceptance.harness import (
     lines,
     rows_of,
 )
-from integration_tests.support.connector.process import Json
+from integration_tests.support.messages import Json
 
 #: Files of which each stream is reported complete; they have no stream in common.
 REPORTED = (

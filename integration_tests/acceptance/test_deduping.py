@@ -41,7 +41,7 @@ from integration_tests.acceptance.harness import (
     lines,
     rows_of,
 )
-from integration_tests.support.connector.process import Json
+from integration_tests.support.messages import Json
 
 INSTANT = {"type": "string", "format": "date-time", "airbyte_type": "timestamp_with_timezone"}
 SCHEMA: Json = json.loads((DATA / "typing-deduping" / "schema.json").read_text())["properties"]

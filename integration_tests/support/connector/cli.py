@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from integration_tests.support.connector.fork_server import Process, forks
-from integration_tests.support.connector.process import Json
+from integration_tests.support.messages import Json
 
 Content = bytes | Iterable[bytes]
 

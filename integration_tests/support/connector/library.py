@@ -8,7 +8,7 @@ from airbyte_cdk.models import AirbyteMessageSerializer, ConfiguredAirbyteCatalo
 
 from destination_redis.destination import DestinationRedis
 from destination_redis.transport.retry import PATIENCE
-from integration_tests.support.connector.process import Json, stream
+from integration_tests.support.messages import Json, stream
 
 
 def check(config: Json) -> str | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from integration_tests.support.connector.fork_server import forks
-from integration_tests.support.servers.server import MAIN, PYTHON
+from integration_tests.support.project import MAIN, PYTHON
 
 _ERASE = "\x1b[K"
 

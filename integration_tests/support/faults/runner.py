@@ -10,8 +10,9 @@ from pathlib import Path
 from redis import Redis
 
 from integration_tests.support.connector.fork_server import Forked, forks
-from integration_tests.support.connector.process import Json, Outcome
+from integration_tests.support.connector.process import Outcome
 from integration_tests.support.faults.scenarios import SCENARIOS, Scenario
+from integration_tests.support.messages import Json
 from integration_tests.support.servers.server import Server, has_json
 
 #: Seconds after which a sync that has not ended is taken to hang.

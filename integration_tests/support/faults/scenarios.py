@@ -7,26 +7,9 @@ from typing import Any
 
 from redis import Redis
 
-from integration_tests.support.connector.process import (
-    COLLECTED,
-    COMPLETE,
-    FOLDING,
-    HASH,
-    SHAPES,
-    UPSERTING,
-    Json,
-    Shape,
-    cache,
-    dedup,
-    elements,
-    generation,
-    ledger,
-    record,
-    rows,
-    state,
-    stream,
-    values,
-)
+from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, SHAPES, UPSERTING, Shape, cache
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
+from integration_tests.support.stored import elements, ledger, rows, values
 
 OLD = [-2, -1]
 #: Records that a source sends, with a state after every second one.

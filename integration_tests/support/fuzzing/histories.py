@@ -16,7 +16,8 @@ from destination_redis.placements.upserts import Unsettled, Upserts
 from destination_redis.protocol.catalog import parse_catalog
 from destination_redis.protocol.messages import decode
 from destination_redis.transport.pipeline import Pipeline
-from integration_tests.support.connector.process import HASH, Json, Shape, keyed_cache, record
+from integration_tests.support.data_types import HASH, Shape, keyed_cache
+from integration_tests.support.messages import Json, record
 from integration_tests.support.servers.server import Server
 
 SCHEMA = {"properties": {"at": {"type": "integer"}, "_ab_cdc_deleted_at": {"type": "string"}}}

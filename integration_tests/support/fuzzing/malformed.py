@@ -11,7 +11,7 @@ from typing import Any
 
 from destination_redis.config.spec import specification
 from integration_tests.support.connector.cli import Ran
-from integration_tests.support.connector.process import Json
+from integration_tests.support.messages import Json
 
 #: What records hold and no output may.
 MARK = "M4rker"

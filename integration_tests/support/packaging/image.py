@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from integration_tests.support.servers.server import PYTHON, require
+from integration_tests.support.project import PYTHON
+from integration_tests.support.servers.server import require
 
 PROJECT = Path(__file__).parents[3]
 #: Where it is pulled from, and by what the stand-in goes: a digest would be another's.

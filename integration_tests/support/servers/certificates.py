@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from integration_tests.support.connector.process import Json
+from integration_tests.support.messages import Json
 from integration_tests.support.servers.server import Server, free_port, running
 
 KEY_PASSWORD = "S3cret-of-the-key"

@@ -7,8 +7,9 @@ from contextlib import ExitStack, contextmanager, suppress
 import redis
 
 from destination_redis.connection.slots import SLOTS, slot_of
-from integration_tests.support.connector.process import Json, wait_until
+from integration_tests.support.messages import Json
 from integration_tests.support.servers.server import Server, free_port, require
+from integration_tests.support.waiting import wait_until
 
 #: Milliseconds after which a node counts as failed.
 NODE_TIMEOUT = 1000

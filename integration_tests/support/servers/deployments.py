@@ -13,13 +13,14 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from redis import Redis
 
 from integration_tests.support.connector.library import check
-from integration_tests.support.connector.process import Json, wait_until
 from integration_tests.support.docs.readme import LEAST, MORE, OF_CLUSTER
+from integration_tests.support.messages import Json
 from integration_tests.support.servers.certificates import AUTHORITY, CLIENT, KEY_PASSWORD, SERVER, listening, showing
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.sentinel import SERVICE, Sentinel
 from integration_tests.support.servers.server import free_port, running
 from integration_tests.support.servers.ssh_server import OPENSSH, jumping, private, user
+from integration_tests.support.waiting import wait_until
 
 Kind = Callable[[Path], AbstractContextManager[tuple[Json, Redis]]]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from integration_tests.support.connector.process import Json
 from integration_tests.support.faults.proxy import Act, Exchange
+from integration_tests.support.messages import Json
 
 
 @contextmanager

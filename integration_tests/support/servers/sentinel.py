@@ -9,8 +9,9 @@ from pathlib import Path
 
 import redis
 
-from integration_tests.support.connector.process import Json, wait_until
+from integration_tests.support.messages import Json
 from integration_tests.support.servers.server import Server, free_port, require, running
+from integration_tests.support.waiting import wait_until
 
 SERVICE = "mymaster"
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -49,12 +48,8 @@ _CHOSEN = os.environ.get("TEST_SERVERS", "")
 SERVERS = ALL_SERVERS if _CHOSEN == "all" else tuple((_CHOSEN or "redis-7.0,valkey-9.1").split(","))
 #: Whether a test runs on one of these alone, by its name, so that a run stays short: unless any are asked for.
 ONE_EACH = not _CHOSEN
-
-
 #: Servers that take the JSON module; it needs a newer one than Redis 6.2.
 WITH_JSON = ("redis-7.0", "valkey-9.1", "redis-8.2")
-
-
 #: Servers that take the search module.
 WITH_SEARCH = ("valkey-9.1", "redis-8.2")
 
@@ -179,7 +174,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-MAIN = str(Path(__file__).parents[3] / "main.py")
-PYTHON = sys.executable

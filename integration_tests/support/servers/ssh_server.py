@@ -17,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from integration_tests.support.connector.process import Json
+from integration_tests.support.messages import Json
 from integration_tests.support.servers.server import free_port
 
 Key = ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
