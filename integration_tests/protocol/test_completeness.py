@@ -14,7 +14,7 @@ from integration_tests.support.messages import COMPLETE, Json, generation, recor
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import values
 
-FIELD_CASES = Path(__file__).parent / "field_cases"
+FIELD_CASES = Path(__file__).parent.parent / "field_cases"
 LIST: Shape = ("list", "envelope")
 #: The syncs of a connection, as (generation, minimum, sync id): the first one, and one that replaces it.
 FIRST, SECOND = generation(1, 1, 1001), generation(2, 2, 1002)

@@ -163,7 +163,7 @@ def test_what_is_below_a_floor_stays_void_after_a_merge_put_a_record_without_one
 def test_a_cdc_deletion_with_the_key_alone_removes_the_row_until_it_comes_again(
     connector: Connector, server: Server
 ) -> None:
-    case = Path(__file__).parent / "field_cases" / "deletion-without-cursor"
+    case = Path(__file__).parent.parent / "field_cases" / "deletion-without-cursor"
     catalog = json.loads((case / "catalog.json").read_text())["streams"]
     messages = (case / "messages.jsonl").read_text().splitlines()
     assert connector.write(catalog, messages).code == 0

@@ -15,6 +15,8 @@ import redis
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from integration_tests.crash_safety.test_faults import feed
+from integration_tests.crash_safety.test_promotion import gate
 from integration_tests.support.connector.library import check, full, write
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, Shape, cache
@@ -26,8 +28,6 @@ from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.server import SERVERS, Server, running
 from integration_tests.support.stored import elements, ledger, values
 from integration_tests.support.waiting import wait_until
-from integration_tests.test_faults import feed
-from integration_tests.test_promotion import gate
 
 INSTANT = {"type": "string", "format": "date-time"}
 LIST: Shape = ("list", "envelope")

@@ -13,7 +13,7 @@ from integration_tests.support.messages import COMPLETE, Json, dedup, generation
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import ledger, rows, values
 
-FIELD_CASES = Path(__file__).parent / "field_cases"
+FIELD_CASES = Path(__file__).parent.parent / "field_cases"
 INTEGER = {"type": "integer"}
 INSTANT = {"type": "string", "format": "date-time"}
 CDC = {"properties": {"id": INTEGER, "at": INTEGER, "_ab_cdc_deleted_at": {"type": ["null", "string"]}}}

@@ -463,7 +463,7 @@ def test_a_server_without_the_search_module_is_told_so_by_check_and_write() -> N
         assert sentence in refused(server, ("hash", "columns"))
 
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README = (Path(__file__).parents[2] / "README.md").read_text()
 (RIGHTS,) = re.findall(r"^\| `search_index` \| `(\+.+?)` \|$", README, re.MULTILINE)
 
 
