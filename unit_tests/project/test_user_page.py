@@ -4,7 +4,7 @@ import re
 from itertools import groupby
 from pathlib import Path
 
-LINES = (Path(__file__).parent.parent / "docs" / "redis.md").read_text().splitlines()
+LINES = (Path(__file__).parents[2] / "docs" / "redis.md").read_text().splitlines()
 TAGS = {"<details>": "</details>", "<HideInUI>": "</HideInUI>"}
 #: Rows of a table, its head included, and lines of an example that stand unfolded.
 LONGEST = 12

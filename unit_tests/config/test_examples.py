@@ -14,7 +14,7 @@ from destination_redis.config.parse import parse_config, unknown_settings, writt
 from destination_redis.config.spec import specification
 from destination_redis.protocol.catalog import parse_catalog
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 CONFIGS = {path.stem: json.loads(path.read_text()) for path in sorted((EXAMPLES / "configs").glob("*.json"))}
 FORM = specification()["connectionSpecification"]
 COMPOSE = yaml.safe_load((EXAMPLES / "docker-compose.yml").read_text())
