@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 CONSTRAINTS := import tomllib; \
 	print(*map("{0[name]}=={0[version]}".format, tomllib.load(open("poetry.lock", "rb"))["package"]), sep="\n")
 
-.PHONY: .venv demo test test-all torture check lint-fix bench
+.PHONY: .venv demo test test-all stress check lint-fix bench
 
 .venv: $(STAMP)
 
@@ -25,9 +25,9 @@ test: $(STAMP)
 test-all: $(STAMP)
 	TEST_SERVERS=all $(BIN)/python -m pytest -n auto
 
-# Faults, hostile input and load, longer than `make test` tries them; TORTURE_SEED=… repeats a run.
-torture: $(STAMP)
-	TORTURE=full $(BIN)/python -m pytest integration_tests -m torture -n auto -v -rP
+# Faults, malformed input and load, longer than `make test` tries them; STRESS_SEED=… repeats a run.
+stress: $(STAMP)
+	STRESS=full $(BIN)/python -m pytest integration_tests -m stress -n auto -v -rP
 
 check: $(STAMP)
 	$(BIN)/ruff check .

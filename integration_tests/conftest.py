@@ -58,8 +58,8 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
 
 
 @pytest.fixture(scope="module")
-def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Yield a server, with JSON, for hostile input alone."""
+def fuzzed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Yield a server, with JSON, for malformed input alone."""
     with running("redis-7.0", *json_module(tmp_path_factory.mktemp("module"))) as server:
         yield server
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from integration_tests.support.connector.fork_server import Forked
 
-pytestmark = pytest.mark.torture
+pytestmark = pytest.mark.stress
 
 
 def lost(exchange: Exchange, process: object) -> None:  # noqa: ARG001
@@ -80,7 +80,7 @@ BREAKS = [
 DEATHS = [
     Fault("killed", killed, sudden=True),
     Fault("killed after it was executed", killed_late, sudden=True),
-    Fault("asked to end", asked_to_end, ridden_out=False),
+    Fault("asked to end", asked_to_end, survived=False),
 ]
 SILENCES = [Fault("swallowed", swallowed), Fault("no answer", silent)]
 REPLIES = {
@@ -109,7 +109,7 @@ def faults_to_try(chance: random.Random, count: int) -> Iterator[list[Fault]]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_fault_at_any_command_is_ridden_out_or_an_honest_failure_after_which_a_retry_is_exact(
+def test_a_fault_at_any_command_is_survived_or_an_honest_failure_after_which_a_retry_is_exact(
     mode: str, runners: Runners
 ) -> None:
     chance = rng(f"faults {mode}")
@@ -125,7 +125,7 @@ def test_a_fault_at_any_command_is_ridden_out_or_an_honest_failure_after_which_a
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_faults_that_come_together_are_ridden_out_or_honest_too(mode: str, runners: Runners) -> None:
+def test_faults_that_come_together_are_survived_or_honest_too(mode: str, runners: Runners) -> None:
     chance = rng(f"several faults {mode}")
     attempts = Attempts()
     scenarios = runners.scenarios(mode)
@@ -140,7 +140,7 @@ def test_faults_that_come_together_are_ridden_out_or_honest_too(mode: str, runne
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_fault_while_another_is_being_mended_is_ridden_out(mode: str, runners: Runners) -> None:
+def test_a_fault_while_another_is_being_mended_is_survived(mode: str, runners: Runners) -> None:
     chance = rng(f"again {mode}")
     attempts = Attempts()
     runner = runners.of(Scenario(mode, HASH))

@@ -16,7 +16,7 @@ from integration_tests.support.faults.seed import FULL, report, rng
 if TYPE_CHECKING:
     from integration_tests.support.connector.fork_server import Forked
 
-pytestmark = pytest.mark.torture
+pytestmark = pytest.mark.stress
 
 #: More commands than it takes to connect anew.
 CONNECTING = 11
@@ -69,7 +69,7 @@ class Lateness:
             f"{scenario}, held at {number} ({way.seen[number - 1]!r}), again {list(again)}, let through {released_at}"
         )
         if outcome.code != 0:
-            self.wrong.append(f"{what}: it was not ridden out: {outcome.text}")
+            self.wrong.append(f"{what}: it did not survive: {outcome.text}")
         elif (found := scenario.found(client)) != scenario.expected():
             self.wrong.append(f"{what}: found {found}")
         if untidy := scenario.untidy(client):

@@ -22,7 +22,7 @@ from integration_tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from integration_tests.support.connector.process import Outcome
 
-pytestmark = pytest.mark.torture
+pytestmark = pytest.mark.stress
 
 #: Milliseconds for which a server stalls: less and more than it is waited for.
 SHORT, LONG = 300, 2500

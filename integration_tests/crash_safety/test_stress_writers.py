@@ -17,7 +17,7 @@ from integration_tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from integration_tests.support.connector.fork_server import Forked
 
-pytestmark = pytest.mark.torture
+pytestmark = pytest.mark.stress
 
 #: The first command that a writer sends under its claim.
 CLAIMED = 10

@@ -135,7 +135,7 @@ def synced(number: int) -> tuple[Sequence[Json], Sequence[Json]]:
 ROUNDS = 600 if FULL else 20
 
 
-@pytest.mark.torture
+@pytest.mark.stress
 def test_no_reply_that_tells_of_a_server_ends_in_a_traceback_or_loses_a_record(
     start_server: Callable[..., Server],
 ) -> None:
@@ -161,7 +161,7 @@ def test_no_reply_that_tells_of_a_server_ends_in_a_traceback_or_loses_a_record(
     assert well > ROUNDS / 2
 
 
-@pytest.mark.torture
+@pytest.mark.stress
 def test_no_reply_of_a_cluster_ends_in_a_traceback() -> None:
     random = rng("odd replies of a cluster")
     well = 0
@@ -185,7 +185,7 @@ def test_no_reply_of_a_cluster_ends_in_a_traceback() -> None:
     assert well
 
 
-@pytest.mark.torture
+@pytest.mark.stress
 def test_no_reply_of_a_sentinel_ends_in_a_traceback(start_server: Callable[..., Server], tmp_path: Path) -> None:
     random = rng("odd replies of a sentinel")
     server = start_server()

@@ -45,7 +45,7 @@ def row(number: int) -> Json:
     return record(number, "rows", data={"id": number % 10, "at": number, "value": number})
 
 
-def test_a_failover_in_the_middle_of_a_sync_is_ridden_out_though_a_sentinel_died_too(tmp_path: Path) -> None:
+def test_a_failover_in_the_middle_of_a_sync_is_survived_though_a_sentinel_died_too(tmp_path: Path) -> None:
     with watched() as group:
         connector = Connector(group.config, tmp_path)
         running = connector.start([stream(), dedup("rows")])

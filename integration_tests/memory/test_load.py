@@ -61,7 +61,7 @@ def cursors(states: Iterable[bytes]) -> list[int]:
     return [json.loads(state)["state"]["stream"]["stream_state"]["cursor"] for state in states]
 
 
-@pytest.mark.torture
+@pytest.mark.stress
 def test_millions_of_small_records_take_no_more_memory_than_a_few(
     connector: Connector, server: Server, tmp_path: Path
 ) -> None:
@@ -90,7 +90,7 @@ def test_millions_of_small_records_take_no_more_memory_than_a_few(
     assert done.megabytes < MOST
 
 
-@pytest.mark.torture
+@pytest.mark.stress
 def test_a_state_after_every_record_comes_back_in_order(connector: Connector, server: Server, tmp_path: Path) -> None:
     def content() -> Iterator[bytes]:
         for number in range(1, STATED + 1):
@@ -110,7 +110,7 @@ def test_a_state_after_every_record_comes_back_in_order(connector: Connector, se
     assert done.megabytes < MOST
 
 
-@pytest.mark.torture
+@pytest.mark.stress
 @pytest.mark.parametrize("shape", _SHAPES, ids="-".join)
 def test_records_of_fifty_megabytes_arrive_whole(server: Server, tmp_path: Path, shape: Shape) -> None:
     needs_json(server, shape)
@@ -179,7 +179,7 @@ class Sync:
         list(write(self._server.config, streams, [*records, *(status("COMPLETE", name) for name in self._names)]))
 
 
-@pytest.mark.torture
+@pytest.mark.stress
 @pytest.mark.parametrize("mode", ["append", "overwrite", "append_dedup", REFRESH])
 def test_nothing_grows_with_foreign_keys_but_a_refresh_by_primary_key_which_reads_their_names_for_all_streams_at_once(
     server: Server, mode: str

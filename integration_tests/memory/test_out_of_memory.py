@@ -203,7 +203,7 @@ def attack(work: Work, servers: Sequence[Server], name: str) -> None:
     )
 
 
-@pytest.mark.torture
+@pytest.mark.stress
 @pytest.mark.parametrize(("shape", "mode"), CASES, ids=lambda each: each if isinstance(each, str) else "-".join(each))
 def test_memory_that_ends_in_the_middle_is_waited_for_or_fails_with_advice_and_no_state_is_ahead(
     server: Server, shape: Shape, mode: str
@@ -212,7 +212,7 @@ def test_memory_that_ends_in_the_middle_is_waited_for_or_fails_with_advice_and_n
     attack(Work(server.config, server.client, shape, mode), [server], f"{'-'.join(shape)}, {mode}")
 
 
-@pytest.mark.torture
+@pytest.mark.stress
 def test_the_same_holds_for_the_primaries_of_a_cluster() -> None:
     with cluster() as servers, servers.client() as client:
         for shape, mode in rng("cluster").sample(CASES, 12 if FULL else 6):

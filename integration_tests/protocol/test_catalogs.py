@@ -22,7 +22,7 @@ def global_state(cursor: int) -> Json:
     return {"type": "STATE", "state": {"type": "GLOBAL", "global": shared}}
 
 
-@pytest.mark.torture
+@pytest.mark.stress
 @pytest.mark.parametrize("of_its_own", [True, False], ids=["own", "global"])
 def test_two_thousand_streams_record_by_record_with_a_state_after_each_fit_into_256_megabytes(
     connector: Connector, server: Server, tmp_path: Path, *, of_its_own: bool

@@ -25,7 +25,7 @@ from integration_tests.support.servers.foreign import Foreign
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import values
 
-pytestmark = pytest.mark.torture
+pytestmark = pytest.mark.stress
 
 MEGABYTE = 1024 * 1024
 
@@ -56,7 +56,7 @@ def everything(server: Server, name: str) -> bytes:
 
 
 class Case:
-    """One stream, its good messages, and a hostile line between them."""
+    """One stream, its good messages, and a malformed line between them."""
 
     def __init__(self, random: Random, number: int, line: bytes | None) -> None:
         """Take a line, None for a message that is changed at random."""
@@ -100,7 +100,7 @@ class Case:
                     assert "left out" in "".join(ran.logged), self.about
 
     def assert_exact(self, cli: CommandLine, server: Server, done: int) -> None:
-        """Run it again without the hostile line, as a source does that goes on behind its last state."""
+        """Run it again without the malformed line, as a source does that goes on behind its last state."""
         again = 0 if self.mode == "overwrite" else done
         rest = [line for line in self.good if MARK.encode() in line][again:]
         ran = cli.write(self.config(server), self.catalog(), b"\n".join([*rest, *self.end]))
@@ -129,11 +129,11 @@ def covered(ran: Ran) -> int:
     return max([number for number in reached if number in (3, 6)], default=0)
 
 
-def test_a_hostile_line_among_good_ones_loses_nothing_and_ends_in_a_sentence(
-    cli: CommandLine, besieged: Server
+def test_a_malformed_line_among_good_ones_loses_nothing_and_ends_in_a_sentence(
+    cli: CommandLine, fuzzed_server: Server
 ) -> None:
     random = rng("lines")
-    foreign = Foreign(server := besieged)
+    foreign = Foreign(server := fuzzed_server)
     counts = {"inputs": 0, "honest_failures": 0, "exact_retries": 0, "records_compared": 0}
     wrong = list(retyped("retyped"))
     odd = [*LINES, *random.sample(wrong, 1500)] if FULL else [*random.sample(LINES, 40), *random.sample(wrong, 60)]
@@ -150,7 +150,7 @@ def test_a_hostile_line_among_good_ones_loses_nothing_and_ends_in_a_sentence(
         counts["inputs"] += 1
         counts["honest_failures"] += ran.code
         counts["records_compared"] += len(case.tokens)
-    report("hostile lines", **counts)
+    report("malformed lines", **counts)
 
 
 def lines(*messages: Json, end: bytes = b"\n") -> bytes:
@@ -158,45 +158,45 @@ def lines(*messages: Json, end: bytes = b"\n") -> bytes:
 
 
 def test_a_line_of_100_megabytes_that_never_ends_is_an_error_in_bounded_memory(
-    cli: CommandLine, besieged: Server
+    cli: CommandLine, fuzzed_server: Server
 ) -> None:
-    besieged.client.flushall()
+    fuzzed_server.client.flushall()
     begun = json.dumps(record(3)).encode().removesuffix(b"}}") + b', "more": "'
     content = [lines(record(1), record(2), state(2)), begun, *[b"x" * MEGABYTE] * 100]
-    ran = cli.write(besieged.config, {"streams": [stream()]}, content, seconds=300)
+    ran = cli.write(fuzzed_server.config, {"streams": [stream()]}, content, seconds=300)
     assert_honest(ran)
     assert ran.error
     assert "Line 4 of the input" in ran.error["message"]
     assert len(ran.states) == 1
-    assert values(besieged.client) == [1, 2]
+    assert values(fuzzed_server.client) == [1, 2]
     assert ran.memory < 400 * MEGABYTE
     report("a line of 100 MB", megabytes=ran.memory // MEGABYTE)
 
 
-@pytest.mark.skipif(not FULL, reason="half a gigabyte is for make torture")
-def test_a_line_longer_than_any_value_is_an_error_before_its_end(cli: CommandLine, besieged: Server) -> None:
-    besieged.client.flushall()
+@pytest.mark.skipif(not FULL, reason="half a gigabyte is for make stress")
+def test_a_line_longer_than_any_value_is_an_error_before_its_end(cli: CommandLine, fuzzed_server: Server) -> None:
+    fuzzed_server.client.flushall()
     content = itertools.chain([lines(record(1), state(1))], itertools.repeat(b"{" + b"x" * MEGABYTE))
-    ran = cli.write(besieged.config, {"streams": [stream()]}, content, seconds=300)
+    ran = cli.write(fuzzed_server.config, {"streams": [stream()]}, content, seconds=300)
     assert_honest(ran)
     assert ran.error
     assert ran.error["message"] == "A line of the input is longer than 536,870,912 bytes, which no record can be"
-    assert values(besieged.client) == [1]
+    assert values(fuzzed_server.client) == [1]
     assert ran.memory < 800 * MEGABYTE
     report("a line without an end", megabytes=ran.memory // MEGABYTE)
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n", b" \n\r\n\t\n"])
 def test_lines_with_other_ends_or_empty_ones_between_them_are_taken(
-    cli: CommandLine, besieged: Server, end: bytes
+    cli: CommandLine, fuzzed_server: Server, end: bytes
 ) -> None:
-    besieged.client.flushall()
+    fuzzed_server.client.flushall()
     messages = [record(1), state(1), record(2), record(3), state(3), COMPLETE]
     for content in (lines(*messages, end=end), lines(*messages, end=end).rstrip()):
-        ran = cli.write(besieged.config, {"streams": [stream("users", "overwrite")]}, content)
+        ran = cli.write(fuzzed_server.config, {"streams": [stream("users", "overwrite")]}, content)
         assert_honest(ran)
         assert ran.code == 0, ran.out
-        assert values(besieged.client) == [1, 2, 3]
+        assert values(fuzzed_server.client) == [1, 2, 3]
         assert len(ran.states) == 2
 
 

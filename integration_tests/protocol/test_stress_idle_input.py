@@ -15,7 +15,7 @@ from integration_tests.support.messages import record, state, status, stream
 from integration_tests.support.servers.server import Server, running
 from integration_tests.support.stored import ledger, values
 
-pytestmark = pytest.mark.torture
+pytestmark = pytest.mark.stress
 
 #: Seconds between two lines of the input; a claim of thirty seconds is renewed every ten.
 QUIET = 150.0 if FULL else 13.0

@@ -22,7 +22,7 @@ from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import values
 from integration_tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.torture
+pytestmark = pytest.mark.stress
 
 #: Bytes of a pipe, the least that Linux has, and of each state: the second one does not fit.
 PIPE, STATE = 4096, 3000
@@ -89,7 +89,7 @@ def stop_reading(runner: Runner, after: int, ending: Callable[[Forked], None]) -
     runner.quiet()
     problems = []
     if ending is read_at_last and (ended.code, len(ended.states)) != (0, 3):
-        problems.append(f"it was not ridden out: {ended.text}")
+        problems.append(f"it did not survive: {ended.text}")
     if ended.code == 0 if ending is closed else ending is asked_to_end and ended.code < 0:
         problems.append(f"no honest failure: {ended.code} {ended.text}")
     cursor = cursor_of(ended)

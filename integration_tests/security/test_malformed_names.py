@@ -17,7 +17,7 @@ from integration_tests.support.messages import Json, dedup, generation, stream
 from integration_tests.support.servers.foreign import Foreign
 from integration_tests.support.servers.server import Server
 
-pytestmark = pytest.mark.torture
+pytestmark = pytest.mark.stress
 
 NAMES: Sequence[str] = (
     *(
@@ -200,13 +200,13 @@ def contents(server: Server, key: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("shapes", [[shape] for shape in SHAPES] if FULL else [UPSERTING, UPSERTING, SHAPES, SHAPES])
 def test_streams_and_rows_of_any_name_have_their_own_keys_and_no_others(
-    cli: CommandLine, besieged: Server, shapes: list[Shape], request: pytest.FixtureRequest
+    cli: CommandLine, fuzzed_server: Server, shapes: list[Shape], request: pytest.FixtureRequest
 ) -> None:
     random = rng(request.node.name)
     shape = random.choice(shapes)
-    foreign = Foreign(besieged, AMONG, ALIKE)
+    foreign = Foreign(fuzzed_server, AMONG, ALIKE)
     compared = 0
-    config = {**besieged.config, "cache_type": shape[0], "record_format": shape[1], "default_namespace": "n"}
+    config = {**fuzzed_server.config, "cache_type": shape[0], "record_format": shape[1], "default_namespace": "n"}
     streams = named(random, shape)
     for run in (1, 2):
         keys = [*random.sample(NAMES, 12), "42:cart", "", 1, -1.5, True, None, {"a": [1, "}"]}, ["{x}"], "%6E"]
@@ -215,6 +215,6 @@ def test_streams_and_rows_of_any_name_have_their_own_keys_and_no_others(
         ran = cli.write(config, {"streams": [each.configured(run) for each in streams]}, content)
         assert_honest(ran)
         assert ran.code == 0, ran.out[-3000:]
-        compared += assert_each_has_its_own(besieged, foreign, after)
+        compared += assert_each_has_its_own(fuzzed_server, foreign, after)
         foreign.assert_untouched()
-    report("hostile names", streams=len(streams), runs=2, records_compared=compared)
+    report("malformed names", streams=len(streams), runs=2, records_compared=compared)

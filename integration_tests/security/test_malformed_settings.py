@@ -14,7 +14,7 @@ from integration_tests.support.messages import COMPLETE, Json, dedup, record, st
 from integration_tests.support.servers.foreign import Foreign
 from integration_tests.support.servers.server import Server, free_port
 
-pytestmark = pytest.mark.torture
+pytestmark = pytest.mark.stress
 
 #: What a setting is not, as JSON text; with a mark, since no wrong value may be printed.
 WRONG: Sequence[bytes] = (
@@ -34,13 +34,13 @@ NO_CONFIGS: Sequence[bytes] = (
 
 
 def test_no_setting_makes_check_or_write_fail_without_a_sentence_or_print_its_value(
-    cli: CommandLine, besieged: Server
+    cli: CommandLine, fuzzed_server: Server
 ) -> None:
     random = rng("settings")
-    foreign = Foreign(besieged)
+    foreign = Foreign(fuzzed_server)
     tls = {"ssl": True, "port": free_port()}  # where nobody listens: a plain server would be waited for
     configs = [
-        filled({**besieged.config, **(tls if "ssl_mode" in each else {}), **each}, text)
+        filled({**fuzzed_server.config, **(tls if "ssl_mode" in each else {}), **each}, text)
         for each in settings()
         for text in WRONG
     ]
@@ -60,7 +60,7 @@ def test_no_setting_makes_check_or_write_fail_without_a_sentence_or_print_its_va
             assert ran.error["failure_type"] == "config_error", config[:500]
         assert foreign.others() == [], config[:500]
         foreign.assert_untouched()
-    report("hostile settings", inputs=len(tried), refused=refused)
+    report("malformed settings", inputs=len(tried), refused=refused)
 
 
 def catalogs() -> Iterator[Json | bytes]:
@@ -107,9 +107,11 @@ def _gone(node: Any, name: Any) -> None:
     del node[name]
 
 
-def test_no_catalog_makes_write_fail_without_a_sentence_or_lose_a_record(cli: CommandLine, besieged: Server) -> None:
+def test_no_catalog_makes_write_fail_without_a_sentence_or_lose_a_record(
+    cli: CommandLine, fuzzed_server: Server
+) -> None:
     random = rng("catalogs")
-    foreign = Foreign(besieged)
+    foreign = Foreign(fuzzed_server)
     tried: list[bytes] = [*NO_CONFIGS]
     for catalog in catalogs():
         assert isinstance(catalog, dict)
@@ -128,17 +130,17 @@ def test_no_catalog_makes_write_fail_without_a_sentence_or_lose_a_record(cli: Co
     content = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
     counts = {"inputs": len(tried), "refused": 0, "records_compared": 0}
     for catalog in tried:
-        config = {**besieged.config, "cache_type": random.choice(["hash", "string", "json"])}
+        config = {**fuzzed_server.config, "cache_type": random.choice(["hash", "string", "json"])}
         ran = cli.write(config, catalog, content)
         assert_honest(ran)
         counts["refused"] += ran.code
-        held = b"".join(_held(besieged, key) for key in foreign.others())
+        held = b"".join(_held(fuzzed_server, key) for key in foreign.others())
         if ran.code == 0:
             assert [held.count(token) for token in (b"first-token", b"second-token")] == [1, 1], catalog[:1000]
             counts["records_compared"] += 2
         foreign.assert_untouched()
         foreign.remove_others()
-    report("hostile catalogs", **counts)
+    report("malformed catalogs", **counts)
 
 
 def _held(server: Server, key: bytes) -> bytes:

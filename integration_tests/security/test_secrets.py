@@ -24,7 +24,7 @@ from integration_tests.support.servers.certificates import AUTHORITY, CLIENT, KE
 from integration_tests.support.servers.server import Server, free_port
 from integration_tests.support.servers.ssh_server import OPENSSH, Jump, jumping, private
 
-pytestmark = pytest.mark.torture
+pytestmark = pytest.mark.stress
 
 #: What every secret below holds, and no output may; it comes through every way of writing a text.
 CORE = "S3cr3tC0re"
@@ -144,11 +144,11 @@ def jump() -> Iterator[Jump]:
 
 
 def test_no_secret_is_in_any_output_of_any_failure(
-    cli: CommandLine, besieged: Server, jump: Jump, request: pytest.FixtureRequest
+    cli: CommandLine, fuzzed_server: Server, jump: Jump, request: pytest.FixtureRequest
 ) -> None:
     random = rng(request.node.name)
-    besieged.client.flushall()
-    besieged.client.execute_command("ACL", "SETUSER", "alice", "on", ">another", "~*", "+@all")
+    fuzzed_server.client.flushall()
+    fuzzed_server.client.execute_command("ACL", "SETUSER", "alice", "on", ">another", "~*", "+@all")
     counts = {"secrets": 0, "checks": 0, "writes": 0, "failed": 0, "masked": 0}
     content = json.dumps(record(1)).encode() + b"\n"
 
@@ -161,7 +161,7 @@ def test_no_secret_is_in_any_output_of_any_failure(
     for secret in secrets(random):
         counts["secrets"] += 1
         with echoing(random.choice(WAYS)) as echo:
-            tried = list(failures(secret, echo, besieged.port, jump.port))
+            tried = list(failures(secret, echo, fuzzed_server.port, jump.port))
             for config in random.sample(tried, 45 if FULL else 16):
                 look(cli.check(config, debug=random.random() < 0.5), secret)
                 counts["checks"] += 1
@@ -169,7 +169,7 @@ def test_no_secret_is_in_any_output_of_any_failure(
                     ran = cli.write(config, {"streams": [stream()]}, content, patience=2, debug=True)
                     look(ran, secret)
                     counts["writes"] += 1
-    besieged.client.execute_command("ACL", "DELUSER", "alice")
+    fuzzed_server.client.execute_command("ACL", "DELUSER", "alice")
     assert counts["failed"] > counts["checks"] / 2
     assert counts["masked"]
     report("secrets", **counts)

@@ -13,7 +13,7 @@ from integration_tests.support.messages import COMPLETE, Json, dedup, generation
 from integration_tests.support.servers.server import Server, json_module, needs_json, running
 from integration_tests.support.stored import rows
 
-pytestmark = pytest.mark.torture
+pytestmark = pytest.mark.stress
 
 LOCALE = "en_US.UTF-8"
 RECORDS = 20_000 if FULL else 1000

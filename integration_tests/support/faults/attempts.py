@@ -36,7 +36,7 @@ class Fault:
     #: Whether it may end the process between a commit and the printed state.
     sudden: bool = False
     #: Whether nothing but time is lost: the sync has to end well.
-    ridden_out: bool = True
+    survived: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -106,8 +106,8 @@ class Attempts:
             return []
         if outcome.code == -signal.SIGKILL and any(fault.sudden for fault in faults):
             return []
-        ridden_out = all(fault.ridden_out for fault in faults)
-        problems = [f"it was not ridden out: {outcome.text}"] if ridden_out else []
+        survived = all(fault.survived for fault in faults)
+        problems = [f"it did not survive: {outcome.text}"] if survived else []
         traces = [message["trace"]["error"] for message in outcome.messages if message["type"] == "TRACE"]
         if outcome.code < 0 or not traces or traces[-1]["failure_type"] == "system_error":
             problems.append(f"no honest failure: {outcome.code} {outcome.text}")

@@ -1,12 +1,12 @@
-"""How hard the tests of torture try: all cases where TORTURE=full, and by which random numbers."""
+"""How hard the stress tests try: all cases where STRESS=full, and by which random numbers."""
 
 import os
 import random
 
-FULL = os.environ.get("TORTURE") == "full"
-#: The same numbers again where TORTURE_SEED is set.
-SEED = int(os.environ.get("TORTURE_SEED") or random.randrange(1 << 32))
-os.environ["TORTURE_SEED"] = str(SEED)  # inherited by every process of this run
+FULL = os.environ.get("STRESS") == "full"
+#: The same numbers again where STRESS_SEED is set.
+SEED = int(os.environ.get("STRESS_SEED") or random.randrange(1 << 32))
+os.environ["STRESS_SEED"] = str(SEED)  # inherited by every process of this run
 
 
 def rng(name: str) -> random.Random:
@@ -17,4 +17,4 @@ def rng(name: str) -> random.Random:
 def report(what: str, **counts: int) -> None:
     """Print the seed and the counts of a test, such as `instants_tried=12`."""
     told = [f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items()]
-    print(f"torture: {what}: {', '.join([f'seed {SEED}', *told])}")
+    print(f"stress: {what}: {', '.join([f'seed {SEED}', *told])}")
