@@ -29,7 +29,7 @@ from redis.retry import Retry
 
 from benchmarks import figures
 from benchmarks.inputs import COMMANDS, EMPTY, MESSAGES, ROOT, STATE_EVERY, catalog, finish, prepare
-from destination_redis.caches import CACHES, CollectionCache, HashCache, Layout
+from destination_redis.caches import CACHES, CollectionCache, HashCache, RecordOptions
 
 PIPE, APPEND, OVERWRITE, PLAIN = "redis-cli --pipe", "append", "overwrite", "plain connector"
 INSERT, UPDATE = "upsert, inserts", "upsert, updates"
@@ -141,7 +141,7 @@ class Bench:
 
     def _arrived(self) -> int:
         """Return the number of records that are live, in a collection or under keys of their own."""
-        cache = CACHES[str(self.settings.get("cache_type", "hash"))](Layout("columns"))
+        cache = CACHES[str(self.settings.get("cache_type", "hash"))](RecordOptions("columns"))
         if isinstance(cache, CollectionCache):
             return sum(1 for _ in cache.get_all(self.client, [b"default:users"]))
         return sum(1 for _ in self.client.scan_iter("default:users:*", count=10_000))
@@ -187,7 +187,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary, server(folder := Path(temporary)) as client:
         for records in (1_000_000, 2_000_000) if arguments.memory else (arguments.records,):
             prepare(folder, records)
-            finish(folder, HashCache(Layout()))
+            finish(folder, HashCache(RecordOptions()))
             bench = Bench(folder, client, records)
             if arguments.memory:
                 bench.memory()

@@ -15,14 +15,14 @@ from benchmarks.bench import APPEND, INSERT, PIPE, Bench, server
 from benchmarks.inputs import EMPTY, MESSAGES, prepare
 from benchmarks.recording import recording
 from benchmarks.tables import types
-from destination_redis.caches import CACHES, Layout, RecordFormat
+from destination_redis.caches import CACHES, RecordFormat, RecordOptions
 
 
 def measured(folder: Path, cache_type: str, record_format: RecordFormat, records: int, rounds: int) -> figures.Figures:
     """Return the rates of the connector and of `--pipe`, and the bytes a record takes."""
     with server(folder) as client:
         one = Bench(folder, client, records, {"cache_type": cache_type, "record_format": record_format})
-        upserts = CACHES[cache_type](Layout(record_format)).lua.write
+        upserts = CACHES[cache_type](RecordOptions(record_format)).lua.write
         cases = (APPEND, INSERT) if upserts else (APPEND,)
         for case in cases:
             client.flushall()

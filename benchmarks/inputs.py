@@ -39,7 +39,7 @@ def prepare(folder: Path, records: int) -> None:
 
 def finish(folder: Path, cache: KeyedCache) -> None:
     """Write the records that were prepared as finished commands."""
-    command_of = cache.writer((b"default:users:", b""), plain)
+    command_of = cache.encoder((b"default:users:", b""), plain)
     number = 0
     with (folder / MESSAGES).open("rb") as messages, (folder / COMMANDS).open("wb") as commands:
         for line in messages:

@@ -3,7 +3,7 @@
 from destination_redis.gc_pause import uncollected
 
 with uncollected():
-    from destination_redis.caches import CACHES, Layout, RedisRecord
+    from destination_redis.caches import CACHES, RecordOptions, RedisRecord
     from destination_redis.destination import DestinationRedis
 
-__all__ = ["CACHES", "DestinationRedis", "Layout", "RedisRecord"]
+__all__ = ["CACHES", "DestinationRedis", "RecordOptions", "RedisRecord"]

@@ -8,7 +8,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 from redis import exceptions as redis_errors
 
-from destination_redis.caches import CACHES, Layout
+from destination_redis.caches import CACHES, RecordOptions
 from destination_redis.config.durability import Durability
 from destination_redis.config.settings import RedisConfig
 from destination_redis.connection.announced import shown
@@ -124,7 +124,7 @@ def _check(server: _Server, config: RedisConfig, key: bytes, *, clustered: bool)
 
 
 def _probe(server: _Server, config: RedisConfig, key: bytes, staged: bytes) -> str | None:
-    cache = CACHES[config.cache_type](Layout(config.record_format, max_length=config.stream_max_length))
+    cache = CACHES[config.cache_type](RecordOptions(config.record_format, max_length=config.stream_max_length))
     probe = b"probe"
     server.execute("UNLINK", key, staged)  # first: what cannot be removed must not be written
     server.execute("HSET", staged, "_airbyte_data", probe)
@@ -173,7 +173,7 @@ def _why_not_durable(server: _Server, key: bytes, durability: Durability) -> str
             return "The server cannot wait for its disk: durability's fsync needs Redis 7.2 or Valkey."
         return "The server cannot wait for its replicas, since it does not know WAIT: set durability's replicas to 0."
     try:
-        durability.judge(reply)
+        durability.check_reply(reply)
     except AirbyteTracedException as error:
         return f"{str(error).partition(', so ')[0]}."
     return None

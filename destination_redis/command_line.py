@@ -9,7 +9,7 @@ from destination_redis.console.guard import guard
 from destination_redis.console.output import flush, wait_for_reader
 from destination_redis.console.terminal import Warnings, attended, is_terminal
 from destination_redis.destination import DestinationRedis
-from destination_redis.gc_pause import settle
+from destination_redis.gc_pause import freeze
 from destination_redis.redaction.secrets import masking
 
 logger = logging.getLogger("airbyte")
@@ -17,7 +17,7 @@ logger = logging.getLogger("airbyte")
 
 def main() -> None:
     """Run the command line, to the last byte of its output."""
-    settle()
+    freeze()
     wait_for_reader()
     logging.raiseExceptions = False  # a LOG line that cannot be written is no reason for a stack on stderr
     if attended() and not is_terminal(sys.stdout):

@@ -27,7 +27,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_redis.caches import RedisRecord
 from destination_redis.check import check
 from destination_redis.config.cloud import require_encryption
-from destination_redis.config.parse import parse_config, unknown_settings, written
+from destination_redis.config.parse import parse_config, storage_format_of, unknown_settings
 from destination_redis.config.settings import RedisConfig
 from destination_redis.config.spec import specification
 from destination_redis.connection.clients import CONNECT_TIMEOUT, connect
@@ -43,10 +43,10 @@ from destination_redis.redaction.secrets import Mask, masking, secret_names, sec
 from destination_redis.shutdown import Stop
 from destination_redis.sync.loop import Sync
 from destination_redis.sync.progress import Progress
-from destination_redis.sync.startup import open_routes
+from destination_redis.sync.startup import open_streams
 from destination_redis.sync.summary import Summary
 from destination_redis.transport.pipeline import Pipeline
-from destination_redis.transport.retry import PATIENCE
+from destination_redis.transport.retry import RETRY_SECONDS
 
 logger = logging.getLogger("airbyte")
 
@@ -58,10 +58,10 @@ _WAIT = 0.2
 class DestinationRedis(Destination):
     """Airbyte's destination for Redis."""
 
-    def __init__(self, patience: float = PATIENCE, *, cloud: bool = False) -> None:
+    def __init__(self, retry_seconds: float = RETRY_SECONDS, *, cloud: bool = False) -> None:
         """Take the seconds without any progress after which a sync gives up, and whether this is Airbyte Cloud."""
         super().__init__()
-        self._patience = patience
+        self._retry_seconds = retry_seconds
         self._cloud = cloud
 
     def spec(self, logger: logging.Logger) -> ConnectorSpecification:  # noqa: ARG002 - the CDK's signature
@@ -74,7 +74,7 @@ class DestinationRedis(Destination):
         try:
             settings = parse_config(config)
             allowed = self._allowed(settings)
-            written(settings)
+            storage_format_of(settings)
             with connect(settings, answer_timeout=CONNECT_TIMEOUT + settings.durable.timeout_ms / 1000) as servers:
                 wrong, warnings = check(servers, settings)
                 warnings = [*allowed, *warnings]
@@ -184,22 +184,22 @@ class DestinationRedis(Destination):
         try:
             for warning in self._allowed(config):
                 logger.warning(warning)
-            written(config)
+            storage_format_of(config)
             with connect(config) as servers:
-                lane = Pipeline(servers, stop.pause, self._patience, config.durable, config.key_prefix)
-                lane.open()
+                pipeline = Pipeline(servers, stop.pause, self._retry_seconds, config.durable, config.key_prefix)
+                pipeline.open()
                 try:
-                    routes, promote = open_routes(config, streams, lane, servers, stop.pause, logger)
-                    different = list(dict.fromkeys(routes.values()))
+                    writers, promote = open_streams(config, streams, pipeline, servers, stop.pause, logger)
+                    different = list(dict.fromkeys(writers.values()))
                     summary = Summary(different) if watched else None
                     with Progress(logger, different, live=watched and has_live_line()) as progress:
                         without_status = config.overwrite_without_status
-                        sync = Sync(routes, lane, promote, acknowledge, progress, logger, without_status)
+                        sync = Sync(writers, pipeline, promote, acknowledge, progress, logger, without_status)
                         yield from sync.run(lines)
                     if summary:
                         summary.tell(servers)
                 finally:
-                    lane.close()
+                    pipeline.close()
         except (AirbyteTracedException, OutputError):
             raise
         except Terminated as error:

@@ -11,7 +11,7 @@ from redis import exceptions as redis_errors
 from destination_redis.redaction.replies import COMMANDS, is_reply, redact, reply_code, reply_of, shown
 
 
-class Verdict(Enum):
+class RetryDecision(Enum):
     """What a failed command calls for."""
 
     RETRY = "send it again on this connection"
@@ -48,7 +48,7 @@ class Terminated(Exception):  # noqa: N818 - a signal, not an error
     """The process was asked to end (SIGTERM or SIGINT)."""
 
 
-class Superseded(Exception):  # noqa: N818 - a change, not an error
+class NodeRemoved(Exception):  # noqa: N818 - a change, not an error
     """A server serves no slots of its cluster any more."""
 
 
@@ -89,30 +89,30 @@ _MENDED_ERRORS = (
 )
 
 
-def verdict(error: Exception) -> Verdict:
+def retry_decision(error: Exception) -> RetryDecision:
     """Return what `error` calls for; the most specific class wins."""
     match error:
         case redis_errors.AuthenticationError() | redis_errors.AuthorizationError():
-            return Verdict.FAIL
+            return RetryDecision.FAIL
         case redis_errors.NoPermissionError() | RefusedError() | CommandError():
-            return Verdict.FAIL
+            return RetryDecision.FAIL
         case redis_errors.AskError():  # MOVED is one too
-            return Verdict.REDIRECT
+            return RetryDecision.REDIRECT
         case redis_errors.NoScriptError():
-            return Verdict.RECONNECT  # every connection begins with its scripts
+            return RetryDecision.RECONNECT  # every connection begins with its scripts
         case redis_errors.ReadOnlyError() | redis_errors.ConnectionError() | redis_errors.TimeoutError():
-            return Verdict.RECONNECT  # LOADING is a ConnectionError: redis-py closes the connection at once
+            return RetryDecision.RECONNECT  # LOADING is a ConnectionError: redis-py closes the connection at once
         case redis_errors.OutOfMemoryError() | redis_errors.TryAgainError() | redis_errors.ClusterDownError():
-            return Verdict.RETRY
+            return RetryDecision.RETRY
         case redis_errors.ResponseError() if _code(error) in _RETRIED_CODES:
-            return Verdict.RETRY
+            return RetryDecision.RETRY
         case redis_errors.ResponseError() if _code(error) == "READONLY" or any(
             mark in str(error) for mark in _ELSEWHERE
         ):
-            return Verdict.RECONNECT
+            return RetryDecision.RECONNECT
         case OSError():
-            return Verdict.RECONNECT
-    return Verdict.FAIL
+            return RetryDecision.RECONNECT
+    return RetryDecision.FAIL
 
 
 def config_error(message: str, cause: BaseException | None = None) -> AirbyteTracedException:
@@ -138,7 +138,7 @@ def traced(error: Exception, doing: str, sent: Sent | None = None) -> AirbyteTra
     if isinstance(error, AirbyteTracedException):
         return error
     sentence = f"{explain(error, sent)} (while {doing})"
-    if verdict(error) is not Verdict.FAIL:
+    if retry_decision(error) is not RetryDecision.FAIL:
         return transient_error(sentence, error)
     if isinstance(error, redis_errors.RedisError):
         known = isinstance(error, _MENDED_ERRORS) or _code(error) in ("WRONGTYPE", "NOPERM", "DENIED")
@@ -156,7 +156,7 @@ def explain(error: Exception, sent: Sent | None = None) -> str:
         return sentence
     if not isinstance(error, redis_errors.RedisError | OSError):
         return f"The connector failed: {type(error).__name__}"
-    said = told(error) if sent is None or not is_reply(error) else shown(reply_of(error), sent)
+    said = safe_text(error) if sent is None or not is_reply(error) else shown(reply_of(error), sent)
     return f"The server answered: {said}" if said else "The server answered with an error"
 
 
@@ -176,7 +176,7 @@ def known(error: Exception) -> str | None:
     return next((sentence for mark, sentence in _SAYINGS if mark in text), None)
 
 
-def told(error: BaseException) -> str:
+def safe_text(error: BaseException) -> str:
     """Return of the text of `error` what may be shown, whatever was sent: of a reply its code alone, if anything."""
     if is_reply(error):
         return reply_code(error)

@@ -29,7 +29,7 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def settle() -> None:
+def freeze() -> None:
     """Take all there is for permanent, so that no later collection, nor the one at the exit, goes through it."""
     gc.freeze()
 

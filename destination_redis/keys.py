@@ -79,7 +79,7 @@ class StreamKeys:
         return f"{self.prefix}airbyte:tmp:{{{self._base}}}".encode()
 
     @property
-    def gone(self) -> tuple[bytes, bytes]:
+    def tombstone(self) -> tuple[bytes, bytes]:
         """What stands before and after the record's part in the key of a deletion."""
         return f"{self.prefix}airbyte:gone:{{{self._base}:".encode(), b"}"
 
@@ -87,7 +87,7 @@ class StreamKeys:
         """Return whether a key is one of the stream's, of a record or its own."""
         if key in (self.counter, self.ledger, self.staged_collection):
             return True
-        return any(record_part(key, around) is not None for around in (self.live, self.staged, self.gone))
+        return any(record_part(key, around) is not None for around in (self.live, self.staged, self.tombstone))
 
     def index(self, number: int) -> bytes:
         """Return the name of a search index, 1 or the other, 2; ACLs take it for a key."""

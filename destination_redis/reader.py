@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.caches import CACHES, CollectionCache, Layout, RedisRecord
+from destination_redis.caches import CACHES, CollectionCache, RecordOptions, RedisRecord
 from destination_redis.config.settings import RedisConfig
 from destination_redis.connection.clients import connect
 from destination_redis.connection.deployment import Servers
@@ -26,8 +26,10 @@ def read(config: RedisConfig, name: str, namespace: str | None = None) -> Iterat
         with connect(config) as servers:
             keys = _keys(config, name, namespace, servers)
             ledger = _ledger(keys, servers)
-            written = ledger.readable.written
-            cache = CACHES[written.cache_type](Layout(written.record_format, full=config.record_metadata == "full"))
+            storage_format = ledger.readable.storage_format
+            cache = CACHES[storage_format.cache_type](
+                RecordOptions(storage_format.record_format, full=config.record_metadata == "full")
+            )
             slots = servers.slot_map()
             if isinstance(cache, CollectionCache):
                 address = slots.table()[slot_of(keys.collection)]

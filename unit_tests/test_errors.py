@@ -8,14 +8,14 @@ from airbyte_cdk.models import FailureType
 from redis import exceptions as redis_errors
 
 from destination_redis.errors import (
+    RetryDecision,
     TlsError,
-    Verdict,
     config_error,
     explain,
+    retry_decision,
     system_error,
     traced,
     transient_error,
-    verdict,
 )
 
 REPLY = redis_errors.ResponseError
@@ -36,7 +36,7 @@ SCRIPT = "Error running script (call to f_bf8d): @user_script:1: @user_script: 1
     ],
 )
 def test_a_lost_or_useless_connection_is_made_anew(error: Exception) -> None:
-    assert verdict(error) is Verdict.RECONNECT
+    assert retry_decision(error) is RetryDecision.RECONNECT
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_lost_or_useless_connection_is_made_anew(error: Exception) -> None:
     ],
 )
 def test_a_reply_that_passes_is_tried_again(error: Exception) -> None:
-    assert verdict(error) is Verdict.RETRY
+    assert retry_decision(error) is RetryDecision.RETRY
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_a_reply_that_passes_is_tried_again(error: Exception) -> None:
     ],
 )
 def test_what_trying_again_cannot_mend_fails(error: Exception) -> None:
-    assert verdict(error) is Verdict.FAIL
+    assert retry_decision(error) is RetryDecision.FAIL
 
 
 def test_a_wrong_password_is_not_taken_for_a_lost_connection() -> None:
     assert issubclass(redis_errors.AuthenticationError, redis_errors.ConnectionError)
-    assert verdict(redis_errors.AuthenticationError("WRONGPASS")) is Verdict.FAIL
+    assert retry_decision(redis_errors.AuthenticationError("WRONGPASS")) is RetryDecision.FAIL
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ RECORDS = st.sampled_from([b"1", b"2", b"12"])
 
 
 def every_key(keys: StreamKeys, record: bytes) -> set[bytes]:
-    return {keys.counter, keys.ledger, record.join(keys.live), record.join(keys.staged), record.join(keys.gone)}
+    return {keys.counter, keys.ledger, record.join(keys.live), record.join(keys.staged), record.join(keys.tombstone)}
 
 
 def hash_tag(key: bytes) -> bytes:
@@ -109,7 +109,7 @@ def test_the_five_kinds_of_key_of_a_stream_differ(namespace: str, name: str, rec
 def test_a_key_and_its_companion_share_a_cluster_slot(namespace: str, name: str, record: bytes) -> None:
     keys = StreamKeys(namespace, name)
     assert hash_tag(record.join(keys.staged)) == record.join(keys.live)
-    assert hash_tag(record.join(keys.gone)) == record.join(keys.live)
+    assert hash_tag(record.join(keys.tombstone)) == record.join(keys.live)
     assert hash_tag(keys.ledger) == keys.counter
 
 

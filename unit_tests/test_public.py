@@ -6,7 +6,7 @@ import destination_redis
 
 
 def test_the_package_offers_the_destination_and_what_reads_its_records() -> None:
-    assert destination_redis.__all__ == ["CACHES", "DestinationRedis", "Layout", "RedisRecord"]
+    assert destination_redis.__all__ == ["CACHES", "DestinationRedis", "RecordOptions", "RedisRecord"]
     assert all(hasattr(destination_redis, name) for name in destination_redis.__all__)
 
 

@@ -24,7 +24,7 @@ WRONG_TYPE = ("WRONGTYPE", "wrong Redis type")
 RecordFormat = Literal["envelope", "columns"]
 
 
-class Written(NamedTuple):
+class StorageFormat(NamedTuple):
     """How records are written, by the names that settings and ledgers use."""
 
     cache_type: str = "hash"
@@ -42,7 +42,7 @@ class RedisRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class RecordOptions:
     """What a sync's records are written with, beside their data type."""
 
     record_format: RecordFormat = "envelope"
@@ -63,11 +63,11 @@ class Layout:
 #: (command, number of arguments after its key) -> what stands before and after the packed key.
 Start = Callable[[bytes, int], tuple[bytes, bytes]]
 #: (id, record) -> a packed command; nothing where it is gathered, to be sent later.
-Writer = Callable[[int, Record], bytes]
+Encoder = Callable[[int, Record], bytes]
 #: (id, record) -> the number of arguments it added.
 Gatherer = Callable[[int, Record], int]
 #: (packed key or keys, id, cursor, record) -> what follows an upsert's head.
-Upserter = Callable[[bytes, int, bytes, Record], bytes]
+UpsertEncoder = Callable[[bytes, int, bytes, Record], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,9 @@ class Lua:
 
     `kind` is what TYPE says of a record's key. `read` are statements that return, for `key` of that kind: the record's
     id (nil where it is no record of this data type), its cursor, and whether it is a staged deletion. `write` and
-    `mark` replace KEYS[1] whole, by ARGV as `upserter` gives them, and make it a staged deletion; `held` is its id so
-    far, or nil, and `kept` is the text to store as its cursor. The first write of both is one that a server refuses
-    when it is out of memory. Both are empty where a record has no room for what upserts need.
+    `mark` replace KEYS[1] whole, by ARGV as `upsert_encoder` gives them, and make it a staged deletion; `held` is its
+    id so far, or nil, and `kept` is the text to store as its cursor. The first write of both is one that a server
+    refuses when it is out of memory. Both are empty where a record has no room for what upserts need.
     """
 
     kind: str
@@ -93,13 +93,13 @@ class Collection:
 
     `append` are statements that add the elements in ARGV, from the fourth argument on, to KEYS[2], all but the first
     `skip`; the first of them has the id `first`. The first write is one that a server refuses when it is out of memory.
-    `sweep` removes the elements with the ids `low` + 1 to `sent`, the newest, from KEYS[2]; it is empty where sending
-    them again adds nothing. `merge` moves up to `most` elements from KEYS[2] to the end of KEYS[3]. `width` returns the
-    number of arguments of an element, given its first one.
+    `discard_unacknowledged` removes the elements with the ids `low` + 1 to `sent`, the newest, from KEYS[2]; it is
+    empty where sending them again adds nothing. `merge` moves up to `most` elements from KEYS[2] to the end of KEYS[3].
+    `width` returns the number of arguments of an element, given its first one.
     """
 
     append: str
-    sweep: str
+    discard_unacknowledged: str
     merge: str
     width: Callable[[bytes], int] = lambda _: 1
 
@@ -110,7 +110,7 @@ class RedisCache(Protocol):
     #: The formats a record can have.
     formats: ClassVar[Sequence[RecordFormat]]
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, options: RecordOptions) -> None:
         """Take what records are written with."""
 
     @property
@@ -118,7 +118,7 @@ class RedisCache(Protocol):
         """How scripts read and write a record of this type; a collection has none that they could read."""
 
     @property
-    def holds_more(self) -> bool:
+    def stores_metadata(self) -> bool:
         """Whether a record has room for more than its data."""
 
     def get_all(self, client: "Redis", keys: Iterable[bytes]) -> Iterator[RedisRecord]:
@@ -134,13 +134,13 @@ class RedisCache(Protocol):
 class KeyedCache(RedisCache, Protocol):
     """A data type of which each record has a key of its own."""
 
-    def writer(self, around: tuple[bytes, bytes], start: Start) -> Writer:
+    def encoder(self, around: tuple[bytes, bytes], start: Start) -> Encoder:
         """Return what makes a record with an id the one packed command that stores it under that id.
 
         `around` is what stands before and after the id in the key.
         """
 
-    def upserter(self, head: Callable[[int], bytes], first_id: int) -> Upserter:
+    def upsert_encoder(self, head: Callable[[int], bytes], first_id: int) -> UpsertEncoder:
         """Return what makes a record an upsert in the generation that begins with `first_id`.
 
         `head` gives the command's first bytes for a number of arguments beyond id, cursor and first id.

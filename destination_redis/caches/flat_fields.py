@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from destination_redis.caches.base import Layout, RedisRecord
+from destination_redis.caches.base import RecordOptions, RedisRecord
 from destination_redis.caches.metadata import AB_ID, DATA, EMITTED_AT, META, Metadata, own_names
 from destination_redis.protocol.json_fields import fields, text
 from destination_redis.protocol.messages import Record
@@ -19,15 +19,15 @@ _NAMES = 10_000
 Packer = Callable[[int, Record], tuple[int, Sequence[bytes]]]
 
 
-def packer(layout: Layout, *, upserts: bool) -> Packer:
+def packer(options: RecordOptions, *, upserts: bool) -> Packer:
     """Return what packs the fields beyond id and time; all that was received stays the bytes it came as."""
-    return _columns(layout, upserts=upserts) if layout.record_format == "columns" else _envelope(layout)
+    return _columns(options, upserts=upserts) if options.record_format == "columns" else _envelope(options)
 
 
-def reader(layout: Layout) -> Callable[[Mapping[bytes, bytes]], RedisRecord | None]:
+def reader(options: RecordOptions) -> Callable[[Mapping[bytes, bytes]], RedisRecord | None]:
     """Return what makes names and values a record, None where they are none; of columns `data` holds their text."""
-    own = {name.encode() for name in own_names(layout, upserts=True)}
-    envelope = layout.record_format == "envelope"
+    own = {name.encode() for name in own_names(options, upserts=True)}
+    envelope = options.record_format == "envelope"
 
     def read(held: Mapping[bytes, bytes]) -> RedisRecord | None:
         if AB_ID not in held or EMITTED_AT not in held:
@@ -41,8 +41,8 @@ def reader(layout: Layout) -> Callable[[Mapping[bytes, bytes]], RedisRecord | No
     return read
 
 
-def _envelope(layout: Layout) -> Packer:
-    metadata, full = Metadata(layout), layout.full
+def _envelope(options: RecordOptions) -> Packer:
+    metadata, full = Metadata(options), options.full
 
     def body(number: int, record: Record) -> tuple[int, Sequence[bytes]]:
         data = record.data
@@ -53,9 +53,9 @@ def _envelope(layout: Layout) -> Packer:
     return body
 
 
-def _columns(layout: Layout, *, upserts: bool) -> Packer:
-    metadata, full = Metadata(layout), layout.full
-    own = own_names(layout, upserts=upserts)
+def _columns(options: RecordOptions, *, upserts: bool) -> Packer:
+    metadata, full = Metadata(options), options.full
+    own = own_names(options, upserts=upserts)
     names: dict[str, bytes] = {}
 
     def head(name: str) -> bytes:

@@ -5,7 +5,16 @@ from typing import ClassVar
 
 from redis import Redis
 
-from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisRecord, Start, Upserter, Writer, read_all
+from destination_redis.caches.base import (
+    Encoder,
+    Lua,
+    RecordFormat,
+    RecordOptions,
+    RedisRecord,
+    Start,
+    UpsertEncoder,
+    read_all,
+)
 from destination_redis.caches.flat_fields import PACKED_DATA, packer, reader
 from destination_redis.caches.metadata import AB_ID, CURSOR
 from destination_redis.protocol.messages import Record
@@ -50,12 +59,12 @@ end
 class HashCache:
     """Writes id and time under the Java connector's names; then the data as one field, or each of its columns."""
 
-    __slots__ = ("_layout",)
+    __slots__ = ("_options",)
 
     formats: ClassVar[Sequence[RecordFormat]] = ("envelope", "columns")
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, options: RecordOptions) -> None:
+        self._options = options
 
     @property
     def lua(self) -> Lua:
@@ -63,17 +72,17 @@ class HashCache:
         return _LUA
 
     @property
-    def holds_more(self) -> bool:
+    def stores_metadata(self) -> bool:
         """Always: another field."""
         return True
 
-    def writer(self, around: tuple[bytes, bytes], start: Start) -> Writer:
+    def encoder(self, around: tuple[bytes, bytes], start: Start) -> Encoder:
         """Return what makes HSETs; all that was received stays the bytes it came as."""
         before, after = around
         # A percent sign in a name is no place to fill in.
         key = (before.replace(b"%", b"%%"), after.replace(b"%", b"%%"))
-        body = packer(self._layout, upserts=False)
-        plain = self._layout.record_format == "envelope" and not self._layout.full
+        body = packer(self._options, upserts=False)
+        plain = self._options.record_format == "envelope" and not self._options.full
         limit, envelope = 0, b""
         templates: dict[int, bytes] = {}
 
@@ -85,7 +94,7 @@ class HashCache:
                 made = templates[count] = _HEAD % (command, size, *key, rest, digits)
             return made
 
-        def write(number: int, record: Record) -> bytes:
+        def encode(number: int, record: Record) -> bytes:
             nonlocal limit, envelope
             if number >= limit:
                 limit = 10 ** len(str(number))
@@ -99,11 +108,11 @@ class HashCache:
             count, packed = body(number, record)
             return b"".join((template(count) % (number, number, len(at), at), *packed))
 
-        return write
+        return encode
 
-    def upserter(self, head: Callable[[int], bytes], first_id: int) -> Upserter:
+    def upsert_encoder(self, head: Callable[[int], bytes], first_id: int) -> UpsertEncoder:
         """Return what makes upserts; the arguments after the first id are names and values."""
-        body = packer(self._layout, upserts=True)
+        body = packer(self._options, upserts=True)
         arguments = _UPSERT % (len(str(first_id)), first_id)
 
         def upsert(keys: bytes, number: int, cursor: bytes, record: Record) -> bytes:
@@ -116,7 +125,7 @@ class HashCache:
 
     def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
         """Yield the records under `keys`; of columns all that is known is their text, so that is what `data` holds."""
-        read = reader(self._layout)
+        read = reader(self._options)
         return read_all(client, keys, lambda key: ("HGETALL", key), lambda _, held: read(held))
 
     def probes(self, key: bytes) -> Sequence[Sequence[str | bytes]]:

@@ -5,8 +5,17 @@ from typing import ClassVar
 
 from redis import Redis
 
-from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisRecord, Start, Upserter, Writer, read_all
-from destination_redis.caches.json_document import DOCUMENT, MARK, documents, parsed, upserter
+from destination_redis.caches.base import (
+    Encoder,
+    Lua,
+    RecordFormat,
+    RecordOptions,
+    RedisRecord,
+    Start,
+    UpsertEncoder,
+    read_all,
+)
+from destination_redis.caches.json_document import DOCUMENT, MARK, documents, parsed, upsert_encoder
 from destination_redis.caches.json_numbers import exact
 from destination_redis.protocol.messages import Record
 
@@ -26,12 +35,12 @@ return tonumber(held['$._airbyte_ab_id'][1]), held['$._airbyte_cursor'][1] or ''
 class JsonCache:
     """Writes records with JSON.SET."""
 
-    __slots__ = ("_layout",)
+    __slots__ = ("_options",)
 
     formats: ClassVar[Sequence[RecordFormat]] = ("envelope", "columns")
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, options: RecordOptions) -> None:
+        self._options = options
 
     @property
     def lua(self) -> Lua:
@@ -39,33 +48,33 @@ class JsonCache:
         return _LUA
 
     @property
-    def holds_more(self) -> bool:
+    def stores_metadata(self) -> bool:
         """Always: another member."""
         return True
 
-    def writer(self, around: tuple[bytes, bytes], start: Start) -> Writer:
+    def encoder(self, around: tuple[bytes, bytes], start: Start) -> Encoder:
         """Return what makes JSON.SETs."""
         before, after = around
-        document = documents(self._layout, exact, upserts=False)
+        document = documents(self._options, exact, upserts=False)
         command, rest = start(b"JSON.SET", 2)
 
-        def write(number: int, record: Record) -> bytes:
+        def encode(number: int, record: Record) -> bytes:
             text = document(number, None, record)
             key = b"%b%d%b" % (before, number, after)
             head = b"%b$%d\r\n%b\r\n%b$1\r\n$\r\n$%d\r\n" % (command, len(key), key, rest, len(text))
             return b"".join((head, text, b"\r\n"))
 
-        return write
+        return encode
 
-    def upserter(self, head: Callable[[int], bytes], first_id: int) -> Upserter:
+    def upsert_encoder(self, head: Callable[[int], bytes], first_id: int) -> UpsertEncoder:
         """Return what makes upserts; the argument after the first id is the document."""
-        return upserter(documents(self._layout, exact, upserts=True), head(1), first_id)
+        return upsert_encoder(documents(self._options, exact, upserts=True), head(1), first_id)
 
     def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
         """Yield the records under `keys`; their data is the server's JSON text of it."""
 
         def record(_: bytes, text: bytes | None) -> RedisRecord | None:
-            return None if text is None else parsed(self._layout, text)
+            return None if text is None else parsed(self._options, text)
 
         return read_all(client, keys, lambda key: ("JSON.GET", key), record)
 

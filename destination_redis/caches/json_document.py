@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from destination_redis.caches.base import Layout, RedisRecord, Upserter
+from destination_redis.caches.base import RecordOptions, RedisRecord, UpsertEncoder
 from destination_redis.caches.metadata import AB_ID, DATA, EMITTED_AT, META, Metadata, own_names
 from destination_redis.protocol.json_fields import as_object, fields
 from destination_redis.protocol.messages import Record
@@ -30,17 +30,17 @@ local text = '{"_airbyte_ab_id":' .. ARGV[1] .. ',"_airbyte_cursor":"' .. kept .
 _MAYBE_OWN, _MAYBE_NULL, _ESCAPE = b'"_airbyte_', b"null", b"\\u"
 
 
-def documents(layout: Layout, adapt: Adapt | None = None, *, upserts: bool) -> Document:
+def documents(options: RecordOptions, adapt: Adapt | None = None, *, upserts: bool) -> Document:
     """Return what makes documents; `adapt` changes data that the data type cannot hold."""
-    metadata = Metadata(layout)
-    own = own_names(layout, upserts=upserts)
-    columns = layout.record_format == "columns"
+    metadata = Metadata(options)
+    own = own_names(options, upserts=upserts)
+    columns = options.record_format == "columns"
 
     def document(number: int, cursor: bytes | None, record: Record) -> bytes:
         data, changes = (bytes(record.data), ()) if adapt is None else adapt(bytes(record.data))
         order = b"" if cursor is None else b',"_airbyte_cursor":"%b"' % cursor
         head = b'{"_airbyte_ab_id":%d%b,"_airbyte_emitted_at":%b' % (number, order, record.emitted_at)
-        if changes or layout.full or len(record.meta) > len(b"null"):
+        if changes or options.full or len(record.meta) > len(b"null"):
             head += b"".join([b',"%b":%b' % pair for pair in metadata(number, record, changes)])
         if not columns:
             return b"".join((head, b',"_airbyte_data":', data, b"}"))
@@ -59,7 +59,7 @@ def _members(data: bytes, own: frozenset[str]) -> bytes:
     return as_object(kept)[1:]
 
 
-def upserter(document: Document, head: bytes, first_id: int) -> Upserter:
+def upsert_encoder(document: Document, head: bytes, first_id: int) -> UpsertEncoder:
     """Return what makes upserts whose one argument after the first id is the document."""
     first = b"$%d\r\n%d\r\n" % (len(str(first_id)), first_id)
 
@@ -71,7 +71,7 @@ def upserter(document: Document, head: bytes, first_id: int) -> Upserter:
     return upsert
 
 
-def parsed(layout: Layout, text: bytes) -> RedisRecord | None:
+def parsed(options: RecordOptions, text: bytes) -> RedisRecord | None:
     """Return the record of a document, None where it is none."""
     try:
         held = fields(text)
@@ -80,9 +80,9 @@ def parsed(layout: Layout, text: bytes) -> RedisRecord | None:
     except (KeyError, ValueError, msgspec.DecodeError):
         return None
     meta = held.get(META.decode())
-    if layout.record_format == "envelope":
+    if options.record_format == "envelope":
         data = bytes(held[DATA.decode()])
     else:
-        own = own_names(layout, upserts=True)
+        own = own_names(options, upserts=True)
         data = as_object({name: bytes(value) for name, value in held.items() if name not in own})
     return RedisRecord(number, at, data, None if meta is None else bytes(meta))

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from redis import Redis
 
-from destination_redis.caches.base import READ, Collection, Gatherer, Layout, Lua, RecordFormat, RedisRecord
+from destination_redis.caches.base import READ, Collection, Gatherer, Lua, RecordFormat, RecordOptions, RedisRecord
 from destination_redis.caches.elements import by_ranges, chunked
 from destination_redis.caches.json_document import documents, parsed
 from destination_redis.protocol.messages import Record
@@ -13,7 +13,7 @@ from destination_redis.protocol.messages import Record
 _COLLECTION = Collection(
     append=chunked("RPUSH"),
     # Consumers take elements from the left: what is counted from the right is what the sync sent last.
-    sweep="redis.call('LTRIM', KEYS[2], 0, string.format('%.0f', low - sent - 1))\n",
+    discard_unacknowledged="redis.call('LTRIM', KEYS[2], 0, string.format('%.0f', low - sent - 1))\n",
     merge="""
 local elements = redis.call('LRANGE', KEYS[2], 0, most - 1)
 if #elements > 0 then
@@ -27,12 +27,12 @@ end
 class ListCache:
     """Writes records with RPUSH."""
 
-    __slots__ = ("_layout",)
+    __slots__ = ("_options",)
 
     formats: ClassVar[Sequence[RecordFormat]] = ("envelope", "columns")
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, options: RecordOptions) -> None:
+        self._options = options
 
     @property
     def lua(self) -> Lua:
@@ -45,13 +45,13 @@ class ListCache:
         return _COLLECTION
 
     @property
-    def holds_more(self) -> bool:
+    def stores_metadata(self) -> bool:
         """Whether there is an envelope."""
-        return self._layout.record_format == "envelope"
+        return self._options.record_format == "envelope"
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
         """Return what adds a record's text."""
-        document = documents(self._layout, upserts=False) if self.holds_more else None
+        document = documents(self._options, upserts=False) if self.stores_metadata else None
         add = parts.append
 
         def gather(number: int, record: Record) -> int:
@@ -64,7 +64,7 @@ class ListCache:
     def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
         """Yield the records of the lists."""
         for text in by_ranges(client, keys, lambda key, first: ("LRANGE", key, first, first + READ - 1)):
-            record = parsed(self._layout, text) if self.holds_more else RedisRecord(0, b"", text)
+            record = parsed(self._options, text) if self.stores_metadata else RedisRecord(0, b"", text)
             if record is not None:
                 yield record
 

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from destination_redis.caches.base import Layout
+from destination_redis.caches.base import RecordOptions
 from destination_redis.protocol.messages import Record
 
 AB_ID, EMITTED_AT, DATA, META = b"_airbyte_ab_id", b"_airbyte_emitted_at", b"_airbyte_data", b"_airbyte_meta"
 RAW_ID, EXTRACTED_AT = b"_airbyte_raw_id", b"_airbyte_extracted_at"
 GENERATION_ID = b"_airbyte_generation_id"
 #: In upserts: what orders them, and the mark of a staged deletion.
-CURSOR, GONE = b"_airbyte_cursor", b"_airbyte_gone"
+CURSOR, DELETED = b"_airbyte_cursor", b"_airbyte_gone"
 
 Pair = tuple[bytes, bytes]
 
@@ -29,10 +29,10 @@ class Metadata:
 
     __slots__ = ("_full", "_generation", "_sync_id", "_uuid")
 
-    def __init__(self, layout: Layout) -> None:
-        self._full = layout.full
-        self._sync_id = layout.sync_id
-        self._generation = b"%d" % (layout.generation_id or 0)
+    def __init__(self, options: RecordOptions) -> None:
+        self._full = options.full
+        self._sync_id = options.sync_id
+        self._generation = b"%d" % (options.generation_id or 0)
         # Random for each run, then the record's id; of the version 4 that readers of Airbyte's data look for.
         random = uuid.uuid4().hex
         self._uuid = f'"{random[:8]}-{random[8:12]}-4{random[12:15]}-%b-%b"'.encode()
@@ -52,11 +52,11 @@ class Metadata:
         return ((RAW_ID, raw_id), (EXTRACTED_AT, at), (GENERATION_ID, self._generation), (META, value))
 
 
-def own_names(layout: Layout, *, upserts: bool) -> frozenset[str]:
+def own_names(options: RecordOptions, *, upserts: bool) -> frozenset[str]:
     """Return the names that in columns are the connector's own: a data field of that name is left out."""
     names = {AB_ID, EMITTED_AT, META}
     if upserts:
-        names |= {CURSOR, GONE}
-    if layout.full:
+        names |= {CURSOR, DELETED}
+    if options.full:
         names |= {RAW_ID, EXTRACTED_AT, GENERATION_ID}
     return frozenset(name.decode() for name in names)

@@ -5,13 +5,13 @@ from typing import ClassVar
 
 from redis import Redis
 
-from destination_redis.caches.base import READ, Collection, Gatherer, Layout, Lua, RecordFormat, RedisRecord
+from destination_redis.caches.base import READ, Collection, Gatherer, Lua, RecordFormat, RecordOptions, RedisRecord
 from destination_redis.caches.elements import ask, chunked
 from destination_redis.protocol.messages import Record
 
 _COLLECTION = Collection(
     append=chunked("SADD"),
-    sweep="",
+    discard_unacknowledged="",
     merge="""
 local members = redis.call('SPOP', KEYS[2], most)
 if #members > 0 then redis.call('SADD', KEYS[3], unpack(members)) end
@@ -25,10 +25,10 @@ class SetCache:
     __slots__ = ()
 
     formats: ClassVar[Sequence[RecordFormat]] = ("columns",)
-    holds_more = False
+    stores_metadata = False
     collection = _COLLECTION
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, options: RecordOptions) -> None:
         """Take nothing: a member is the data alone."""
 
     @property

@@ -6,7 +6,7 @@ from typing import ClassVar
 import msgspec
 from redis import Redis
 
-from destination_redis.caches.base import READ, Collection, Gatherer, Layout, Lua, RecordFormat, RedisRecord
+from destination_redis.caches.base import READ, Collection, Gatherer, Lua, RecordFormat, RecordOptions, RedisRecord
 from destination_redis.caches.elements import by_ranges, chunked
 from destination_redis.protocol.cursor import Order, number_of, warn_unreadable
 from destination_redis.protocol.json_fields import picker
@@ -14,7 +14,7 @@ from destination_redis.protocol.messages import Record
 
 _COLLECTION = Collection(
     append=chunked("ZADD", 2),
-    sweep="",
+    discard_unacknowledged="",
     merge="""
 local popped, members = redis.call('ZPOPMIN', KEYS[2], most), {}
 for i = 1, #popped, 2 do
@@ -29,14 +29,14 @@ if #members > 0 then redis.call('ZADD', KEYS[3], unpack(members)) end
 class SortedSetCache:
     """Writes records with ZADD."""
 
-    __slots__ = ("_layout",)
+    __slots__ = ("_options",)
 
     formats: ClassVar[Sequence[RecordFormat]] = ("columns",)
-    holds_more = False
+    stores_metadata = False
     collection = _COLLECTION
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, options: RecordOptions) -> None:
+        self._options = options
 
     @property
     def lua(self) -> Lua:
@@ -66,7 +66,7 @@ class SortedSetCache:
 
     def _score(self) -> Callable[[Record], float]:
         """Return what gives a record its score."""
-        stream, cursor, order = self._layout.stream, self._layout.cursor, self._layout.cursor_order
+        stream, cursor, order = self._options.stream, self._options.cursor, self._options.cursor_order
         # Where the cursor is a time, a record without one is placed by its own, in seconds as well.
         unit = 1000.0 if order is Order.INSTANT else 1.0
         if not cursor:

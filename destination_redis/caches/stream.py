@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from redis import Redis
 
-from destination_redis.caches.base import READ, Collection, Gatherer, Layout, Lua, RecordFormat, RedisRecord
+from destination_redis.caches.base import READ, Collection, Gatherer, Lua, RecordFormat, RecordOptions, RedisRecord
 from destination_redis.caches.elements import ask
 from destination_redis.caches.flat_fields import packer, reader
 from destination_redis.caches.metadata import AB_ID, EMITTED_AT
@@ -28,7 +28,7 @@ while at <= #ARGV do
   at, id = at + count + 1, id + 1
 end
 """
-_SWEEP = """
+_DISCARD_UNACKNOWLEDGED = """
 local ids = {}
 for id = low + 1, sent do ids[#ids + 1] = string.format('%.0f-0', id) end
 redis.call('XDEL', KEYS[2], unpack(ids))
@@ -47,13 +47,13 @@ if #ids < most then redis.call('UNLINK', KEYS[2]) end
 class StreamCache:
     """Writes records with XADD."""
 
-    __slots__ = ("_layout",)
+    __slots__ = ("_options",)
 
     formats: ClassVar[Sequence[RecordFormat]] = ("envelope", "columns")
-    holds_more = True
+    stores_metadata = True
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, options: RecordOptions) -> None:
+        self._options = options
 
     @property
     def lua(self) -> Lua:
@@ -63,18 +63,18 @@ class StreamCache:
     @property
     def collection(self) -> Collection:
         """How scripts treat a stream; it is trimmed with every batch."""
-        most = self._layout.max_length
+        most = self._options.max_length
         trim = f"redis.call('XTRIM', KEYS[2], 'MAXLEN', {most})\n" if most is not None else ""
         return Collection(
             append=_APPEND + trim,
-            sweep=_SWEEP,
+            discard_unacknowledged=_DISCARD_UNACKNOWLEDGED,
             merge=_MERGE,
             width=lambda count: 1 + int(count),
         )
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
         """Return what adds a record's number of arguments, names and values."""
-        pack = packer(self._layout, upserts=False)
+        pack = packer(self._options, upserts=False)
         add = parts.extend
 
         def gather(number: int, record: Record) -> int:
@@ -96,7 +96,7 @@ class StreamCache:
 
     def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
         """Yield the records of the streams; entries that others added are left out."""
-        read = reader(self._layout)
+        read = reader(self._options)
         for key in keys:
             start = b"-"
             while entries := ask(client, ("XRANGE", key, start, b"+", "COUNT", READ)):
@@ -107,7 +107,7 @@ class StreamCache:
 
     def probes(self, key: bytes) -> Sequence[Sequence[str | bytes]]:
         """Return the commands for streams."""
-        trim = [] if self._layout.max_length is None else [("XTRIM", key, "MAXLEN", "1")]
+        trim = [] if self._options.max_length is None else [("XTRIM", key, "MAXLEN", "1")]
         return [("XADD", key, "1-0", AB_ID, "1"), ("XRANGE", key, "-", "+", "COUNT", "1"), *trim, ("XDEL", key, "1-0")]
 
 

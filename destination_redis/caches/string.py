@@ -5,8 +5,17 @@ from typing import ClassVar
 
 from redis import Redis
 
-from destination_redis.caches.base import Layout, Lua, RecordFormat, RedisRecord, Start, Upserter, Writer, read_all
-from destination_redis.caches.json_document import DOCUMENT, MARK, documents, parsed, upserter
+from destination_redis.caches.base import (
+    Encoder,
+    Lua,
+    RecordFormat,
+    RecordOptions,
+    RedisRecord,
+    Start,
+    UpsertEncoder,
+    read_all,
+)
+from destination_redis.caches.json_document import DOCUMENT, MARK, documents, parsed, upsert_encoder
 from destination_redis.protocol.messages import Record
 
 # The head of a document tells what it is; only a very long cursor needs more than that.
@@ -45,40 +54,40 @@ end
 class StringCache:
     """Writes records with SET."""
 
-    __slots__ = ("_layout",)
+    __slots__ = ("_options",)
 
     formats: ClassVar[Sequence[RecordFormat]] = ("envelope", "columns")
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, options: RecordOptions) -> None:
+        self._options = options
 
     @property
     def lua(self) -> Lua:
         """How scripts read and write a string; in columns there is no room for what upserts need."""
-        return _ENVELOPE if self.holds_more else _COLUMNS
+        return _ENVELOPE if self.stores_metadata else _COLUMNS
 
     @property
-    def holds_more(self) -> bool:
+    def stores_metadata(self) -> bool:
         """Whether there is an envelope."""
-        return self._layout.record_format == "envelope"
+        return self._options.record_format == "envelope"
 
-    def writer(self, around: tuple[bytes, bytes], start: Start) -> Writer:
+    def encoder(self, around: tuple[bytes, bytes], start: Start) -> Encoder:
         """Return what makes SETs; GET has a key of another type refused, not written over."""
         before, after = around
-        document = documents(self._layout, upserts=False) if self.holds_more else None
+        document = documents(self._options, upserts=False) if self.stores_metadata else None
         command, rest = start(b"SET", 2)
 
-        def write(number: int, record: Record) -> bytes:
+        def encode(number: int, record: Record) -> bytes:
             text = record.data if document is None else document(number, None, record)
             key = b"%b%d%b" % (before, number, after)
             head = b"%b$%d\r\n%b\r\n%b$%d\r\n" % (command, len(key), key, rest, len(text))
             return b"".join((head, text, b"\r\n$3\r\nGET\r\n"))
 
-        return write
+        return encode
 
-    def upserter(self, head: Callable[[int], bytes], first_id: int) -> Upserter:
+    def upsert_encoder(self, head: Callable[[int], bytes], first_id: int) -> UpsertEncoder:
         """Return what makes upserts; the argument after the first id is the document."""
-        return upserter(documents(self._layout, upserts=True), head(1), first_id)
+        return upsert_encoder(documents(self._options, upserts=True), head(1), first_id)
 
     def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
         """Yield the records under `keys`; data alone has its id in the key, and no time."""
@@ -86,8 +95,8 @@ class StringCache:
         def record(key: bytes, text: bytes | None) -> RedisRecord | None:
             if text is None:
                 return None
-            if self.holds_more:
-                return parsed(self._layout, text)
+            if self.stores_metadata:
+                return parsed(self._options, text)
             number = key.rpartition(b":")[2].rstrip(b"}")
             ours = number.isdigit() and text[:1] == b"{" and text[-1:] == b"}"
             return RedisRecord(int(number), b"", text) if ours else None

@@ -40,7 +40,7 @@ class Durability(Settings):
             return "WAITAOF", 1, self.replicas, self.timeout_ms
         return "WAIT", self.replicas, self.timeout_ms
 
-    def judge(self, reply: object) -> None:
+    def check_reply(self, reply: object) -> None:
         """Raise a transient error where it was not met in time."""
         parts = reply if isinstance(reply, list) else [0 if self.fsync else 1, reply]
         # A number that another server does not give counts as 0.

@@ -6,20 +6,20 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from destination_redis.caches import CACHES, Layout, Written
+from destination_redis.caches import CACHES, RecordOptions, StorageFormat
 from destination_redis.config.base import PATTERNS
 from destination_redis.config.deployment import Cluster
 from destination_redis.config.settings import RedisConfig
 from destination_redis.errors import config_error
 
 
-def written(config: RedisConfig) -> Written:
+def storage_format_of(config: RedisConfig) -> StorageFormat:
     """Return the data type and format; raises where they, or other settings, do not go together."""
-    cache_type, record_format = chosen = Written(config.cache_type, config.record_format)
+    cache_type, record_format = chosen = StorageFormat(config.cache_type, config.record_format)
     formats = CACHES[cache_type].formats
     if record_format not in formats:
         raise config_error(f"cache_type {cache_type} has no record_format {record_format}, only {' or '.join(formats)}")
-    if config.record_metadata == "full" and not CACHES[cache_type](Layout(record_format)).holds_more:
+    if config.record_metadata == "full" and not CACHES[cache_type](RecordOptions(record_format)).stores_metadata:
         raise config_error(
             f"record_metadata full has no room in cache_type {cache_type} with record_format {record_format}, which "
             "holds a record's data alone"
@@ -31,7 +31,7 @@ def written(config: RedisConfig) -> Written:
     return chosen
 
 
-def _refuse_index(config: RedisConfig, chosen: Written) -> None:
+def _refuse_index(config: RedisConfig, chosen: StorageFormat) -> None:
     """Raise where there can be no search index."""
     cache_type, record_format = chosen
     if cache_type != "json" and chosen != ("hash", "columns"):

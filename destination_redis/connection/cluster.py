@@ -8,7 +8,14 @@ from redis import exceptions as redis_errors
 from destination_redis.connection.refusals import about
 from destination_redis.connection.replies import ask, lines
 from destination_redis.connection.slots import SLOTS, Address, SlotMap, host_of, slot_of
-from destination_redis.errors import CommandError, UnreachableError, Verdict, config_error, explain, verdict
+from destination_redis.errors import (
+    CommandError,
+    RetryDecision,
+    UnreachableError,
+    config_error,
+    explain,
+    retry_decision,
+)
 
 #: How often a question follows a key that has moved before it is asked again later.
 _REDIRECTIONS = 5
@@ -56,13 +63,13 @@ class Cluster:
             except (redis_errors.RedisError, OSError) as error:
                 if any("cluster support disabled" in str(each) for each in (error, error.__cause__)):
                     raise config_error("The server belongs to no cluster: set deployment to standalone") from error
-                refusal = error if refusal is None or verdict(error) is Verdict.FAIL else refusal
+                refusal = error if refusal is None or retry_decision(error) is RetryDecision.FAIL else refusal
                 continue
             if (found := self._read(reply, address)) is not None:
                 return found
         if refusal is None:
             raise UnreachableError("The cluster serves no slots")
-        if verdict(refusal) is Verdict.FAIL and not isinstance(refusal, CommandError):
+        if retry_decision(refusal) is RetryDecision.FAIL and not isinstance(refusal, CommandError):
             raise refusal
         raise _why_unknown(refusal) from refusal
 
@@ -106,7 +113,7 @@ class Cluster:
             values.append(self._asked(owner[1]).execute_command("GET", key))
         return values
 
-    def standing(self, primaries: Sequence[Address]) -> str | None:
+    def topology_version(self, primaries: Sequence[Address]) -> str | None:
         """Ask every node for its own slots and epoch; None while any of them gives a slot away or takes one."""
         own = {address: each for address, each in self._own().items() if each[1] or each[2]}
         if any(moving for _, _, moving in own.values()):

@@ -31,7 +31,7 @@ class Servers(Protocol):
     def held(self, keys: Sequence[bytes]) -> list[object]:
         """Return what the servers hold that have the keys by right, whoever else believes to have them."""
 
-    def standing(self, primaries: Sequence[Address]) -> str | None:
+    def topology_version(self, primaries: Sequence[Address]) -> str | None:
         """Return text that changes whenever a slot changes its server.
 
         A SCAN of `primaries` finds all keys if this is the same text before and after. None while a slot is on its way,
@@ -64,6 +64,6 @@ class Single:
         """Return what the server holds."""
         return [self._client.get(key) for key in keys]
 
-    def standing(self, primaries: Sequence[Address]) -> str | None:  # noqa: ARG002 - there is but one
+    def topology_version(self, primaries: Sequence[Address]) -> str | None:  # noqa: ARG002 - there is but one
         """Return that nothing ever changes."""
         return ""

@@ -3,7 +3,15 @@
 from redis.connection import AbstractConnection, DefaultParser
 from redis.exceptions import RedisError, ResponseError
 
-from destination_redis.errors import NOT_REDIS, RefusedError, UnreachableError, Verdict, known, told, verdict
+from destination_redis.errors import (
+    NOT_REDIS,
+    RefusedError,
+    RetryDecision,
+    UnreachableError,
+    known,
+    retry_decision,
+    safe_text,
+)
 
 #: Seconds in which a greeting has to come.
 _PATIENCE = 1.0
@@ -36,6 +44,6 @@ def greeted(said: bytes) -> RedisError:
     if line.startswith("-DENIED") and "protected mode" not in line:
         return RefusedError(f"The server refuses the connection: {line.removeprefix('-DENIED').strip()}")
     error: RedisError = DefaultParser.parse_error(line.removeprefix("-"))  # type: ignore[no-untyped-call] # redis-py's
-    if not isinstance(error, ResponseError) or verdict(error) is not Verdict.FAIL or known(error):
+    if not isinstance(error, ResponseError) or retry_decision(error) is not RetryDecision.FAIL or known(error):
         return error
-    return UnreachableError(f"The server closes each new connection: {told(error)}")
+    return UnreachableError(f"The server closes each new connection: {safe_text(error)}")

@@ -7,7 +7,7 @@ from redis import exceptions as redis_errors
 
 from destination_redis.connection.refusals import name_of
 from destination_redis.connection.replies import UNTOLD, clients, info
-from destination_redis.errors import ClosedAtCommandError, Verdict, verdict
+from destination_redis.errors import ClosedAtCommandError, RetryDecision, retry_decision
 
 _SLOW_TAKEOVER = "after a killed sync the next one waits up to 30 seconds"
 #: What is lost without each of them.
@@ -63,7 +63,7 @@ def _why_not(execute: Callable[..., object], command: Sequence[str | bytes], tel
     except ClosedAtCommandError:
         return CLOSED
     except redis_errors.ResponseError as error:
-        if verdict(error) is not Verdict.FAIL:
+        if retry_decision(error) is not RetryDecision.FAIL:
             raise
         return FORBIDDEN if isinstance(error, redis_errors.NoPermissionError) else REFUSED
 
@@ -107,7 +107,7 @@ class OptionalCommands:
             self._closed_at[name] += 1
             raise ClosedAtOptionalError(str(error)) from error
         except redis_errors.ResponseError as error:
-            if verdict(error) is not Verdict.FAIL:
+            if retry_decision(error) is not RetryDecision.FAIL:
                 raise
             return None
 

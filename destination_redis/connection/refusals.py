@@ -13,10 +13,10 @@ from destination_redis.errors import (
     ClosedAtCommandError,
     CommandError,
     ForbiddenError,
+    RetryDecision,
     Sent,
-    Verdict,
     known,
-    verdict,
+    retry_decision,
 )
 from destination_redis.redaction.replies import COMMANDS, reply_of, shown
 
@@ -66,7 +66,11 @@ def about(error: Exception, command: str, sent: Sent | None = None) -> Exception
     text = str(error)
     if isinstance(error, redis_errors.NoPermissionError) and _names_no_cause(text):
         return ForbiddenError(f"The user has no permission for the command {command}")
-    if not isinstance(error, redis_errors.ResponseError) or verdict(error) is not Verdict.FAIL or known(error):
+    if (
+        not isinstance(error, redis_errors.ResponseError)
+        or retry_decision(error) is not RetryDecision.FAIL
+        or known(error)
+    ):
         return error
     if command in _SCRIPTS and "script" in text.lower():
         return _inside_script(error)

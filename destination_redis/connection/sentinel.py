@@ -14,7 +14,14 @@ from destination_redis.connection.refusals import about
 from destination_redis.connection.replies import ask, number
 from destination_redis.connection.slots import Address
 from destination_redis.connection.tls_connection import TlsConnection
-from destination_redis.errors import CommandError, UnreachableError, Verdict, config_error, explain, verdict
+from destination_redis.errors import (
+    CommandError,
+    RetryDecision,
+    UnreachableError,
+    config_error,
+    explain,
+    retry_decision,
+)
 
 #: Seconds after which the next sentinel is asked.
 _ANSWER_TIMEOUT = 3.0
@@ -74,7 +81,7 @@ class Sentinels:
         if len(silent) < len(self._sentinels):
             return UnreachableError(f"The sentinels that answer know no service of the name {service_name}")
         for refusal in silent:
-            if verdict(refusal) is Verdict.FAIL:
+            if retry_decision(refusal) is RetryDecision.FAIL:
                 return config_error(_refusal(refusal))
         return UnreachableError(f"No sentinel can be asked for the primary ({explain(silent[0])})")
 

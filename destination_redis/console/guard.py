@@ -16,7 +16,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.console.output import OutputError, discard, put
 from destination_redis.console.terminal import INTERRUPTED, Warnings, attended, say
-from destination_redis.errors import told, traced
+from destination_redis.errors import safe_text, traced
 from destination_redis.redaction.secrets import Mask
 
 
@@ -39,7 +39,7 @@ def stack(error: BaseException) -> str:
     for each in reversed(chain):
         parts += traceback.format_tb(each.__traceback__)
         kind = type(each)
-        parts.append(f"{kind.__module__}.{kind.__qualname__}: {told(each)}".rstrip(": ") + "\n")
+        parts.append(f"{kind.__module__}.{kind.__qualname__}: {safe_text(each)}".rstrip(": ") + "\n")
     return "".join(parts)
 
 
@@ -95,7 +95,7 @@ def _report(
     known = traced(error, "running") if isinstance(error, Exception) else AirbyteTracedException(message=kind.__name__)
     expected = known.failure_type is not FailureType.system_error
     sentence = mask(str(known))
-    logger.fatal(told(error) or kind.__name__, exc_info=None if expected else error)
+    logger.fatal(safe_text(error) or kind.__name__, exc_info=None if expected else error)
     try:
         message = _trace(known, sentence, None if expected else mask(stack(error)))
         put(orjson.dumps(AirbyteMessageSerializer.dump(message), option=orjson.OPT_APPEND_NEWLINE))
@@ -110,7 +110,7 @@ def _report(
 
 def _log(logger: logging.Logger, error: BaseException | None) -> None:
     if error is not None:
-        logger.fatal(told(error) or type(error).__name__, exc_info=error)
+        logger.fatal(safe_text(error) or type(error).__name__, exc_info=error)
 
 
 def _trace(known: AirbyteTracedException, sentence: str, stack_trace: str | None) -> AirbyteMessage:

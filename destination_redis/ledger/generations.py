@@ -5,7 +5,7 @@ begins in the ledger before its first record is sent.
 """
 
 from destination_redis.ledger import transitions
-from destination_redis.ledger.lease import Claim
+from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Storage
 from destination_redis.ledger.transitions import FIRST_RESERVE
 from destination_redis.protocol.catalog import COLLECTION
@@ -18,10 +18,10 @@ LARGEST_RESERVE = 65_536
 class Generations:
     """One stream's generations in this run; live and staged ids are one sequence, none is used twice."""
 
-    def __init__(self, lane: Pipeline, claim: Claim, storage: Storage, expiry: int) -> None:
+    def __init__(self, pipeline: Pipeline, lease: StreamLease, storage: Storage, expiry: int) -> None:
         """Take the seconds that a live collection lives, 0 for ever."""
-        self._lane = lane
-        self._claim = claim
+        self._pipeline = pipeline
+        self._lease = lease
         self._storage = storage
         self._expiry = expiry
         self._step = FIRST_RESERVE
@@ -31,7 +31,7 @@ class Generations:
         self._had_staged = False
         #: The id the next record gets, and the id above which `reserve` must be called before it is used.
         self.next_id = 1
-        self.alarm = 0
+        self.reserve_above = 0
 
     @property
     def last_id(self) -> int:
@@ -41,12 +41,12 @@ class Generations:
     @property
     def first_id(self) -> int:
         """The first id of the generation this sync writes to."""
-        return self._claim.value.newest.first
+        return self._lease.value.newest.first
 
     @property
     def answered_id(self) -> int:
         """The last id of this sync's generation that the ledger was answered to cover."""
-        return self._claim.answered.newest.committed
+        return self._lease.answered.newest.committed
 
     def start(self) -> bool:
         """Begin this sync after `recover`; return whether a cancelled refresh is to be merged before a record is sent.
@@ -54,35 +54,35 @@ class Generations:
         What it sends must be answered before a record is sent. Raises a config error where what is there does not fit,
         and only a refresh can help.
         """
-        claim = self._claim
-        claim.value = transitions.first_ids(claim.value, self._storage, claim.taken_at)
-        merges = claim.value.staged is not None
-        begun = transitions.start(claim.value, claim.stream, self._storage)
-        self._had_live = claim.value.has_live
+        lease = self._lease
+        lease.value = transitions.first_ids(lease.value, self._storage, lease.taken_at)
+        merges = lease.value.staged is not None
+        begun = transitions.start(lease.value, lease.stream, self._storage)
+        self._had_live = lease.value.has_live
         self._had_staged = begun.continues_staged
         self.next_id, self.staging = begun.next_id, begun.stages
         collected = self._storage.placement == COLLECTION
         if begun.changes_key:
-            claim.exchange(begun.ledger, self._expiry, sets_sent=collected)  # what an emptied stream left there goes
+            lease.exchange(begun.ledger, self._expiry, sets_sent=collected)  # what an emptied stream left there goes
         else:
-            claim.move(begun.ledger, sets_sent=collected)
+            lease.move(begun.ledger, sets_sent=collected)
         return merges and not begun.stages
 
     def reserve(self) -> None:
         """Make sure that the next id is reserved, ahead of need; waits only where the server is far behind."""
-        claim = self._claim
-        if self.next_id + self._step // 2 > claim.value.reserved:
+        lease = self._lease
+        if self.next_id + self._step // 2 > lease.value.reserved:
             self._step = min(2 * self._step, LARGEST_RESERVE)
-            claim.move(transitions.reserve(claim.value, self.last_id + self._step))
-            self._lane.replicate()
-        if self.next_id > claim.answered.reserved:
-            self._lane.settle()
-        self.alarm = min(claim.answered.reserved, claim.value.reserved - self._step // 2)
+            lease.move(transitions.reserve(lease.value, self.last_id + self._step))
+            self._pipeline.replicate()
+        if self.next_id > lease.answered.reserved:
+            self._pipeline.flush()
+        self.reserve_above = min(lease.answered.reserved, lease.value.reserved - self._step // 2)
 
     def commit(self, last_id: int) -> None:
         """Move `committed` up to `last_id`; every record up to it must have been answered well."""
-        if last_id > self._claim.value.newest.committed:
-            self._claim.move(transitions.commit(self._claim.value, last_id))
+        if last_id > self._lease.value.newest.committed:
+            self._lease.move(transitions.commit(self._lease.value, last_id))
 
     def has_live(self) -> bool:
         """Whether any live record may have existed when this sync began."""

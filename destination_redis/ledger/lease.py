@@ -11,7 +11,7 @@ from contextlib import suppress
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import exceptions as redis_errors
 
-from destination_redis.errors import Superseded, config_error, transient_error
+from destination_redis.errors import NodeRemoved, config_error, transient_error
 from destination_redis.keys import StreamKeys
 from destination_redis.ledger import transitions
 from destination_redis.ledger.ledger import Ledger, parse
@@ -26,11 +26,11 @@ LEASE = 30_000
 _BEHIND = 1 << 53
 
 
-class Claim:
+class StreamLease:
     """One stream's ledger in the hands of this process, the only one that may move it."""
 
-    def __init__(self, lane: Pipeline, stream: Stream, keys: StreamKeys, token: str) -> None:
-        self._lane = lane
+    def __init__(self, pipeline: Pipeline, stream: Stream, keys: StreamKeys, token: str) -> None:
+        self._pipeline = pipeline
         self._token = token
         self._number = 0
         self._answered_number = 0
@@ -44,13 +44,13 @@ class Claim:
         self.value = Ledger()
         self.answered = self.value
 
-    def take(self, busy: Callable[["Claim", str, str, int, int], None], dead: str = "") -> None:
+    def take(self, busy: Callable[["StreamLease", str, str, int, int], None], dead: str = "") -> None:
         """Ask for the ledger, without waiting; `dead` is the token of a writer known to be gone.
 
         `busy` is called with the living writer's token, its connection, its lease's end and the server's time (ms).
         """
 
-        def judge(reply: object) -> None:
+        def on_reply(reply: object) -> None:
             assert isinstance(reply, list)
             if reply[0] == b"busy":
                 _, now, writer, connection, until = reply
@@ -67,20 +67,20 @@ class Claim:
             self.taken_at = int(taken_at)
             self._claimed = True
 
-        self._signed = self._lane.signature
+        self._signed = self._pipeline.signature
         command = self._pack(TAKE, self._token, self._signed, LEASE, dead)
-        self._lane.send([command], judge=judge)
+        self._pipeline.send([command], on_reply=on_reply)
 
     def sign(self) -> None:
         """See that the ledger names the connection in use: it may have changed while the claim was on its way."""
-        while self._signed != self._lane.signature:
+        while self._signed != self._pipeline.signature:
             try:
                 self.resume()
             except (redis_errors.RedisError, OSError) as error:
-                self._lane.patience.wait(error)
-                for server in self._lane.servers:
-                    with suppress(Superseded):  # a connection that is lost is made anew, and signed
-                        self._lane.call("TIME", at=server)
+                self._pipeline.retry.wait(error)
+                for server in self._pipeline.servers:
+                    with suppress(NodeRemoved):  # a connection that is lost is made anew, and signed
+                        self._pipeline.call("TIME", at=server)
 
     @property
     def held(self) -> bool:
@@ -125,15 +125,15 @@ class Claim:
         """
         if not self._claimed:
             return
-        signed = self._lane.signature
+        signed = self._pipeline.signature
         number = self._answered_number if loss is Loss.NOTHING else _BEHIND
         arguments: tuple[str | bytes | int, ...] = (self._token, signed, LEASE, number)
         least = self.answered.live.committed if loss is not Loss.ACKNOWLEDGED else _BEHIND
         committed = (least, self.answered.staged.committed if self.answered.staged else 0)
         fields = transitions.reserve(self.answered, self.value.reserved).fields()
         keys = (self.keys.ledger, self.keys.counter)
-        reply = self._lane.ask(self.keys.ledger, "EVAL", RESUME, 2, *keys, *arguments, *committed, *fields)
-        self.judge(reply)
+        reply = self._pipeline.ask(self.keys.ledger, "EVAL", RESUME, 2, *keys, *arguments, *committed, *fields)
+        self.check_reply(reply)
         self._signed = signed
 
     def _fields(self, sets_sent: bool) -> list[str]:
@@ -144,19 +144,19 @@ class Claim:
         self._number += 1
         number, value = self._number, self.value
 
-        def judge(reply: object) -> None:
-            self.judge(reply)
+        def on_reply(reply: object) -> None:
+            self.check_reply(reply)
             if number > self._answered_number:  # redirected, it may come after newer ones
                 self.answered, self._answered_number = value, number
             if last:  # until then a new connection may lead to a server that lacks what was answered
                 self._claimed = False
 
         command = self._pack(script, self._token, number, LEASE, argument, *fields, more=keys)
-        self._lane.send([command], judge=judge, moves=True, covers=True)
+        self._pipeline.send([command], on_reply=on_reply, moves=True, covers=True)
 
     def _pack(self, script: str, *arguments: str | int, more: Sequence[bytes] = ()) -> bytes:
         keys = (self.keys.ledger, self.keys.counter, *more)
-        return self._lane.pack("EVAL", script, len(keys), *keys, *arguments)
+        return self._pipeline.pack("EVAL", script, len(keys), *keys, *arguments)
 
     def _foreign(self) -> AirbyteTracedException:
         return config_error(
@@ -164,7 +164,7 @@ class Claim:
             "choose another key_prefix"
         )
 
-    def judge(self, reply: object) -> None:
+    def check_reply(self, reply: object) -> None:
         """Take what a script under this claim replied; raises where another writer has it, or the server lost it."""
         match reply:
             case b"ok":
@@ -184,11 +184,11 @@ class Claim:
         )
 
 
-class Lease:
+class LeaseHeartbeat:
     """Keeps the claims of a run, however long something takes that does not move their ledgers."""
 
-    def __init__(self, claims: Sequence[Claim]) -> None:
-        self._claims = claims
+    def __init__(self, leases: Sequence[StreamLease]) -> None:
+        self._leases = leases
         self._kept_at = time.monotonic()
 
     def keep(self) -> None:
@@ -196,5 +196,5 @@ class Lease:
         now = time.monotonic()
         if now - self._kept_at > LEASE / 3000:
             self._kept_at = now
-            for claim in self._claims:
-                claim.move()
+            for lease in self._leases:
+                lease.move()

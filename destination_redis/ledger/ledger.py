@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from destination_redis.caches import Written
+from destination_redis.caches import StorageFormat
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE
 
 #: Ids above it began with a time in microseconds: where upserts live by primary key, the first id is one.
@@ -14,7 +14,7 @@ _MICROSECONDS = 10**14
 
 Fields = dict[str, int | str | None]
 
-_DEFAULT = Written()
+_DEFAULT = StorageFormat()
 
 
 class Task(StrEnum):
@@ -46,7 +46,7 @@ class Storage:
     placement: str = SEQUENCE
     #: By primary key: the paths of its fields, as JSON.
     key_fields: str = ""
-    written: Written = _DEFAULT
+    storage_format: StorageFormat = _DEFAULT
 
     @property
     def key_parts(self) -> int | None:
@@ -58,7 +58,7 @@ class Storage:
     def __str__(self) -> str:
         kept = {PRIMARY_KEY: f"by the primary key {self.key_fields}", COLLECTION: "in one key"}
         said = kept.get(self.placement, "by sequential ids")
-        return f"as {self.written.cache_type} ({self.written.record_format}) {said}"
+        return f"as {self.storage_format.cache_type} ({self.storage_format.record_format}) {said}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def _stored(stored: Mapping[str, str]) -> Ledger:
 
 
 def _generation_fields(prefix: str, generation: Generation) -> Fields:
-    cache_type, record_format = generation.storage.written
+    cache_type, record_format = generation.storage.storage_format
     return {
         f"{prefix}generation": generation.number,
         f"{prefix}sync_id": generation.sync_id,
@@ -239,12 +239,12 @@ def _generation(prefix: str, stored: Mapping[str, str], default: Generation) -> 
     def text(name: str) -> str:
         return stored.get(prefix + name, "")
 
-    default_type, default_format = default.storage.written
-    written = Written(text("cache_type") or default_type, text("record_format") or default_format)  # type: ignore[arg-type] # as kept
+    default_type, default_format = default.storage.storage_format
+    storage_format = StorageFormat(text("cache_type") or default_type, text("record_format") or default_format)  # type: ignore[arg-type] # as kept
     return Generation(
         number=int(text("generation")) if text("generation") else None,
         sync_id=int(text("sync_id")) if text("sync_id") else None,
         first=int(text("first") or 1),
         committed=int(text("committed") or 0),
-        storage=Storage(text("placement") or default.placement, text("key_fields"), written),
+        storage=Storage(text("placement") or default.placement, text("key_fields"), storage_format),
     )

@@ -11,7 +11,7 @@ from destination_redis.connection.deployment import Servers
 from destination_redis.connection.optional import CLOSED, without
 from destination_redis.connection.replies import UNTOLD, ask, clients
 from destination_redis.errors import ClosedAtCommandError, UnreachableError, explain, transient_error
-from destination_redis.ledger.lease import Claim
+from destination_redis.ledger.lease import StreamLease
 from destination_redis.transport.pipeline import Pipeline
 
 #: Seconds between two looks at a writer that still seems to be there.
@@ -28,8 +28,8 @@ class _Writer:
 
 
 def take_all(
-    claims: Sequence[Claim],
-    lane: Pipeline,
+    leases: Sequence[StreamLease],
+    pipeline: Pipeline,
     servers: Servers,
     pause: Callable[[float], None],
     logger: logging.Logger,
@@ -39,41 +39,43 @@ def take_all(
     A writer is dead once its server shows none of its connections, or once its lease ran out without a renewal; its
     connection is cut before its ledger is taken.
     """
-    busy = _take(claims, lane, {})
+    busy = _take(leases, pipeline, {})
     told = False
     seen = dict(busy)
     while busy:
-        dead: dict[Claim, str] = {}
-        for claim, writer in busy.items():
-            if writer.token == seen[claim].token and writer.until != seen[claim].until:
+        dead: dict[StreamLease, str] = {}
+        for lease, writer in busy.items():
+            if writer.token == seen[lease].token and writer.until != seen[lease].until:
                 raise transient_error(
-                    f"Another sync is writing the stream {claim.stream}; run this one when it has ended"
+                    f"Another sync is writing the stream {lease.stream}; run this one when it has ended"
                 )
             if not _shown(servers, writer.connections) or (
                 writer.now > writer.until and _cut(servers, writer.connections, logger)
             ):
-                dead[claim] = writer.token
+                dead[lease] = writer.token
         if not dead:
             if not told:
                 logger.info("Waiting for the writer of %s to show whether it is alive", next(iter(busy)).stream)
                 told = True
             pause(_LOOK_EVERY)
-        busy = _take(list(busy), lane, dead)
-        for claim, writer in busy.items():
-            if claim in dead or writer.token != seen[claim].token:
-                seen[claim] = writer
+        busy = _take(list(busy), pipeline, dead)
+        for lease, writer in busy.items():
+            if lease in dead or writer.token != seen[lease].token:
+                seen[lease] = writer
 
 
-def _take(claims: Sequence[Claim], lane: Pipeline, dead: dict[Claim, str]) -> dict[Claim, _Writer]:
-    busy: dict[Claim, _Writer] = {}
+def _take(
+    leases: Sequence[StreamLease], pipeline: Pipeline, dead: dict[StreamLease, str]
+) -> dict[StreamLease, _Writer]:
+    busy: dict[StreamLease, _Writer] = {}
 
-    def judge(claim: Claim, token: str, connection: str, until: int, now: int) -> None:
+    def on_busy(lease: StreamLease, token: str, connection: str, until: int, now: int) -> None:
         pairs = frozenset(tuple(pair.split(" ")) for pair in connection.split(",") if pair)
-        busy[claim] = _Writer(token, pairs, until, now)
+        busy[lease] = _Writer(token, pairs, until, now)
 
-    for claim in claims:
-        claim.take(judge, dead.get(claim, ""))
-    lane.settle()
+    for lease in leases:
+        lease.take(on_busy, dead.get(lease, ""))
+    pipeline.flush()
     return busy
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from destination_redis.ledger.lease import Lease
+from destination_redis.ledger.lease import LeaseHeartbeat
 from destination_redis.placements.base import Placement
 from destination_redis.placements.collection import CollectionPlacement
 from destination_redis.placements.primary_key import PrimaryKeyPlacement
@@ -14,10 +14,10 @@ from destination_redis.transport.pipeline import Pipeline
 __all__ = ["Placement", "placements"]
 
 
-def placements(lane: Pipeline, scripts: Scripts, lease: Lease) -> Mapping[str, Placement]:
+def placements(pipeline: Pipeline, scripts: Scripts, heartbeat: LeaseHeartbeat) -> Mapping[str, Placement]:
     """Return every placement, on this lane."""
     return {
-        SEQUENCE: SequencePlacement(lane, scripts, lease),
-        PRIMARY_KEY: PrimaryKeyPlacement(lane, scripts, lease),
-        COLLECTION: CollectionPlacement(lane, scripts, lease),
+        SEQUENCE: SequencePlacement(pipeline, scripts, heartbeat),
+        PRIMARY_KEY: PrimaryKeyPlacement(pipeline, scripts, heartbeat),
+        COLLECTION: CollectionPlacement(pipeline, scripts, heartbeat),
     }

@@ -7,7 +7,7 @@ and late: what it holds is there already, or its writer is not the ledger's any 
 
 from destination_redis.caches import CollectionCache, pack
 from destination_redis.connection.slots import arguments_of
-from destination_redis.ledger.lease import Claim
+from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.scripts import GUARD
 from destination_redis.placements.record_scripts import expire
 from destination_redis.protocol.messages import Record
@@ -27,31 +27,33 @@ return 'ok'
 """
 
 
-class Batches:
+class Appender:
     """The batches of one stream, whose sync has begun."""
 
-    def __init__(self, lane: Pipeline, claim: Claim, cache: CollectionCache, expiry: int, *, staged: bool) -> None:
+    def __init__(
+        self, pipeline: Pipeline, lease: StreamLease, cache: CollectionCache, expiry: int, *, staged: bool
+    ) -> None:
         """Take the seconds that a live collection lives, 0 for ever; a staged one has no expiry."""
-        self._lane = lane
-        self._claim = claim
-        key = claim.keys.staged_collection if staged else claim.keys.collection
+        self._pipeline = pipeline
+        self._lease = lease
+        key = lease.keys.staged_collection if staged else lease.keys.collection
         script = _append(cache, "" if staged else expire("KEYS[2]", expiry))
-        keys = pack(claim.keys.ledger, key, claim.token.encode())
-        self._head = b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n2\r\n%b" % (lane.load(script), keys)
+        keys = pack(lease.keys.ledger, key, lease.token.encode())
+        self._head = b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n2\r\n%b" % (pipeline.load(script), keys)
         self._parts: list[bytes] = []
         self._gather = cache.gatherer(self._parts)
         self._width = cache.collection.width
         self._arguments = 0
         self._first = self._last = 0
 
-    def write(self, number: int, record: Record) -> bytes:
+    def gather(self, number: int, record: Record) -> bytes:
         """Gather a record; nothing is to be sent yet."""
         self._arguments += self._gather(number, record)
         self._first = self._first or number
         self._last = number
         return b""
 
-    def flush(self) -> None:
+    def send(self) -> None:
         """Send what was gathered, without waiting."""
         if not self._first:
             return
@@ -59,9 +61,9 @@ class Batches:
         command = b"".join((b"*%d\r\n" % (8 + self._arguments), self._head, ids, *self._parts))
         self._parts.clear()
         self._arguments = self._first = 0
-        self._lane.send([command], judge=self._claim.judge, moves=True, split=self._split)
+        self._pipeline.send([command], on_reply=self._lease.check_reply, moves=True, split=self._split)
         # A move at the end: a server that lost answered writes is found out.
-        self._claim.move()
+        self._lease.move()
 
     def _split(self, command: bytes) -> list[bytes]:
         """Return a command for each record of a batch."""

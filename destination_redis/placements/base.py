@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from destination_redis.ledger.lease import Claim
+from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Ledger
 
 
@@ -14,20 +14,20 @@ class Placement(Protocol):
     is answered. Claims are given many at a time, so that what must read every key of a server does it once for all.
     """
 
-    def move(self, claims: Sequence[Claim]) -> None:
+    def move(self, leases: Sequence[StreamLease]) -> None:
         """Give the records of each staged generation their live keys: all of them, or, in a merge, what is newer.
 
         Where `enter` would come too late for that, since the old ones go before, the ledger moves on to "remove" here.
         """
 
-    def remove_old(self, claims: Sequence[Claim]) -> None:
+    def remove_old(self, leases: Sequence[StreamLease]) -> None:
         """Remove the live records whose ids are below each staged generation's first."""
 
-    def enter(self, claim: Claim, promoted: Ledger) -> None:
+    def enter(self, lease: StreamLease, promoted: Ledger) -> None:
         """Move the ledger on at the end of a promotion, once all else is done; without waiting."""
 
-    def drop(self, claims: Sequence[Claim]) -> None:
+    def drop(self, leases: Sequence[StreamLease]) -> None:
         """Remove the staged records that each ledger says are to go."""
 
-    def sweep(self, claims: Sequence[Claim]) -> None:
+    def discard_unacknowledged(self, leases: Sequence[StreamLease]) -> None:
         """Remove what a sync that died had sent and not got acknowledged, where sending again would double it."""

@@ -6,9 +6,9 @@ large is given back by UNLINK, in the background of the server; what has to go e
 
 from collections.abc import Sequence
 
-from destination_redis.caches import CACHES, Collection, CollectionCache, Layout, Written
+from destination_redis.caches import CACHES, Collection, CollectionCache, RecordOptions, StorageFormat
 from destination_redis.ledger import transitions
-from destination_redis.ledger.lease import Claim, Lease
+from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
 from destination_redis.ledger.ledger import Ledger, Task
 from destination_redis.ledger.scripts import GUARD
 from destination_redis.placements.record_scripts import Scripts, expire
@@ -22,11 +22,11 @@ _AT_ONCE = 8
 
 
 # KEYS: ledger, collection; ARGV: token, last id that stays.
-def _sweep(collection: Collection) -> str:
+def _discard_unacknowledged(collection: Collection) -> str:
     return f"""{GUARD}
 local low = math.max(tonumber(ARGV[2]), sent - {_MOST})
 if sent <= low then return 'ok' end
-{collection.sweep}
+{collection.discard_unacknowledged}
 redis.call('HSET', KEYS[1], 'sent', string.format('%.0f', low))
 return 'ok'
 """
@@ -53,79 +53,79 @@ return 'ok'
 class CollectionPlacement:
     """Moves and removes collections."""
 
-    def __init__(self, lane: Pipeline, scripts: Scripts, lease: Lease) -> None:
-        self._lane = lane
+    def __init__(self, pipeline: Pipeline, scripts: Scripts, heartbeat: LeaseHeartbeat) -> None:
+        self._pipeline = pipeline
         self._expiry = scripts.expiry
-        self._lease = lease
+        self._heartbeat = heartbeat
 
-    def move(self, claims: Sequence[Claim]) -> None:
+    def move(self, leases: Sequence[StreamLease]) -> None:
         """In a merge, move the staged elements to the live ones; in a promotion put the collection in its place.
 
         In place of another collection `enter` does that: old and new change places in the step that ends the promotion.
         """
-        for claim in claims:
-            if claim.value.task is Task.PROMOTE and claim.value.live.placement != COLLECTION:
-                claim.exchange(transitions.collection_in_place(claim.value), self._expiry)
-            elif claim.value.task is Task.MERGE:
-                script = _merge(_collection(claim.value.newest.storage.written), self._expiry)
-                keys = (claim.keys.staged_collection, claim.keys.collection)
+        for lease in leases:
+            if lease.value.task is Task.PROMOTE and lease.value.live.placement != COLLECTION:
+                lease.exchange(transitions.collection_in_place(lease.value), self._expiry)
+            elif lease.value.task is Task.MERGE:
+                script = _merge(_collection(lease.value.newest.storage.storage_format), self._expiry)
+                keys = (lease.keys.staged_collection, lease.keys.collection)
                 more = True
                 while more:
                     more = False
-                    for reply in self._run(claim, [self._pack(claim, script, *keys)] * _AT_ONCE):
+                    for reply in self._run(lease, [self._pack(lease, script, *keys)] * _AT_ONCE):
                         more = reply == b"more"
-        self._lane.settle()
+        self._pipeline.flush()
 
-    def remove_old(self, claims: Sequence[Claim]) -> None:
+    def remove_old(self, leases: Sequence[StreamLease]) -> None:
         """UNLINK the collections of which the new generation's records have keys of their own."""
-        for claim in claims:
-            if claim.value.newest.placement != claim.value.live.placement:
-                self._run(claim, [self._pack(claim, _UNLINK, claim.keys.collection)])
+        for lease in leases:
+            if lease.value.newest.placement != lease.value.live.placement:
+                self._run(lease, [self._pack(lease, _UNLINK, lease.keys.collection)])
 
-    def enter(self, claim: Claim, promoted: Ledger) -> None:
+    def enter(self, lease: StreamLease, promoted: Ledger) -> None:
         """Put the staged collection in the place of a live one, in the step that moves the ledger on."""
-        if claim.value.task is Task.REMOVE:
-            claim.move(promoted)
+        if lease.value.task is Task.REMOVE:
+            lease.move(promoted)
         else:
-            claim.exchange(promoted, self._expiry)
+            lease.exchange(promoted, self._expiry)
 
-    def drop(self, claims: Sequence[Claim]) -> None:
+    def drop(self, leases: Sequence[StreamLease]) -> None:
         """UNLINK the staged collections."""
-        for claim in claims:
-            self._run(claim, [self._pack(claim, _UNLINK, claim.keys.staged_collection)])
+        for lease in leases:
+            self._run(lease, [self._pack(lease, _UNLINK, lease.keys.staged_collection)])
 
-    def sweep(self, claims: Sequence[Claim]) -> None:
+    def discard_unacknowledged(self, leases: Sequence[StreamLease]) -> None:
         """Remove the elements above the last acknowledged one, where the source's sending them again doubles them."""
-        for claim in claims:
-            ledger, keys = claim.value, claim.keys
-            collection = _collection(ledger.newest.storage.written)
-            if collection.sweep and (count := ledger.sent - ledger.top) > 0:
+        for lease in leases:
+            ledger, keys = lease.value, lease.keys
+            collection = _collection(ledger.newest.storage.storage_format)
+            if collection.discard_unacknowledged and (count := ledger.sent - ledger.top) > 0:
                 key = keys.staged_collection if ledger.staged else keys.collection
-                step = self._pack(claim, _sweep(collection), key, arguments=(ledger.top,))
-                self._run(claim, [step] * -(-count // _MOST))
+                step = self._pack(lease, _discard_unacknowledged(collection), key, arguments=(ledger.top,))
+                self._run(lease, [step] * -(-count // _MOST))
 
-    def _pack(self, claim: Claim, script: str, *keys: bytes, arguments: Sequence[int] = ()) -> bytes:
-        sha = self._lane.load(script)
-        return self._lane.pack("EVALSHA", sha, 1 + len(keys), claim.keys.ledger, *keys, claim.token, *arguments)
+    def _pack(self, lease: StreamLease, script: str, *keys: bytes, arguments: Sequence[int] = ()) -> bytes:
+        sha = self._pipeline.load(script)
+        return self._pipeline.pack("EVALSHA", sha, 1 + len(keys), lease.keys.ledger, *keys, lease.token, *arguments)
 
-    def _run(self, claim: Claim, commands: Sequence[bytes]) -> list[bytes]:
+    def _run(self, lease: StreamLease, commands: Sequence[bytes]) -> list[bytes]:
         """Return the replies; raises where another writer has the ledger."""
         replies: list[bytes] = []
 
-        def judge(reply: object) -> None:
+        def on_reply(reply: object) -> None:
             assert isinstance(reply, bytes)
             if reply != b"more":
-                claim.judge(reply)
+                lease.check_reply(reply)
             replies.append(reply)
 
-        self._lane.send(commands, judge=judge, moves=True)
-        claim.move()
-        self._lease.keep()
-        self._lane.settle()
+        self._pipeline.send(commands, on_reply=on_reply, moves=True)
+        lease.move()
+        self._heartbeat.keep()
+        self._pipeline.flush()
         return replies
 
 
-def _collection(written: Written) -> Collection:
-    cache = CACHES[written.cache_type](Layout(written.record_format))
-    assert isinstance(cache, CollectionCache), f"{written.cache_type} is no collection"
+def _collection(storage_format: StorageFormat) -> Collection:
+    cache = CACHES[storage_format.cache_type](RecordOptions(storage_format.record_format))
+    assert isinstance(cache, CollectionCache), f"{storage_format.cache_type} is no collection"
     return cache.collection

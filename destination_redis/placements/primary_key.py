@@ -7,9 +7,9 @@ that died left unacknowledged stays: the source sends it again, with higher ids,
 
 from collections.abc import Sequence
 
-from destination_redis.caches import Written
+from destination_redis.caches import StorageFormat
 from destination_redis.keys import record_part
-from destination_redis.ledger.lease import Claim, Lease
+from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
 from destination_redis.ledger.ledger import Ledger, Task
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.scan import scan
@@ -20,59 +20,61 @@ from destination_redis.transport.pipeline import Pipeline
 class PrimaryKeyPlacement:
     """Moves and removes records by what SCAN finds."""
 
-    def __init__(self, lane: Pipeline, scripts: Scripts, lease: Lease) -> None:
-        self._lane = lane
+    def __init__(self, pipeline: Pipeline, scripts: Scripts, heartbeat: LeaseHeartbeat) -> None:
+        self._pipeline = pipeline
         self._scripts = scripts
-        self._lease = lease
+        self._heartbeat = heartbeat
 
-    def move(self, claims: Sequence[Claim]) -> None:
+    def move(self, leases: Sequence[StreamLease]) -> None:
         """Give staged records their live keys, turn staged deletions into deletions, remove older generations'."""
-        for found in scan(self._lane, self._lease, {claim.keys.staged: claim for claim in claims}):
+        for found in scan(self._pipeline, self._heartbeat, {lease.keys.staged: lease for lease in leases}):
             commands = []
-            for claim, key, part in found:
-                ledger = claim.value
+            for lease, key, part in found:
+                ledger = lease.value
                 # In a promotion no live record is of this generation, but for those that moved already.
                 staged_first = ledger.newest.first
                 live_first = staged_first if ledger.task is Task.PROMOTE else ledger.live.first
-                live, (gone, end) = claim.keys.live[0] + part, claim.keys.gone
-                keys = (key, live, gone + part + end) if ledger.deletes else (key, live)
-                commands.append(self._scripts.settle(ledger.live.storage.written, keys, staged_first, live_first))
+                live, (tombstone, end) = lease.keys.live[0] + part, lease.keys.tombstone
+                keys = (key, live, tombstone + part + end) if ledger.deletes else (key, live)
+                commands.append(
+                    self._scripts.promote(ledger.live.storage.storage_format, keys, staged_first, live_first)
+                )
             self._send(commands, found)
-        self._lane.settle()
+        self._pipeline.flush()
 
-    def remove_old(self, claims: Sequence[Claim]) -> None:
+    def remove_old(self, leases: Sequence[StreamLease]) -> None:
         """Remove live records of older generations; a key with another number of parts is somebody else's."""
-        parts = {claim: claim.value.live.storage.key_parts for claim in claims}
-        for found in scan(self._lane, self._lease, {claim.keys.live: claim for claim in claims}):
+        parts = {lease: lease.value.live.storage.key_parts for lease in leases}
+        for found in scan(self._pipeline, self._heartbeat, {lease.keys.live: lease for lease in leases}):
             commands = [
-                self._scripts.remove(claim.value.live.storage.written, key, 0, claim.value.newest.first - 1)
-                for claim, key, part in found
-                if record_part(key, claim.keys.live, parts[claim]) is not None and not _new_id(part, claim.value)
+                self._scripts.remove(lease.value.live.storage.storage_format, key, 0, lease.value.newest.first - 1)
+                for lease, key, part in found
+                if record_part(key, lease.keys.live, parts[lease]) is not None and not _new_id(part, lease.value)
             ]
             self._send(commands, found)
-        self._lane.settle()
+        self._pipeline.flush()
 
-    def enter(self, claim: Claim, promoted: Ledger) -> None:
+    def enter(self, lease: StreamLease, promoted: Ledger) -> None:
         """Move the ledger on."""
-        claim.move(promoted)
+        lease.move(promoted)
 
-    def drop(self, claims: Sequence[Claim]) -> None:
+    def drop(self, leases: Sequence[StreamLease]) -> None:
         """Remove staged records up to the last id that is to go."""
-        for found in scan(self._lane, self._lease, {claim.keys.staged: claim for claim in claims}):
+        for found in scan(self._pipeline, self._heartbeat, {lease.keys.staged: lease for lease in leases}):
             commands = [
-                self._scripts.remove(Written(), key, 0, claim.value.dropped.last)
-                for claim, key, _ in found
-                if claim.value.dropped
+                self._scripts.remove(StorageFormat(), key, 0, lease.value.dropped.last)
+                for lease, key, _ in found
+                if lease.value.dropped
             ]
             self._send(commands, found)
-        self._lane.settle()
+        self._pipeline.flush()
 
-    def sweep(self, claims: Sequence[Claim]) -> None:
+    def discard_unacknowledged(self, leases: Sequence[StreamLease]) -> None:
         """Leave all as it is."""
 
-    def _send(self, commands: Sequence[bytes], found: Sequence[tuple[Claim, bytes, bytes]]) -> None:
+    def _send(self, commands: Sequence[bytes], found: Sequence[tuple[StreamLease, bytes, bytes]]) -> None:
         if commands:
-            self._lane.send(commands)
+            self._pipeline.send(commands)
             # A move at the end: a server that lost answered writes is found out.
             found[-1][0].move()
 

@@ -10,9 +10,9 @@ and the ledger goes on saying so, for only a refresh brings the records back.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from destination_redis.errors import Superseded, UnreachableError
+from destination_redis.errors import NodeRemoved, UnreachableError
 from destination_redis.ledger import transitions
-from destination_redis.ledger.lease import Claim, Lease
+from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
 from destination_redis.ledger.ledger import Ledger, Task
 from destination_redis.placements import Placement
 from destination_redis.transport.pipeline import Pipeline
@@ -21,72 +21,72 @@ from destination_redis.transport.pipeline import Pipeline
 class Promotion:
     """Promotes, merges and drops, all by the ledgers of the claims it is given."""
 
-    def __init__(self, lane: Pipeline, placements: Mapping[str, Placement], lease: Lease) -> None:
-        self._lane = lane
+    def __init__(self, pipeline: Pipeline, placements: Mapping[str, Placement], heartbeat: LeaseHeartbeat) -> None:
+        self._pipeline = pipeline
         self._placements = placements
-        self._lease = lease
+        self._heartbeat = heartbeat
 
-    def recover(self, claims: Sequence[Claim]) -> None:
+    def recover(self, leases: Sequence[StreamLease]) -> None:
         """Finish what former runs began, and remove what they did not get acknowledged."""
-        self._promote([claim for claim in claims if claim.value.task in {Task.PROMOTE, Task.REMOVE}])
-        self.merge([claim for claim in claims if claim.value.task is Task.MERGE])
-        self.drop(claims)
-        for placement, some in self._by(claims, _of_staged):
-            placement.sweep(some)
+        self._promote([lease for lease in leases if lease.value.task in {Task.PROMOTE, Task.REMOVE}])
+        self.merge([lease for lease in leases if lease.value.task is Task.MERGE])
+        self.drop(leases)
+        for placement, some in self._by(leases, _of_staged):
+            placement.discard_unacknowledged(some)
 
-    def promote(self, claims: Sequence[Claim]) -> None:
+    def promote(self, leases: Sequence[StreamLease]) -> None:
         """Make what is staged, complete and committed the live data: first all of the new in, then the old out."""
-        for claim in claims:
-            claim.move(transitions.promoting(claim.value))
+        for lease in leases:
+            lease.move(transitions.promoting(lease.value))
         self._answered()
-        self._promote(claims)
+        self._promote(leases)
 
-    def merge(self, claims: Sequence[Claim]) -> None:
+    def merge(self, leases: Sequence[StreamLease]) -> None:
         """Move the acknowledged staged records of cancelled refreshes to the live ones: they are not sent again."""
-        if not claims:
+        if not leases:
             return
 
         def all_of_it() -> None:
-            for placement, some in self._by(claims, _of_staged):
+            for placement, some in self._by(leases, _of_staged):
                 placement.move(some)
 
         self._steadily(all_of_it)
-        self._lane.rely(self._lane.sent)
-        for claim in claims:
-            claim.move(transitions.merged(claim.value))
+        self._pipeline.mark_acknowledged(self._pipeline.sent)
+        for lease in leases:
+            lease.move(transitions.merged(lease.value))
         self._answered()
 
-    def drop(self, claims: Sequence[Claim]) -> None:
+    def drop(self, leases: Sequence[StreamLease]) -> None:
         """Remove what is staged by syncs that are over."""
-        claims = [claim for claim in claims if claim.value.dropped]
-        if not claims:
+        leases = [lease for lease in leases if lease.value.dropped]
+        if not leases:
             return
 
         def all_of_it() -> None:
-            for placement, some in self._by(claims, _of_dropped):
+            for placement, some in self._by(leases, _of_dropped):
                 placement.drop(some)
 
         self._steadily(all_of_it)
-        for claim in claims:
-            claim.move(transitions.dropped(claim.value))
+        for lease in leases:
+            lease.move(transitions.dropped(lease.value))
         self._answered()
 
-    def _promote(self, claims: Sequence[Claim]) -> None:
-        if not claims:
+    def _promote(self, leases: Sequence[StreamLease]) -> None:
+        if not leases:
             return
 
         def all_of_it() -> None:
-            for placement, some in self._by(claims, _of_staged):
+            for placement, some in self._by(leases, _of_staged):
                 placement.move(some)
-            for placement, some in self._by(claims, _of_live):
+            for placement, some in self._by(leases, _of_live):
                 placement.remove_old(some)
 
         self._steadily(all_of_it)
         # Once the ledgers say that it is done nobody does it again.
-        self._lane.rely(self._lane.sent)
-        for placement, some in self._by(claims, _of_staged):
-            for claim in some:
-                placement.enter(claim, transitions.promoted(claim.value))
+        self._pipeline.mark_acknowledged(self._pipeline.sent)
+        for placement, some in self._by(leases, _of_staged):
+            for lease in some:
+                placement.enter(lease, transitions.promoted(lease.value))
         self._answered()
 
     def _steadily(self, work: Callable[[], object]) -> None:
@@ -94,32 +94,34 @@ class Promotion:
 
         A server that was replaced meanwhile may have lost answered steps; a key that moved may not have been found.
         """
-        self._lane.settle()
+        self._pipeline.flush()
         while True:
-            before = self._standing()
+            before = self._topology_version()
             try:
                 work()
-                self._lane.settle()
-            except Superseded:
+                self._pipeline.flush()
+            except NodeRemoved:
                 continue
-            if self._standing() == before:
+            if self._topology_version() == before:
                 return
 
-    def _standing(self) -> tuple[str, ...]:
-        while (standing := self._lane.standing()) is None:
-            self._lane.patience.wait(UnreachableError("Slots of the cluster are being moved from node to node"))
-            self._lease.keep()
-        return standing
+    def _topology_version(self) -> tuple[str, ...]:
+        while (version := self._pipeline.topology_version()) is None:
+            self._pipeline.retry.wait(UnreachableError("Slots of the cluster are being moved from node to node"))
+            self._heartbeat.keep()
+        return version
 
     def _answered(self) -> None:
         """Return when moves of ledgers are answered, and a replica had its time to have them too."""
-        self._lane.replicate()
-        self._lane.settle()
+        self._pipeline.replicate()
+        self._pipeline.flush()
 
-    def _by(self, claims: Sequence[Claim], name: Callable[[Ledger], str]) -> list[tuple[Placement, list[Claim]]]:
-        groups: dict[str, list[Claim]] = {}
-        for claim in claims:
-            groups.setdefault(name(claim.value), []).append(claim)
+    def _by(
+        self, leases: Sequence[StreamLease], name: Callable[[Ledger], str]
+    ) -> list[tuple[Placement, list[StreamLease]]]:
+        groups: dict[str, list[StreamLease]] = {}
+        for lease in leases:
+            groups.setdefault(name(lease.value), []).append(lease)
         return [(self._placements[each], some) for each, some in groups.items()]
 
 

@@ -15,12 +15,12 @@ read a record of every type, and go by the id inside: a refresh may have changed
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from destination_redis.caches import CACHES, Layout, Lua, Written, pack, plain
-from destination_redis.placements.upsert_order import APPLY_FLOOR, FLOORS, READ_GONE, newer, order, raise_floor
+from destination_redis.caches import CACHES, Lua, RecordOptions, StorageFormat, pack, plain
+from destination_redis.placements.upsert_order import APPLY_FLOOR, FLOORS, READ_TOMBSTONE, newer, order, raise_floor
 from destination_redis.transport.pipeline import Pipeline
 
 #: Seconds for which a deletion is remembered, so that an older record cannot come back.
-GONE = 86_400
+TOMBSTONE_SECONDS = 86_400
 
 # A key that is there without an id of ours is somebody else's, whatever its type.
 _REFUSE_FOREIGN = """
@@ -35,15 +35,15 @@ def _read(lua: Lua) -> str:
     return f"local function read(key){lua.read}end\n"
 
 
-def _read_any(written: Written) -> str:
-    """Return the same for a record of any type; those of the type in `written` are read as of that format."""
-    cache_type, record_format = written
-    layouts = {name: Layout(record_format if name == cache_type else "envelope") for name in CACHES}
-    kinds = [lua for name, layout in layouts.items() if (lua := CACHES[name](layout).lua).read]
+def _read_any(storage_format: StorageFormat) -> str:
+    """Return the same for a record of any type; those of the type in `storage_format` are read as of that format."""
+    cache_type, record_format = storage_format
+    layouts = {name: RecordOptions(record_format if name == cache_type else "envelope") for name in CACHES}
+    kinds = [lua for name, options in layouts.items() if (lua := CACHES[name](options).lua).read]
     # Several data types may be of one kind: the record is of the one that finds an id.
     cases = "".join(
         f"if kind == '{lua.kind}' then\nlocal function one(){lua.read}end\n"
-        "local id, cursor, gone = one()\nif id then return id, cursor, gone end\nend\n"
+        "local id, cursor, deleted = one()\nif id then return id, cursor, deleted end\nend\n"
         for lua in kinds
     )
     return f"local function read(key)\nlocal kind = redis.call('TYPE', key).ok\n{cases}return nil, ''\nend\n"
@@ -60,8 +60,8 @@ def _upsert(lua: Lua, keys: int, lives: str, *, floors: bool) -> str:
     refuse = _REFUSE_FOREIGN.format(held="held", key="KEYS[1]")
     if keys == 1:
         return f"{_read(lua)}{ordered}{refuse}{lua.write}{lives}return 1"
-    forget = "if gone then redis.call('UNLINK', KEYS[2]) end"
-    return f"{_read(lua)}{READ_GONE}{ordered}{refuse}{lua.write}{lives}{forget} return 1"
+    forget = "if tombstone then redis.call('UNLINK', KEYS[2]) end"
+    return f"{_read(lua)}{READ_TOMBSTONE}{ordered}{refuse}{lua.write}{lives}{forget} return 1"
 
 
 def _delete(lua: Lua, *, floors: bool) -> str:
@@ -71,9 +71,11 @@ def _delete(lua: Lua, *, floors: bool) -> str:
     """
     # A deletion that finds itself, being sent again, still removes what an older upsert, sent again too, brought back.
     unlink = "then if held then redis.call('UNLINK', KEYS[1]) end"
-    ordered = order(tombstone=True, floors=floors).replace(f"{newer('gone')} then", f"{newer('gone')} {unlink}")
+    ordered = order(tombstone=True, floors=floors).replace(
+        f"{newer('tombstone')} then", f"{newer('tombstone')} {unlink}"
+    )
     value = "with_floor(cursor .. ' ' .. ARGV[1], floor)" if floors else "cursor .. ' ' .. ARGV[1]"
-    return f"""{_read(lua)}{READ_GONE}{ordered}{_REFUSE_FOREIGN.format(held="held", key="KEYS[1]")}
+    return f"""{_read(lua)}{READ_TOMBSTONE}{ordered}{_REFUSE_FOREIGN.format(held="held", key="KEYS[1]")}
 redis.call('UNLINK', KEYS[1])
 redis.call('SET', KEYS[2], {value}, 'EX', ARGV[4])
 return 1
@@ -85,23 +87,23 @@ def _mark(lua: Lua, *, floors: bool) -> str:
     return f"{_read(lua)}{order(tombstone=False, floors=floors)}{lua.mark}return 1"
 
 
-def _settle(read: str, seconds: int) -> str:
+def _promote(read: str, seconds: int) -> str:
     """KEYS: staged record, live record [, its deletion]; ARGV: first ids of the staged and of the live, seconds.
 
     A live floor that the staged record does not have stays beside it, as a deletion that is older than any record.
     """
-    return f"""{read}{READ_GONE}{FLOORS}
+    return f"""{read}{READ_TOMBSTONE}{FLOORS}
 local id, cursor, deleted = read(KEYS[1])
 if not id then return 0 end
 local live, live_cursor = read(KEYS[2])
 {_REFUSE_FOREIGN.format(held="live", key="KEYS[2]")}
-local gone, gone_cursor, gone_floor = read_gone(KEYS[3])
+local tombstone, tombstone_cursor, tombstone_floor = read_tombstone(KEYS[3])
 local first, own_floor, live_floor = tonumber(ARGV[2]), 0, 0
 cursor, own_floor = split(cursor)
 live_cursor, live_floor = split(live_cursor)
 local floor = own_floor
-{raise_floor("live")}{raise_floor("gone")}{APPLY_FLOOR}
-if id < tonumber(ARGV[1]) or id < floor or {newer("live")} or {newer("gone")} then
+{raise_floor("live")}{raise_floor("tombstone")}{APPLY_FLOOR}
+if id < tonumber(ARGV[1]) or id < floor or {newer("live")} or {newer("tombstone")} then
   redis.call('UNLINK', KEYS[1])
   return 0
 end
@@ -114,7 +116,7 @@ redis.call('RENAME', KEYS[1], KEYS[2])
 {expire("KEYS[2]", seconds) if seconds else ""}
 if floor > own_floor and KEYS[3] then
   redis.call('SET', KEYS[3], with_floor(' ' .. string.format('%.0f', floor), floor), 'EX', ARGV[3])
-elseif gone then
+elseif tombstone then
   redis.call('UNLINK', KEYS[3])
 end
 return 1
@@ -150,9 +152,9 @@ return {expire("KEYS[1]", seconds)}
 class Scripts:
     """The scripts, on one lane; each is loaded when it is first used."""
 
-    def __init__(self, lane: Pipeline, expiry: int = 0) -> None:
+    def __init__(self, pipeline: Pipeline, expiry: int = 0) -> None:
         """Take the seconds that live records live, 0 for ever; staged ones have no expiry."""
-        self._lane = lane
+        self._pipeline = pipeline
         self._expiry = expiry
         self._heads: dict[tuple[object, ...], bytes] = {}
 
@@ -175,20 +177,24 @@ class Scripts:
         return self._head(script, keys, 3 + arguments, "upsert", lua, staged, floors)
 
     def delete_head(self, lua: Lua, *, floors: bool) -> bytes:
-        """Return the first bytes of a deletion; its keys, id, cursor, first id and `GONE` follow."""
+        """Return the first bytes of a deletion; its keys, id, cursor, first id and `TOMBSTONE_SECONDS` follow."""
         return self._head(partial(_delete, lua, floors=floors), 2, 4, "delete", lua, floors)
 
     def mark_head(self, lua: Lua, *, floors: bool) -> bytes:
         """Return the first bytes of a staged deletion; its key, id, cursor and first id follow."""
         return self._head(partial(_mark, lua, floors=floors), 1, 3, "mark", lua, floors)
 
-    def settle(self, written: Written, keys: Sequence[bytes], staged_first: int, live_first: int) -> bytes:
+    def promote(
+        self, storage_format: StorageFormat, keys: Sequence[bytes], staged_first: int, live_first: int
+    ) -> bytes:
         """Return the command that gives a staged record its live key, where nothing newer is there.
 
-        `keys`: staged, live, and the deletion's where the stream has any; `written` is what the live ones are.
+        `keys`: staged, live, and the deletion's where the stream has any; `storage_format` is what the live ones are.
         """
-        head = self._head(lambda: _settle(_read_any(written), self._expiry), len(keys), 3, "settle", written)
-        return head + pack(*keys, b"%d" % staged_first, b"%d" % live_first, b"%d" % GONE)
+        head = self._head(
+            lambda: _promote(_read_any(storage_format), self._expiry), len(keys), 3, "promote", storage_format
+        )
+        return head + pack(*keys, b"%d" % staged_first, b"%d" % live_first, b"%d" % TOMBSTONE_SECONDS)
 
     @property
     def expiry(self) -> int:
@@ -199,9 +205,9 @@ class Scripts:
         """Return the command that gives a staged record its live key and its expiry."""
         return self._head(lambda: _move(self._expiry), 2, 0, "move") + pack(staged, live)
 
-    def remove(self, written: Written, key: bytes, lowest: int, highest: int) -> bytes:
-        """Return the command that removes a record, `written` so, whose id is between the two, both inclusive."""
-        head = self._head(lambda: _remove(_read_any(written)), 1, 2, "remove", written)
+    def remove(self, storage_format: StorageFormat, key: bytes, lowest: int, highest: int) -> bytes:
+        """Return the command that removes a record of that format whose id is between the two, both inclusive."""
+        head = self._head(lambda: _remove(_read_any(storage_format)), 1, 2, "remove", storage_format)
         return head + pack(key, b"%d" % lowest, b"%d" % highest)
 
     def _head(self, script: Callable[[], str], keys: int, arguments: int, *what: object) -> bytes:
@@ -209,7 +215,7 @@ class Scripts:
         name = (*what, keys, arguments)
         head = self._heads.get(name)
         if head is None:
-            sha = self._lane.load(script())
+            sha = self._pipeline.load(script())
             head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n%d\r\n" % (3 + keys + arguments, sha, keys)
             self._heads[name] = head
         return head

@@ -5,7 +5,7 @@ from typing import cast
 
 from destination_redis.errors import config_error
 from destination_redis.keys import pattern, record_part
-from destination_redis.ledger.lease import Claim, Lease
+from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
 from destination_redis.transport.pipeline import Pipeline
 
 #: Keys a SCAN looks at in one step: large, since each step is a round trip, and small beside a server's patience.
@@ -14,34 +14,36 @@ _COUNT = 2000
 Around = tuple[bytes, bytes]
 
 
-def scan(lane: Pipeline, lease: Lease, places: Mapping[Around, Claim]) -> Iterator[list[tuple[Claim, bytes, bytes]]]:
+def scan(
+    pipeline: Pipeline, heartbeat: LeaseHeartbeat, places: Mapping[Around, StreamLease]
+) -> Iterator[list[tuple[StreamLease, bytes, bytes]]]:
     """Yield, step by step, (claim, key, record's part) of every key in one of `places`; the part may hold colons.
 
     A key that is there from beginning to end is found, maybe more than once. Whose key it is, and whether it is a
     record at all, is for the caller to find out.
     """
     # No head is the beginning of another: names hold no colons, and each head ends with one.
-    heads = {head: (tail, claim) for (head, tail), claim in places.items()}
+    heads = {head: (tail, lease) for (head, tail), lease in places.items()}
     lengths = sorted({len(head) for head in heads})
     match = (b"MATCH", pattern(next(iter(places)))) if len(places) == 1 else ()
-    for keys in _all_keys(lane, match):
+    for keys in _all_keys(pipeline, match):
         found = []
         for key in keys:
             for length in lengths:
-                tail, claim = heads.get(key[:length], (b"", None))
-                if claim is not None and (part := record_part(key, (key[:length], tail))) is not None:
-                    found.append((claim, key, part))
+                tail, lease = heads.get(key[:length], (b"", None))
+                if lease is not None and (part := record_part(key, (key[:length], tail))) is not None:
+                    found.append((lease, key, part))
                     break
         if found:
             yield found
-        lease.keep()
+        heartbeat.keep()
 
 
-def _all_keys(lane: Pipeline, match: tuple[bytes, ...]) -> Iterator[list[bytes]]:
-    for server in lane.servers:
+def _all_keys(pipeline: Pipeline, match: tuple[bytes, ...]) -> Iterator[list[bytes]]:
+    for server in pipeline.servers:
         cursor: bytes | None = None
         while cursor != b"0":
-            reply = lane.call("SCAN", cursor or b"0", *match, "COUNT", _COUNT, at=server)
+            reply = pipeline.call("SCAN", cursor or b"0", *match, "COUNT", _COUNT, at=server)
             match reply:
                 case [bytes() as cursor, [*keys]] if all(isinstance(key, bytes) for key in keys):
                     yield cast("list[bytes]", keys)

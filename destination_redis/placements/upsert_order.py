@@ -8,8 +8,8 @@ compared with one below, even where the floor itself arrives last.
 
 # Cursors are compared as text: hexadecimal, since Lua compares by the server's locale. `read` is the data type's.
 # A deletion is kept as "cursor id", or "cursor id floor".
-READ_GONE = """
-local function read_gone(key)
+READ_TOMBSTONE = """
+local function read_tombstone(key)
   local text = key and redis.call('GET', key)
   if not text then return nil, '', 0 end
   local cursor, id, floor = string.match(text, '^(%x*) (%d+) ?(%d*)$')
@@ -41,6 +41,7 @@ def raise_floor(what: str) -> str:
 
 #: What is below the floor counts as of an older generation.
 APPLY_FLOOR = "if floor > first then first = floor end\n"
+_FIND_TOMBSTONE = "local tombstone, tombstone_cursor, tombstone_floor = read_tombstone(KEYS[2])"
 
 
 def order(*, tombstone: bool, floors: bool) -> str:
@@ -49,13 +50,13 @@ def order(*, tombstone: bool, floors: bool) -> str:
     `kept` is the text to be stored as the cursor then.
     """
     if not floors:
-        gone = f"local gone, gone_cursor = read_gone(KEYS[2])\nif {newer('gone')} then return 0 end"
+        stop = f"local tombstone, tombstone_cursor = read_tombstone(KEYS[2])\nif {newer('tombstone')} then return 0 end"
         return f"""
 local id, cursor, first = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local kept = cursor
 local held, held_cursor = read(KEYS[1])
 if {newer("held")} then return 0 end
-{gone if tombstone else ""}
+{stop if tombstone else ""}
 """
     return f"""{FLOORS}
 local id, first = tonumber(ARGV[1]), tonumber(ARGV[3])
@@ -64,10 +65,10 @@ local held, held_cursor = read(KEYS[1])
 local held_floor
 held_cursor, held_floor = split(held_cursor)
 {raise_floor("held")}
-{f"local gone, gone_cursor, gone_floor = read_gone(KEYS[2]) {raise_floor('gone')}" if tombstone else ""}
+{f"{_FIND_TOMBSTONE} {raise_floor('tombstone')}" if tombstone else ""}
 if id < floor then return 0 end
 {APPLY_FLOOR}
 if {newer("held")} then return 0 end
-{f"if {newer('gone')} then return 0 end" if tombstone else ""}
+{f"if {newer('tombstone')} then return 0 end" if tombstone else ""}
 local kept = with_floor(cursor, floor)
 """

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from destination_redis.caches import KeyedCache, Upserter, Writer, pack
+from destination_redis.caches import Encoder, KeyedCache, UpsertEncoder, pack
 from destination_redis.keys import NULL, key_part
 from destination_redis.ledger import transitions
-from destination_redis.ledger.lease import Claim
-from destination_redis.placements.record_scripts import GONE, Scripts
+from destination_redis.ledger.lease import StreamLease
+from destination_redis.placements.record_scripts import TOMBSTONE_SECONDS, Scripts
 from destination_redis.protocol.catalog import DELETED_AT
 from destination_redis.protocol.cursor import NULL_CURSOR, encode, warn_unreadable
 from destination_redis.protocol.json_fields import picker
@@ -25,7 +25,7 @@ logger = logging.getLogger("airbyte")
 _MOST_FLOORS = 16_384
 
 
-class Unsettled(Exception):  # noqa: N818 - a wish, not an error
+class FlushRequired(Exception):  # noqa: N818 - a wish, not an error
     """All that was taken so far has to be settled before a record is written; it is then asked for again.
 
     It is the first deletion of a stream. Its ledger has to say so before; and where the schema did not announce any,
@@ -42,11 +42,11 @@ class Floors:
         self._flushed = False
 
     def add(self, part: bytes, number: int) -> None:
-        """Remember a deletion by the record's part of the key; raises Unsettled, once, where too many are held."""
+        """Remember a deletion by the record's part of the key; raises FlushRequired, once, where too many are held."""
         if len(self._ids) >= _MOST_FLOORS:
             if not self._flushed:
                 self._flushed = True
-                raise Unsettled
+                raise FlushRequired
             self._ids.clear()
             self._flushed = False
         self._ids[part] = number
@@ -61,16 +61,16 @@ class Floors:
 class Upserts:
     """Makes the records of one stream, whose sync has begun, commands."""
 
-    def __init__(self, claim: Claim, cache: KeyedCache, scripts: Scripts, *, staged: int, soft: bool) -> None:
+    def __init__(self, lease: StreamLease, cache: KeyedCache, scripts: Scripts, *, staged: int, soft: bool) -> None:
         """Take what is needed; `staged` is the staged generation's first id, 0 where records go to the live one.
 
         `soft` keeps a deletion as the record.
         """
-        ledger, keys = claim.value, claim.keys
-        self._claim = claim
+        ledger, keys = lease.value, lease.keys
+        self._lease = lease
         self._cache = cache
         self._scripts = scripts
-        self._stream = claim.stream
+        self._stream = lease.stream
         self._staged = bool(staged)
         self._soft = soft
         self._first = staged or ledger.live.first
@@ -78,7 +78,7 @@ class Upserts:
         self._epoch = f"{ledger.cursor_epoch:04x}"
         self._no_cursor = (self._epoch + NULL_CURSOR).encode()
 
-    def writer(self) -> Writer:
+    def encoder(self) -> Encoder:
         """Return what makes a record with an id its upsert or, where it says so, its deletion.
 
         It raises msgspec.DecodeError where the record's data is no JSON object or a key or cursor is no valid text.
@@ -88,14 +88,14 @@ class Upserts:
         has_cursor = bool(stream.cursor)
         pick = picker((*stream.primary_key, *([stream.cursor] if has_cursor else []), (DELETED_AT,)))
         head, tail = self._around
-        gone_head, gone_tail = self._claim.keys.gone
+        tombstone_head, tombstone_tail = self._lease.keys.tombstone
         no_cursor, cursor_of = self._no_cursor, self._cursors()
         nothing, warned = b":".join([NULL] * width), False
-        upsert, forgets = self._upserter(), self._forgets
+        upsert, forgets = self._upsert_encoder(), self._forgets
         staged, soft = self._staged, self._soft
         floors = Floors()
 
-        def write(number: int, record: Record) -> bytes:
+        def encode_record(number: int, record: Record) -> bytes:
             nonlocal upsert, forgets, warned
             values = pick(record.data)
             part = key_part(values[0]) if width == 1 else b":".join(map(key_part, values[:width]))
@@ -109,17 +109,19 @@ class Upserts:
                 if floor or not soft:
                     self._announce_deletions()
                     if not forgets:
-                        upsert, forgets = self._upserter(), self._forgets
+                        upsert, forgets = self._upsert_encoder(), self._forgets
                 if floor:
                     floors.add(part, number)
                 if not soft:
-                    return self._delete(key, gone_head + part + gone_tail, number, floors.carried(part, cursor))
+                    return self._delete(
+                        key, tombstone_head + part + tombstone_tail, number, floors.carried(part, cursor)
+                    )
             keys = b"$%d\r\n%b\r\n" % (len(key), key)
             if forgets and not staged:
-                keys += pack(gone_head + part + gone_tail)
+                keys += pack(tombstone_head + part + tombstone_tail)
             return upsert(keys, number, floors.carried(part, cursor), record)
 
-        return write
+        return encode_record
 
     def _cursors(self) -> Callable[[msgspec.Raw], bytes]:
         """Return what makes a cursor's JSON value its text behind the epoch; one that cannot be read counts as null."""
@@ -144,32 +146,34 @@ class Upserts:
         )
 
     def _announce_deletions(self) -> None:
-        """Have the ledger say that there are deletions; raises Unsettled before the first one."""
-        if not self._claim.answered.deletes:
+        """Have the ledger say that there are deletions; raises FlushRequired before the first one."""
+        if not self._lease.answered.deletes:
             # Noted ahead of the first deletion: what follows has to look for it, in later syncs too.
-            self._claim.move(transitions.note_deletions(self._claim.value))
-            raise Unsettled
+            self._lease.move(transitions.note_deletions(self._lease.value))
+            raise FlushRequired
 
     @property
     def _forgets(self) -> bool:
         """Whether an upsert has to look for a deletion."""
-        return (self._stream.may_delete and not self._soft) or self._claim.value.deletes
+        return (self._stream.may_delete and not self._soft) or self._lease.value.deletes
 
     @property
     def _floors(self) -> bool:
         """Whether deletions without a cursor may be among the stream's; where no record has one, all go by arrival."""
-        return bool(self._stream.cursor) and (self._stream.may_delete or self._claim.value.deletes)
+        return bool(self._stream.cursor) and (self._stream.may_delete or self._lease.value.deletes)
 
-    def _upserter(self) -> Upserter:
+    def _upsert_encoder(self) -> UpsertEncoder:
         keys = 2 if self._forgets and not self._staged else 1
         lua, staged, floors = self._cache.lua, self._staged, self._floors
         head = self._scripts.upsert_head
-        return self._cache.upserter(
+        return self._cache.upsert_encoder(
             lambda arguments: head(lua, keys, arguments, staged=staged, floors=floors), self._first
         )
 
-    def _delete(self, key: bytes, gone: bytes, number: int, cursor: bytes) -> bytes:
+    def _delete(self, key: bytes, tombstone: bytes, number: int, cursor: bytes) -> bytes:
         order = (b"%d" % number, cursor, b"%d" % self._first)
         if self._staged:
             return self._scripts.mark_head(self._cache.lua, floors=self._floors) + pack(key, *order)
-        return self._scripts.delete_head(self._cache.lua, floors=self._floors) + pack(key, gone, *order, b"%d" % GONE)
+        return self._scripts.delete_head(self._cache.lua, floors=self._floors) + pack(
+            key, tombstone, *order, b"%d" % TOMBSTONE_SECONDS
+        )

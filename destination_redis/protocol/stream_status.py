@@ -8,7 +8,7 @@ from destination_redis.protocol.messages import Status
 
 
 @dataclass(slots=True)
-class Seen:
+class StreamStatusTracker:
     """Statuses, states and errors of one stream; `records` is set before it matters, not with every record."""
 
     status: Status | None = None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from destination_redis.caches import Layout, Written
+from destination_redis.caches import RecordOptions, StorageFormat
 from destination_redis.caches.metadata import AB_ID, DATA, EMITTED_AT, own_names
 from destination_redis.protocol.schema import NUMERIC, TAG, TEXT, Column
 
@@ -74,12 +74,14 @@ class Index:
         return arguments
 
 
-def index_of(columns: Iterable[Column], prefix: bytes, written: Written, *, upserts: bool, full: bool) -> Index:
+def index_of(
+    columns: Iterable[Column], prefix: bytes, storage_format: StorageFormat, *, upserts: bool, full: bool
+) -> Index:
     """Return the index over the records of a stream; its id and time are in each."""
-    in_hash, in_data = written.cache_type == "hash", written.record_format == "envelope"
+    in_hash, in_data = storage_format.cache_type == "hash", storage_format.record_format == "envelope"
     own = frozenset({AB_ID.decode(), EMITTED_AT.decode()})
     if not in_data:
-        own |= own_names(Layout(written.record_format, full=full), upserts=upserts)
+        own |= own_names(RecordOptions(storage_format.record_format, full=full), upserts=upserts)
 
     def path(name: str, *, data: bool = False, many: bool = False) -> str:
         if in_hash:

@@ -15,17 +15,17 @@ from typing import Any
 
 from redis import exceptions as redis_errors
 
-from destination_redis.config.parse import written
+from destination_redis.config.parse import storage_format_of
 from destination_redis.config.settings import RedisConfig
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.refusals import about, name_of
-from destination_redis.errors import Verdict, config_error, traced, verdict
-from destination_redis.ledger.lease import Claim, Lease
+from destination_redis.errors import RetryDecision, config_error, retry_decision, traced
+from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
 from destination_redis.protocol.catalog import PRIMARY_KEY
 from destination_redis.search.definition import Command, Index, failures, index_of, parse, scanned
-from destination_redis.transport.retry import Patience
+from destination_redis.transport.retry import RetryPolicy
 
-Promote = Callable[[Sequence[Claim]], None]
+Promote = Callable[[Sequence[StreamLease]], None]
 
 #: What servers say of an index that is not there, or of one, or a field, that is: both as wished for.
 _MISSING = re.compile("unknown index|no such index|index not found", re.IGNORECASE)
@@ -41,96 +41,96 @@ class Indexes:
 
     def __init__(
         self,
-        wanted: Mapping[Claim, Index],
+        wanted: Mapping[StreamLease, Index],
         servers: Servers,
-        patience: Patience,
-        lease: Lease,
+        retry: RetryPolicy,
+        heartbeat: LeaseHeartbeat,
         pause: Callable[[float], None],
     ) -> None:
-        """Take what is to be indexed; `lease` keeps the claims while an index is waited for."""
+        """Take what is to be indexed; `heartbeat` keeps the claims while an index is waited for."""
         self._wanted = wanted
         self._servers = servers
-        self._patience = patience
-        self._lease = lease
+        self._retry = retry
+        self._heartbeat = heartbeat
         self._pause = pause
         #: Those in use, by their names, and those that are built beside them.
-        self._used: dict[Claim, tuple[bytes, Index]] = {}
-        self._beside: dict[Claim, bytes] = {}
-        self._failed: dict[Claim, int] = {}
+        self._used: dict[StreamLease, tuple[bytes, Index]] = {}
+        self._beside: dict[StreamLease, bytes] = {}
+        self._failed: dict[StreamLease, int] = {}
 
-    def begin(self, adding: Collection[Claim]) -> None:
+    def begin(self, adding: Collection[StreamLease]) -> None:
         """Make every index that is missing, and change those of the streams that a sync adds to."""
-        for claim, wanted in self._wanted.items():
+        for lease, wanted in self._wanted.items():
             if wanted.left_out:
                 logger.warning(
                     "The search index of the stream %s has no room for the columns %s",
-                    claim.stream,
+                    lease.stream,
                     ", ".join(wanted.left_out),
                 )
-            self._find(claim)
-            if claim not in self._used:
-                name = claim.keys.index(1)
+            self._find(lease)
+            if lease not in self._used:
+                name = lease.keys.index(1)
                 self._run(wanted.create(name), _THERE)
-                self._run([["FT.ALIASUPDATE", claim.keys.counter, name]])
-                self._used[claim] = name, wanted
+                self._run([["FT.ALIASUPDATE", lease.keys.counter, name]])
+                self._used[lease] = name, wanted
         self._change(adding)
 
     def around(self, promote: Promote) -> Promote:
         """Return what promotes, with the indexes changed before it and swapped after it."""
 
-        def promote_and_swap(claims: Sequence[Claim]) -> None:
-            self._change(claims)
-            promote(claims)
+        def promote_and_swap(leases: Sequence[StreamLease]) -> None:
+            self._change(leases)
+            promote(leases)
             self._swap()
             self._report()
 
         return promote_and_swap
 
-    def _find(self, claim: Claim) -> None:
+    def _find(self, lease: StreamLease) -> None:
         """See what the alias stands for, and remove what a sync that died left beside it."""
-        ours = [claim.keys.index(1), claim.keys.index(2)]
-        if (reply := self._info(claim.keys.counter)) is not None:
+        ours = [lease.keys.index(1), lease.keys.index(2)]
+        if (reply := self._info(lease.keys.counter)) is not None:
             name, index = parse(reply)
             if name not in ours:
                 raise config_error(
-                    f"The search index {claim.keys.counter.decode()} is not the connector's: drop it, or turn "
+                    f"The search index {lease.keys.counter.decode()} is not the connector's: drop it, or turn "
                     "search_index off"
                 )
             ours.remove(name)
-            self._used[claim] = name, index
-            self._failed[claim] = failures(reply)
+            self._used[lease] = name, index
+            self._failed[lease] = failures(reply)
         self._run((["FT.DROPINDEX", name] for name in ours), _MISSING)
 
-    def _change(self, claims: Iterable[Claim]) -> None:
-        for claim in claims:
-            if claim not in self._wanted:
+    def _change(self, leases: Iterable[StreamLease]) -> None:
+        for lease in leases:
+            if lease not in self._wanted:
                 continue
-            wanted, (name, held) = self._wanted[claim], self._used[claim]
+            wanted, (name, held) = self._wanted[lease], self._used[lease]
             if wanted.fits(held):
                 self._run(wanted.alter(name, held), _THERE)
                 continue
-            one, other = claim.keys.index(1), claim.keys.index(2)
-            self._beside[claim] = other if name == one else one
-            self._run(wanted.create(self._beside[claim]), _THERE)
+            one, other = lease.keys.index(1), lease.keys.index(2)
+            self._beside[lease] = other if name == one else one
+            self._run(wanted.create(self._beside[lease]), _THERE)
 
     def _swap(self) -> None:
-        for claim, name in self._beside.items():
+        for lease, name in self._beside.items():
             while not scanned(self._info(name)):
                 self._pause(_LOOK)
-                self._lease.keep()
-            self._run([["FT.ALIASUPDATE", claim.keys.counter, name]])
-            self._run([["FT.DROPINDEX", self._used[claim][0]]], _MISSING)
-            self._failed.pop(claim, None)
+                self._heartbeat.keep()
+            self._run([["FT.ALIASUPDATE", lease.keys.counter, name]])
+            self._run([["FT.DROPINDEX", self._used[lease][0]]], _MISSING)
+            self._failed.pop(lease, None)
         self._beside.clear()
 
     def _report(self) -> None:
-        for claim in self._wanted:
-            reply = self._info(claim.keys.counter)
+        for lease in self._wanted:
+            reply = self._info(lease.keys.counter)
             # No number: a record is counted again when an index reads what is there.
-            if reply is not None and failures(reply) > self._failed.get(claim, 0):
+            if reply is not None and failures(reply) > self._failed.get(lease, 0):
                 logger.warning(
                     "Records of the stream %s were left out of its search index: a value did not fit its column's type",
-                    claim.stream,
+                    lease.stream,
                 )
 
     def _info(self, name: bytes) -> list[Any] | None:
@@ -152,35 +152,35 @@ class Indexes:
             except redis_errors.ResponseError as error:
                 if good is not None and good.search(str(error)):
                     return None
-                if verdict(error) is not Verdict.FAIL:
+                if retry_decision(error) is not RetryDecision.FAIL:
                     raise
                 raise traced(about(error, name_of(*command), command), f"sending {command[0]!s}", command) from error
 
-        reply = self._patience.do(once)
-        self._patience.progressed()
+        reply = self._retry.do(once)
+        self._retry.progressed()
         return reply
 
 
 def search_indexes(
     config: RedisConfig,
-    claims: Sequence[Claim],
+    leases: Sequence[StreamLease],
     servers: Servers,
-    patience: Patience,
-    lease: Lease,
+    retry: RetryPolicy,
+    heartbeat: LeaseHeartbeat,
     pause: Callable[[float], None],
 ) -> Indexes:
     """Return the indexes of all streams, none where the settings ask for none."""
     wanted = {
-        claim: index_of(
-            claim.stream.columns,
-            claim.keys.live[0],
-            written(config),
-            upserts=claim.stream.placement == PRIMARY_KEY,
+        lease: index_of(
+            lease.stream.columns,
+            lease.keys.live[0],
+            storage_format_of(config),
+            upserts=lease.stream.placement == PRIMARY_KEY,
             full=config.record_metadata == "full",
         )
-        for claim in (claims if config.search_index else ())
+        for lease in (leases if config.search_index else ())
     }
-    return Indexes(wanted, servers, patience, lease, pause)
+    return Indexes(wanted, servers, retry, heartbeat, pause)
 
 
 def probe_index(execute: Callable[..., object], kind: str, name: bytes) -> None:

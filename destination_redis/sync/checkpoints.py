@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from destination_redis.sync.stream_writer import Route
+from destination_redis.sync.stream_writer import StreamWriter
 from destination_redis.transport.pipeline import Pipeline
 
 #: A stream that a state covers, its last id and its count of records then.
-Covered = tuple[Route, int, int]
+Covered = tuple[StreamWriter, int, int]
 #: No batch has that number.
 _NEVER = sys.maxsize
 
@@ -25,12 +25,12 @@ class _Pending:
     after: int = 0
 
 
-class Acknowledgements:
+class Checkpoints:
     """The states of a run that are not out yet."""
 
-    def __init__(self, lane: Pipeline, put: Callable[[bytes], None]) -> None:
+    def __init__(self, pipeline: Pipeline, put: Callable[[bytes], None]) -> None:
         """Take what puts a line out at once."""
-        self._lane = lane
+        self._pipeline = pipeline
         self._put = put
         self._taken: list[_Pending] = []
         self._waiting: deque[_Pending] = deque()
@@ -46,9 +46,9 @@ class Acknowledgements:
     def sent(self) -> None:
         """Take note that the records before every state taken are sent."""
         for state in self._taken:
-            state.after = self._lane.sent
+            state.after = self._pipeline.sent
         if self._taken:
-            self._lane.secure()
+            self._pipeline.secure()
         self._waiting.extend(self._taken)
         self._taken.clear()
 
@@ -61,31 +61,31 @@ class Acknowledgements:
 
     def advance(self) -> None:
         """Commit what is covered once it is answered, and put states out once that is answered; never waits."""
-        settled = self._lane.settled
-        reached: dict[Route, tuple[int, int]] = {}
+        confirmed = self._pipeline.confirmed
+        reached: dict[StreamWriter, tuple[int, int]] = {}
         group = []
-        while self._waiting and self._waiting[0].after <= settled:
+        while self._waiting and self._waiting[0].after <= confirmed:
             state = self._waiting.popleft()
-            reached |= {route: (last_id, received) for route, last_id, received in state.covered}
+            reached |= {writer: (last_id, received) for writer, last_id, received in state.covered}
             group.append(state)
         # Before anything of their commit is sent: it may get through where nothing else does.
         self._committing.extend(group)
         if reached:
             after, group[0].after = group[-1].after, _NEVER
-            self._lane.rely(after)
-            for route, (last_id, received) in reached.items():
-                route.confirm(last_id, received)
-            self._lane.replicate()
+            self._pipeline.mark_acknowledged(after)
+            for writer, (last_id, received) in reached.items():
+                writer.confirm(last_id, received)
+            self._pipeline.replicate()
             for state in group:
-                state.after = self._lane.sent
-        while self._committing and self._committing[0].after <= settled:
+                state.after = self._pipeline.sent
+        while self._committing and self._committing[0].after <= confirmed:
             self._out()
 
     def rescue(self) -> None:
         """Put out what is committed, whatever stopped the rest: the next run takes it for acknowledged."""
-        if self._lane.secures:
+        if self._pipeline.secures:
             return  # what the ledger has may not be as safe as is asked for
-        while self._committing and all(route.committed(last) for route, last, _ in self._committing[0].covered):
+        while self._committing and all(writer.committed(last) for writer, last, _ in self._committing[0].covered):
             self._out()
 
     def _out(self) -> None:

@@ -10,8 +10,8 @@ from destination_redis.errors import transient_error
 from destination_redis.protocol.catalog import Stream
 from destination_redis.protocol.messages import Status
 from destination_redis.protocol.states import State
-from destination_redis.protocol.stream_status import Seen
-from destination_redis.sync.stream_writer import Route
+from destination_redis.protocol.stream_status import StreamStatusTracker
+from destination_redis.sync.stream_writer import StreamWriter
 
 _NO_END_MARK = "no end mark came after its last record, so the source may have failed"
 #: Streams that an error names for each reason.
@@ -33,57 +33,57 @@ class Ending:
     without_status: WithoutStatus = "end_mark"
 
 
-def judge(
-    routes: Sequence[Route], last_global: State | None, without_status: WithoutStatus
-) -> list[tuple[Route, str | None]]:
+def incomplete_reasons(
+    writers: Sequence[StreamWriter], last_global: State | None, without_status: WithoutStatus
+) -> list[tuple[StreamWriter, str | None]]:
     """Return each route with the reason why its stream is not complete, None where it is.
 
     `last_global` is the last state that speaks for all streams, `without_status` the setting of that name.
     """
-    ended = sum(route.seen.ended for route in routes)
-    records = any(route.received for route in routes)
+    ended = sum(writer.tracker.ended for writer in writers)
+    records = any(writer.received for writer in writers)
     cleared = last_global.cleared() if last_global and not records else None
-    judged = []
-    for route in routes:
-        stream, generations = route.stream, route.generations
+    reasons = []
+    for writer in writers:
+        stream, generations = writer.stream, writer.generations
         ending = Ending(
             replaces=generations.staging,
             has_data=generations.has_data(),
-            others_ended=ended > int(route.seen.ended),
+            others_ended=ended > int(writer.tracker.ended),
             input_had_records=records,
             cleared=cleared is not None and cleared.includes((stream.namespace, stream.name)),
             without_status=without_status,
         )
-        judged.append((route, why_incomplete(stream, route.seen, ending)))
-    return judged
+        reasons.append((writer, why_incomplete(stream, writer.tracker, ending)))
+    return reasons
 
 
-def why_incomplete(stream: Stream, seen: Seen, ending: Ending) -> str | None:
+def why_incomplete(stream: Stream, tracker: StreamStatusTracker, ending: Ending) -> str | None:
     """Return why `stream` is not complete at the end of input, None if it is."""
-    match seen.status:
+    match tracker.status:
         case Status.COMPLETE:
             return None
         case Status.INCOMPLETE:
             return "the source reported it incomplete"
-    if seen.failed:
+    if tracker.failed:
         return "the source reported an error"
-    if seen.status is not None:
+    if tracker.status is not None:
         return "it was started but never reported complete"
     if ending.others_ended:
         return "it got no status while another stream did"
     if stream.needs_complete:
         return "a refresh ends with the status COMPLETE, which never came"
-    followed = seen.covered == seen.records or (seen.any_state and not ending.input_had_records)
-    at_stake = seen.records or (ending.replaces and ending.has_data)
+    followed = tracker.covered == tracker.records or (tracker.any_state and not ending.input_had_records)
+    at_stake = tracker.records or (ending.replaces and ending.has_data)
     if stream.truncates:  # an overwrite, on a platform that sends no statuses
-        nothing_to_do = not seen.records and not ending.replaces
-        if seen.marked == seen.records or ending.cleared or nothing_to_do:
+        nothing_to_do = not tracker.records and not ending.replaces
+        if tracker.marked == tracker.records or ending.cleared or nothing_to_do:
             return None
         if ending.without_status == "end_mark":
             return _NO_END_MARK
-        complete = followed or (seen.any_state and not at_stake)
+        complete = followed or (tracker.any_state and not at_stake)
     else:
-        no_platform = not seen.any_state and stream.sync_id is None
+        no_platform = not tracker.any_state and stream.sync_id is None
         complete = followed or not at_stake or no_platform
     return None if complete else "no state came after its last record, so the source may have failed"
 

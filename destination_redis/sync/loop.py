@@ -7,9 +7,9 @@ from contextlib import suppress
 
 from destination_redis.config.settings import WithoutStatus
 from destination_redis.console.output import OutputError
-from destination_redis.errors import Terminated, system_error, told, transient_error
-from destination_redis.ledger.lease import Claim, Lease
-from destination_redis.placements.upserts import Unsettled
+from destination_redis.errors import Terminated, safe_text, system_error, transient_error
+from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
+from destination_redis.placements.upserts import FlushRequired
 from destination_redis.protocol.messages import (
     UNREADABLE,
     Descriptor,
@@ -24,16 +24,16 @@ from destination_redis.protocol.messages import (
 )
 from destination_redis.protocol.parsing import Parser
 from destination_redis.protocol.states import State, decode_state
-from destination_redis.sync.checkpoints import Acknowledgements
-from destination_redis.sync.completion import incomplete, judge
+from destination_redis.sync.checkpoints import Checkpoints
+from destination_redis.sync.completion import incomplete, incomplete_reasons
 from destination_redis.sync.progress import Progress
-from destination_redis.sync.stream_writer import Route
+from destination_redis.sync.stream_writer import StreamWriter
 from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.too_large import RecordTooLarge, TooLarge
 from destination_redis.transport.window import LARGE
 
 #: Seconds after which what is open is settled even where the input never pauses.
-_SETTLE_EVERY = 0.5
+_COMMIT_EVERY = 0.5
 #: Bytes of states that may wait for an acknowledgement; in CDC one can be megabytes.
 _STATES = 4 * 1024 * 1024
 
@@ -43,9 +43,9 @@ class Sync:
 
     def __init__(
         self,
-        routes: Mapping[tuple[str | None, str], Route],
-        lane: Pipeline,
-        promote: Callable[[Sequence[Claim]], None],
+        writers: Mapping[tuple[str | None, str], StreamWriter],
+        pipeline: Pipeline,
+        promote: Callable[[Sequence[StreamLease]], None],
         acknowledge: Callable[[bytes], None],
         progress: Progress,
         logger: logging.Logger,
@@ -56,12 +56,12 @@ class Sync:
         `promote` makes staged generations live, `acknowledge` puts a line out at once, `without_status` is the setting
         `overwrite_without_status`.
         """
-        self._routes = routes
-        self._all = list(dict.fromkeys(routes.values()))
-        self._lane = lane
+        self._writers = writers
+        self._all = list(dict.fromkeys(writers.values()))
+        self._pipeline = pipeline
         self._promote = promote
-        self._states = Acknowledgements(lane, acknowledge)
-        self._lease = Lease([route.claim for route in self._all])
+        self._states = Checkpoints(pipeline, acknowledge)
+        self._heartbeat = LeaseHeartbeat([writer.lease for writer in self._all])
         self._progress = progress
         self._logger = logger
         self._without_status = without_status
@@ -74,7 +74,7 @@ class Sync:
         #: Streams outside the catalog of which states came.
         self._unknown: set[Key] = set()
         self._parser = Parser(LARGE)
-        self._settled_at = time.monotonic()
+        self._committed_at = time.monotonic()
 
     def run(self, lines: Iterable[bytes]) -> Iterator[None]:
         """Write a chunk of `lines` at each step; raises a traced error where a stream is not complete at the end."""
@@ -83,10 +83,10 @@ class Sync:
                 if chunk:
                     for messages, part in self._parser.parse(chunk):
                         self._take(messages, part)
-                    self._flush()
+                    self._send()
                 self._look_after(idle=not chunk)
                 yield  # left here, it is like a process that was killed: nothing more is settled
-            self.settle()
+            self.commit()
         except Exception as error:
             self._wind_up(error)
             raise
@@ -94,24 +94,24 @@ class Sync:
             self._logger.warning("Lines of the input that are no messages and were left out: %d", count)
         self._finish()
 
-    def settle(self) -> None:
+    def commit(self) -> None:
         """Return when all that was taken is in Redis, committed as far as states cover it, and these are out."""
-        self._flush()
+        self._send()
         for _ in range(2):  # what states cover, then their commits
-            self._lane.settle()
+            self._pipeline.flush()
             self._states.advance()
-        self._settled_at = time.monotonic()
+        self._committed_at = time.monotonic()
 
     def _take(self, messages: list[Message], lines: bytes) -> None:
         alone = len(messages) == 1 and len(lines) > LARGE  # it is sent in a batch of its own
         if alone:
-            self._flush()
+            self._send()
         self._take_messages(messages, lines)
         if alone:
-            self._flush()
+            self._send()
 
     def _take_messages(self, messages: list[Message], lines: bytes) -> None:
-        routes, add = self._routes, self._commands.append
+        writers, add = self._writers, self._commands.append
         apart: list[bytes] = []
         for index, message in enumerate(messages):
             record = message.record
@@ -119,25 +119,25 @@ class Sync:
                 apart = apart or lines.split(b"\n")
                 self._take_other(index, message, apart[index])
                 continue
-            route = routes.get((record.namespace, record.stream)) or self._route_of(record, index)
-            generations = route.generations
+            writer = writers.get((record.namespace, record.stream)) or self._writer_of(record, index)
+            generations = writer.generations
             number = generations.next_id
-            if number > generations.alarm:
-                route.admit()
+            if number > generations.reserve_above:
+                writer.admit()
             try:
-                add(route.write(number, record))
-            except Unsettled:
-                self.settle()
+                add(writer.encode(number, record))
+            except FlushRequired:
+                self.commit()
                 add = self._commands.append
-                add(route.write(number, record))
+                add(writer.encode(number, record))
             except UNREADABLE as error:
                 raise system_error(
                     f"{self._parser.place(index)} has data that cannot be read: {why_unreadable(error)}"
                 ) from None
             generations.next_id = number + 1
-            if route is not self._current:
-                self._current = route
-                self._touched[route] = None
+            if writer is not self._current:
+                self._current = writer
+                self._touched[writer] = None
 
     def _take_other(self, index: int, message: Message, line: bytes) -> None:
         try:
@@ -155,38 +155,38 @@ class Sync:
         except UNREADABLE as error:
             self._parser.refuse(line, error, index)
 
-    def _route_of(self, named: Record | Descriptor, index: int) -> Route:
-        route = self._routes.get(named.key)
-        if route is None:
+    def _writer_of(self, named: Record | Descriptor, index: int) -> StreamWriter:
+        writer = self._writers.get(named.key)
+        if writer is None:
             where = self._parser.place(index)
             raise system_error(f"{where} names the stream {_name(named.key)}, which is not in the catalog")
-        return route
+        return writer
 
     def _take_trace(self, trace: StreamStatus | SourceError | None, index: int) -> None:
         match trace:
             case StreamStatus():
-                route = self._route_of(trace.stream_descriptor, index)
-                route.seen.change(trace.status, route.stream)
+                writer = self._writer_of(trace.stream_descriptor, index)
+                writer.tracker.change(trace.status, writer.stream)
                 if trace.status.terminal:
-                    route.end()
+                    writer.end()
             case SourceError(named):
-                found = self._routes.get(named.key) if named else None
-                for route in [found] if found else self._all:
-                    route.seen.failed = True
+                found = self._writers.get(named.key) if named else None
+                for writer in [found] if found else self._all:
+                    writer.tracker.failed = True
 
     def _take_state(self, state: State) -> None:
-        routes: Iterable[Route]
+        writers: Iterable[StreamWriter]
         if state.stream is None:
             # To all others it says nothing new; the next record may be of the current one unnoticed.
-            routes, self._touched = self._touched, dict.fromkeys(filter(None, [self._current]))
-            count = sum(route.state(own=False) for route in routes)
+            writers, self._touched = self._touched, dict.fromkeys(filter(None, [self._current]))
+            count = sum(writer.state(own=False) for writer in writers)
             self._global = state
-        elif (route := self._routes.get(state.stream.key)) is not None:
-            count, routes = route.state(own=True, end_mark=state.end_mark), (route,)
+        elif (writer := self._writers.get(state.stream.key)) is not None:
+            count, writers = writer.state(own=True, end_mark=state.end_mark), (writer,)
         else:
-            count, routes = 0, ()
+            count, writers = 0, ()
             self._warn_of_unknown(state.stream.key)
-        covered = [(r, r.generations.last_id, r.received) for r in routes if r.cover()]
+        covered = [(r, r.generations.last_id, r.received) for r in writers if r.cover()]
         self._states.take(state.acknowledged(count), covered)
 
     def _warn_of_unknown(self, key: Key) -> None:
@@ -196,79 +196,79 @@ class Sync:
                 "The stream %s is not in the catalog; its states are passed on, as they came", _name(key)
             )
 
-    def _flush(self) -> None:
+    def _send(self) -> None:
         """Send what is open; each batch ends with a move, so that a server that lost answered writes is found out."""
         if self._commands:
             commands = list(filter(None, self._commands))
-            for route in self._all if not commands else ():  # one data type holds for all streams
-                route.flush()
+            for writer in self._all if not commands else ():  # one data type holds for all streams
+                writer.send_gathered()
             if commands and self._current is not None:
-                self._lane.send(commands)
-                self._current.claim.move()
+                self._pipeline.send(commands)
+                self._current.lease.move()
             self._commands = []
         self._states.sent()
         self._states.advance()
 
     def _look_after(self, *, idle: bool) -> None:
         now = time.monotonic()
-        overdue = now - self._settled_at > _SETTLE_EVERY
+        overdue = now - self._committed_at > _COMMIT_EVERY
         if idle or overdue or self._states.size > _STATES:
-            self.settle()
-        self._lease.keep()
+            self.commit()
+        self._heartbeat.keep()
         self._progress.tick()
 
     def _wind_up(self, error: Exception) -> None:
         """Settle what is open before the end of input; promote nothing, and let the next run begin at once."""
         try:
-            self._settle_before(error)
-            for route in self._all:
-                route.claim.release(clean=False)
-            self._lane.settle()
+            self._commit_before(error)
+            for writer in self._all:
+                writer.lease.release(clean=False)
+            self._pipeline.flush()
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
-            self._logger.warning("What was open could not be settled: %s", told(second) or type(second).__name__)
+            self._logger.warning("What was open could not be settled: %s", safe_text(second) or type(second).__name__)
             with suppress(OutputError):  # the output may be what failed
                 self._states.rescue()
         if isinstance(error, TooLarge):
-            stream = next((str(route.stream) for route in self._all if route.claim.keys.owns(error.key)), "")
-            raise RecordTooLarge(error, stream, *(self._lane.limit_on(error) or ())) from error
+            stream = next((str(writer.stream) for writer in self._all if writer.lease.keys.owns(error.key)), "")
+            raise RecordTooLarge(error, stream, *(self._pipeline.limit_on(error) or ())) from error
         if isinstance(error, Terminated):
             raise transient_error(
                 "The sync was asked to end before its input did; what was acknowledged stays", error
             ) from error
 
-    def _settle_before(self, error: Exception) -> None:
+    def _commit_before(self, error: Exception) -> None:
         """Settle what is open; of what is too large, and of what came after it, nothing."""
         if not isinstance(error, OutputError):  # the source would not hear of what is committed now
             with suppress(OutputError):  # the first error is the one to report
-                self._settle_all_before(error)
+                self._commit_all_before(error)
 
-    def _settle_all_before(self, error: Exception) -> None:
+    def _commit_all_before(self, error: Exception) -> None:
         while True:
             if isinstance(error, TooLarge):
                 self._commands.clear()
                 self._states.forget(error.number)
             try:
-                self.settle()
+                self.commit()
             except TooLarge as another:
                 error = another
             else:
                 return
 
     def _finish(self) -> None:
-        reasons = judge(self._all, self._global, self._without_status)
-        complete = [route for route, reason in reasons if reason is None]
-        self._lane.verify()
-        self._lane.rely(self._lane.sent)
-        for route in complete:
-            route.confirm(route.generations.last_id, route.received)
-        self._lane.settle()
-        self._promote([route.claim for route in complete if route.generations.staging])
-        self._lane.verify()
-        for route, reason in reasons:
-            route.claim.release(clean=reason is None)
-        self._lane.replicate()
-        self._lane.settle()
-        if missing := [(route.stream, reason) for route, reason in reasons if reason is not None]:
+        reasons = incomplete_reasons(self._all, self._global, self._without_status)
+        complete = [writer for writer, reason in reasons if reason is None]
+        self._pipeline.verify()
+        self._pipeline.mark_acknowledged(self._pipeline.sent)
+        for writer in complete:
+            writer.confirm(writer.generations.last_id, writer.received)
+        self._pipeline.flush()
+        self._promote([writer.lease for writer in complete if writer.generations.staging])
+        self._pipeline.verify()
+        for writer, reason in reasons:
+            writer.lease.release(clean=reason is None)
+        self._pipeline.replicate()
+        self._pipeline.flush()
+        if missing := [(writer.stream, reason) for writer, reason in reasons if reason is not None]:
             raise incomplete(missing)
 
 

@@ -18,7 +18,7 @@ from destination_redis.connection.memory import Memory, memory_of, why_evicting
 from destination_redis.connection.replies import ask, info, number
 from destination_redis.connection.slots import Address, slot_of
 from destination_redis.keys import StreamKeys, record_part
-from destination_redis.ledger.lease import Claim
+from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Generation, Ledger
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE
 
@@ -35,12 +35,12 @@ Item = TypeVar("Item")
 class _Look(NamedTuple):
     """A key whose size stands for that of `weight` keys; less than none where it is staged already."""
 
-    claim: Claim
+    lease: StreamLease
     key: bytes
     weight: float
 
 
-def warnings(config: RedisConfig, servers: Servers, begun: Sequence[tuple[Claim, bool]]) -> list[str]:
+def warnings(config: RedisConfig, servers: Servers, begun: Sequence[tuple[StreamLease, bool]]) -> list[str]:
     """Return what is to be said of the servers' memory before the first record.
 
     `begun` has the claims of all streams, and whether old and new data will be there at once.
@@ -49,10 +49,10 @@ def warnings(config: RedisConfig, servers: Servers, begun: Sequence[tuple[Claim,
     with suppress(redis_errors.RedisError, OSError):
         primaries = servers.slot_map().primaries
         memories = {address: memory_of(servers.client(address)) for address in primaries}
-        streams = [claim.stream for claim, _ in begun]
+        streams = [lease.stream for lease, _ in begun]
         for policy in dict.fromkeys(memory.policy for memory in memories.values()):
             said += filter(None, [why_evicting(policy, config, streams, clustered=servers.clustered)])
-        both = [claim for claim, twice in begun if twice]
+        both = [lease for lease, twice in begun if twice]
         if both and any(memory.limit for memory in memories.values()):
             said += _why_too_large(memories, servers, both, config.database)
         for address in primaries:  # else this connection is idle until the sync ends
@@ -61,13 +61,13 @@ def warnings(config: RedisConfig, servers: Servers, begun: Sequence[tuple[Claim,
 
 
 def _why_too_large(
-    memories: Mapping[Address, Memory], servers: Servers, claims: Sequence[Claim], database: int
+    memories: Mapping[Address, Memory], servers: Servers, leases: Sequence[StreamLease], database: int
 ) -> Iterator[str]:
-    needs = _needs(servers, tuple(memories), claims, database)
+    needs = _needs(servers, tuple(memories), leases, database)
     for address, memory in memories.items():
         if memory.limit and needs[address] > memory.room:
             where = f" {address[0]}:{address[1]}" if servers.clustered else ""
-            several = f"{claims[0].stream} and {len(claims) - 1} more streams" if claims[1:] else str(claims[0].stream)
+            several = f"{leases[0].stream} and {len(leases) - 1} more streams" if leases[1:] else str(leases[0].stream)
             yield (
                 f"The old data of {several} stays until the new is complete. By the size of the old that takes about "
                 f"{needs[address] / _MEGABYTE:,.1f} MB more, and the server{where} has room for "
@@ -76,17 +76,17 @@ def _why_too_large(
 
 
 def _needs(
-    servers: Servers, primaries: Sequence[Address], claims: Sequence[Claim], database: int
+    servers: Servers, primaries: Sequence[Address], leases: Sequence[StreamLease], database: int
 ) -> Mapping[Address, float]:
     """Return the bytes that will be needed on each server: as many as live records take now, less what is staged."""
     table = servers.slot_map().table()
-    most = max(_LOOKS // len(claims), 1)
+    most = max(_LOOKS // len(leases), 1)
     looks: dict[Address, list[_Look]] = defaultdict(list)
-    for claim in claims:
-        for key, weight in _by_ledger(claim, most):
+    for lease in leases:
+        for key, weight in _by_ledger(lease, most):
             if (address := table[slot_of(key)]) is not None:
-                looks[address].append(_Look(claim, key, weight))
-    by_key = [claim for claim in claims if PRIMARY_KEY in (claim.value.live.placement, claim.value.newest.placement)]
+                looks[address].append(_Look(lease, key, weight))
+    by_key = [lease for lease in leases if PRIMARY_KEY in (lease.value.live.placement, lease.value.newest.placement)]
     needs = dict.fromkeys(primaries, 0.0)
     for address in primaries:
         client = servers.client(address)
@@ -94,16 +94,16 @@ def _needs(
         asking = client.pipeline(transaction=False)
         for look in some:
             asking.execute_command("MEMORY", "USAGE", look.key, "SAMPLES", _ELEMENTS)
-        sizes: dict[Claim, float] = defaultdict(float)
+        sizes: dict[StreamLease, float] = defaultdict(float)
         for look, size in zip(some, asking.execute(), strict=True):
-            sizes[look.claim] += number(size) * look.weight
+            sizes[look.lease] += number(size) * look.weight
         needs[address] = sum(max(size, 0) for size in sizes.values())
     return needs
 
 
-def _by_ledger(claim: Claim, most: int) -> Iterator[tuple[bytes, float]]:
+def _by_ledger(lease: StreamLease, most: int) -> Iterator[tuple[bytes, float]]:
     """Yield the keys to look at that the ledger knows, and what each stands for."""
-    ledger, keys = claim.value, claim.keys
+    ledger, keys = lease.value, lease.keys
     yield from _part(ledger.live, keys.collection, keys.live, most)
     if ledger.staged:
         staged = _part(ledger.staged, keys.staged_collection, keys.staged, most)
@@ -122,7 +122,7 @@ def _part(
             yield b"%b%d%b" % (around[0], number, around[1]), (last + 1 - first) / len(ids)
 
 
-def _by_scan(client: Redis, claims: Sequence[Claim], most: int, database: int) -> Iterator[_Look]:
+def _by_scan(client: Redis, leases: Sequence[StreamLease], most: int, database: int) -> Iterator[_Look]:
     """Yield keys of streams by primary key among some of the server's: these stand for all that it has."""
     keyspace = info(ask(client, "INFO", "keyspace")).get(f"db{database}", "")
     total = number(keyspace.removeprefix("keys=").partition(",")[0])
@@ -131,7 +131,7 @@ def _by_scan(client: Redis, claims: Sequence[Claim], most: int, database: int) -
             keys = [key for key in scanned if isinstance(key, bytes)]
         case _:
             return
-    places = [(claim, around, sign) for claim in claims for around, sign in _places(claim.keys, claim.value)]
+    places = [(lease, around, sign) for lease in leases for around, sign in _places(lease.keys, lease.value)]
     heads = {around[0]: place for place, (_, around, _) in enumerate(places)}
     lengths = sorted({len(head) for head in heads})
     found: dict[int, list[bytes]] = defaultdict(list)
@@ -141,10 +141,10 @@ def _by_scan(client: Redis, claims: Sequence[Claim], most: int, database: int) -
             if at is not None and record_part(key, places[at][1]) is not None:
                 found[at].append(key)
     for place, some in found.items():
-        claim, _, sign = places[place]
+        lease, _, sign = places[place]
         chosen = _some(some, most)
         for key in chosen:
-            yield _Look(claim, key, sign * len(some) / len(chosen) * max(total / len(keys), 1))
+            yield _Look(lease, key, sign * len(some) / len(chosen) * max(total / len(keys), 1))
 
 
 def _places(keys: StreamKeys, ledger: Ledger) -> Iterator[tuple[tuple[bytes, bytes], int]]:

@@ -2,30 +2,34 @@
 
 from collections.abc import Callable
 
-from destination_redis.caches import Writer
+from destination_redis.caches import Encoder
 from destination_redis.errors import system_error
 from destination_redis.ledger.generations import Generations
-from destination_redis.ledger.lease import Claim
-from destination_redis.protocol.stream_status import Seen
+from destination_redis.ledger.lease import StreamLease
+from destination_redis.protocol.stream_status import StreamStatusTracker
 
 
-class Route:
+class StreamWriter:
     """What a stream's records need on their way, and what was seen of it."""
 
     def __init__(
-        self, claim: Claim, generations: Generations, write: Writer, flush: Callable[[], None] | None = None
+        self,
+        lease: StreamLease,
+        generations: Generations,
+        encode: Encoder,
+        send_gathered: Callable[[], None] | None = None,
     ) -> None:
         """Take a stream whose sync has begun, and what makes its records commands.
 
-        Where `write` gathers records, and returns nothing for them, `flush` sends what it has gathered.
+        Where `encode` gathers records, and returns nothing for them, `send_gathered` sends what it has gathered.
         """
-        self.stream = claim.stream
-        self.claim = claim
+        self.stream = lease.stream
+        self.lease = lease
         self.generations = generations
-        self.write = write
-        self.flush = flush or (lambda: None)
+        self.encode = encode
+        self.send_gathered = send_gathered or (lambda: None)
         self._first_id = generations.next_id
-        self._seen = Seen()
+        self._tracker = StreamStatusTracker()
         self.confirmed = 0
         # Records up to the last state: of its own, for all streams, of either kind.
         self._stated = self._globally_stated = self._covered = 0
@@ -41,15 +45,15 @@ class Route:
         return self.generations.next_id - self._first_id
 
     @property
-    def seen(self) -> Seen:
+    def tracker(self) -> StreamStatusTracker:
         """What the input held for the stream."""
-        self._seen.records = self.received
-        return self._seen
+        self._tracker.records = self.received
+        return self._tracker
 
     def state(self, *, own: bool, end_mark: bool = False) -> int:
         """Take note of a state; return the records since the last of its kind: of the stream's own, or for all."""
         received = self.received
-        self.seen.state(own=own, end_mark=end_mark)
+        self.tracker.state(own=own, end_mark=end_mark)
         if own:
             count, self._stated = received - self._stated, received
         else:
@@ -63,12 +67,12 @@ class Route:
 
     def end(self) -> None:
         """Let no record come any more: the next one meets `admit`."""
-        self.generations.alarm = -1
+        self.generations.reserve_above = -1
 
     def admit(self) -> None:
         """Let the next record in, once its id is reserved; raises where the stream has ended."""
-        if self._seen.ended:
-            raise system_error(f"A record of the stream {self.stream} came after its status {self._seen.status}")
+        if self._tracker.ended:
+            raise system_error(f"A record of the stream {self.stream} came after its status {self._tracker.status}")
         self.generations.reserve()
 
     def confirm(self, last_id: int, received: int) -> None:
@@ -78,4 +82,4 @@ class Route:
 
     def committed(self, last_id: int) -> bool:
         """Whether the ledger was answered to cover the records up to `last_id`, and is still ours."""
-        return self.claim.held and self.generations.answered_id >= last_id
+        return self.lease.held and self.generations.answered_id >= last_id

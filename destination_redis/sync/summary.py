@@ -10,7 +10,7 @@ from destination_redis.console.terminal import say
 from destination_redis.keys import pattern, record_part
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY
 from destination_redis.protocol.messages import Record
-from destination_redis.sync.stream_writer import Route
+from destination_redis.sync.stream_writer import StreamWriter
 
 #: Streams in the table, those with the most records.
 _MOST = 20
@@ -24,23 +24,23 @@ Exists = Callable[[bytes], bool]
 class Summary:
     """The table of one sync, for a person at a terminal."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, writers: Iterable[StreamWriter]) -> None:
         """Take the routes before any record is written."""
         self._began = time.monotonic()
-        self._examples = [Example(route) for route in routes]
+        self._examples = [Example(writer) for writer in writers]
 
     def tell(self, servers: Servers) -> None:
         """Print it once the sync is over; never raises: the sync is worth more than the table."""
         seconds = max(time.monotonic() - self._began, 0.001)
-        shown = sorted(self._examples, key=lambda each: -each.route.received)[:_MOST]
+        shown = sorted(self._examples, key=lambda each: -each.writer.received)[:_MOST]
         try:
             keys = [each.key(lambda key: bool(servers.ask(key, "EXISTS", key))) for each in shown]
         except Exception:  # noqa: BLE001 - whatever it is, the sync is over and went well
             keys = [b""] * len(shown)
         rows = [("Stream", "Records", "Records/s", "Key")]
         for each, key in zip(shown, keys, strict=True):
-            count = each.route.received
-            rows.append((each.route.label, f"{count:,}", f"{count / seconds:,.0f}", quoted(key, sys.stderr.encoding)))
+            count = each.writer.received
+            rows.append((each.writer.label, f"{count:,}", f"{count / seconds:,.0f}", quoted(key, sys.stderr.encoding)))
         for line in aligned(rows):
             say(line)
         if len(self._examples) > _MOST:
@@ -50,36 +50,36 @@ class Summary:
 class Example:
     """A key of one stream. For primary keys the first records' are noted; every record after them costs nothing."""
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, writer: StreamWriter) -> None:
         """Take the route before any record is written."""
-        self.route = route
-        self._write = route.write
+        self.writer = writer
+        self._write = writer.encode
         self._commands: list[bytes] = []
-        if route.stream.placement == PRIMARY_KEY:
-            route.write = self._note
+        if writer.stream.placement == PRIMARY_KEY:
+            writer.encode = self._note
 
     def key(self, exists: Exists) -> bytes:
         """Return a key that exists; else the pattern of all of the stream's keys, or nothing if it got no record."""
-        route, keys = self.route, self.route.claim.keys
-        if route.stream.placement == COLLECTION:
+        writer, keys = self.writer, self.writer.lease.keys
+        if writer.stream.placement == COLLECTION:
             return keys.collection if exists(keys.collection) else b""
         head, tail = keys.live
-        if route.stream.placement == PRIMARY_KEY:
+        if writer.stream.placement == PRIMARY_KEY:
             found = (head + part + tail for command in reversed(self._commands) if (part := self._part(command)))
         else:
-            found = (head + b"%d" % number + tail for number in (route.generations.last_id,))
-        return next(filter(exists, found), pattern(keys.live) if route.received else b"")
+            found = (head + b"%d" % number + tail for number in (writer.generations.last_id,))
+        return next(filter(exists, found), pattern(keys.live) if writer.received else b"")
 
     def _note(self, number: int, record: Record) -> bytes:
         command = self._write(number, record)
         self._commands.append(command)
         if len(self._commands) == _NOTED:
-            self.route.write = self._write
+            self.writer.encode = self._write
         return command
 
     def _part(self, command: bytes) -> bytes | None:
-        keys = self.route.claim.keys
-        return record_part(key_of(command), keys.staged if self.route.generations.staging else keys.live)
+        keys = self.writer.lease.keys
+        return record_part(key_of(command), keys.staged if self.writer.generations.staging else keys.live)
 
 
 def aligned(rows: Iterable[tuple[str, str, str, str]]) -> Iterable[str]:

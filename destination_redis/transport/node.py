@@ -15,17 +15,17 @@ from redis import exceptions as redis_errors
 from destination_redis.connection.refusals import about, packed_name
 from destination_redis.connection.slots import Address
 from destination_redis.errors import (
-    Superseded,
+    NodeRemoved,
+    RetryDecision,
     TlsError,
     UnreachableError,
-    Verdict,
     command_name,
+    retry_decision,
     traced,
-    verdict,
 )
 from destination_redis.redaction.replies import is_reply
-from destination_redis.transport.reconnect import Link, Peer
-from destination_redis.transport.retry import Patience
+from destination_redis.transport.reconnect import Peer, ReconnectingConnection
+from destination_redis.transport.retry import RetryPolicy
 from destination_redis.transport.too_large import says_too_large
 from destination_redis.transport.window import Batch, Window
 
@@ -49,21 +49,23 @@ class Returned:
     batch: Batch
     command: bytes
     error: Exception
-    lane: "Lane"
+    node: "NodePipeline"
 
 
-class Lane:
+class NodePipeline:
     """One connection to one server, with a window of batches that wait for their replies."""
 
-    def __init__(self, address: Address, link: Link, patience: Patience, *, doubts: bool, keeps: bool) -> None:
+    def __init__(
+        self, address: Address, connection: ReconnectingConnection, retry: RetryPolicy, *, doubts: bool, keeps: bool
+    ) -> None:
         """Take the link.
 
         `doubts` asks anew which server it is when that was silent for long; `keeps` holds what is answered until
         `release`, since it is not safe yet.
         """
         self.address = address
-        self._link = link
-        self._patience = patience
+        self._connection = connection
+        self._retry = retry
         self._keeps = keeps
         self._kept: deque[Batch] = deque()
         #: Answered, and to be sent again on a new connection all the same: it may lead to a server that lacks them.
@@ -76,13 +78,13 @@ class Lane:
         self.suspicion: Exception | None = None
         #: The server serves no slots any more: nothing is sent here.
         self.over = False
-        self.ask = link.ask
-        self.close = link.close
+        self.ask = connection.ask
+        self.close = connection.close
 
     @property
     def peer(self) -> Peer:
         """The connection as its server sees it."""
-        return self._link.peer
+        return self._connection.peer
 
     @property
     def open_since(self) -> int | None:
@@ -108,7 +110,7 @@ class Lane:
     def has_reply(self) -> bool:
         """Whether any reply has arrived; a lost connection counts, for reading finds it."""
         try:
-            return self._link.live().can_read(0)
+            return self._connection.live().can_read(0)
         except _LOST:
             return True
 
@@ -138,9 +140,9 @@ class Lane:
         if batch.covers and not returned:
             self._uncovered.clear()
         if not returned:
-            self._patience.progressed()
+            self._retry.progressed()
         elif returned[-1].command is batch.commands[-1]:
-            batch.witness = None  # it is the last command, and was not taken
+            batch.watermark = None  # it is the last command, and was not taken
         self._transmit_next()
         return batch
 
@@ -162,14 +164,14 @@ class Lane:
         if error is not None and _is_closed(error):
             self.window.lost()
             if self.window.flying and self.window.flying[0].closed:
-                self._patience.wait(error)  # whatever else it may be, it may pass
+                self._retry.wait(error)  # whatever else it may be, it may pass
         try:
-            self._link.recover(error, self._transmit_all)
-        except Superseded as gone:
+            self._connection.recover(error, self._transmit_all)
+        except NodeRemoved as removed:
             self.over = True
-            self._link.close()
+            self._connection.close()
             for batch in (*self._kept, *self._uncovered, *self.window.clear()):
-                self.returned += [Returned(batch, command, error or gone, self) for command in batch.commands]
+                self.returned += [Returned(batch, command, error or removed, self) for command in batch.commands]
             self._kept.clear()
             self._uncovered.clear()
 
@@ -205,10 +207,10 @@ class Lane:
     def _transmit(self, batch: Batch) -> None:
         # A record of tens of megabytes is not copied once more.
         payload = list(batch.commands) if batch.size > WINDOW else [b"".join(batch.commands)]
-        self._link.live().send_packed_command(payload, check_health=False)
+        self._connection.live().send_packed_command(payload, check_health=False)
 
     def _read(self, batch: Batch) -> None:
-        read = self._link.live().replies.read  # type: ignore[attr-defined] # connection.Replies
+        read = self._connection.live().replies.read  # type: ignore[attr-defined] # connection.Replies
         wanted = len(batch.commands)
         while batch.answered < wanted:
             since = time.monotonic()
@@ -217,7 +219,7 @@ class Lane:
             if now - since > _SILENCE and now - self._doubted_at > _TRUST and not batch.keyless:
                 self._doubted_at = now
                 raise UnreachableError("The server was silent for long and may have been replaced")
-            if batch.judge is None and set(map(type, replies)) <= _PLAIN:
+            if batch.on_reply is None and set(map(type, replies)) <= _PLAIN:
                 batch.answered += len(replies)
                 continue
             for reply in replies:
@@ -226,23 +228,23 @@ class Lane:
                     raise reply
                 if isinstance(reply, redis_errors.RedisError):
                     self._refused(batch, command, reply)
-                elif batch.judge is not None and command is not ASKING:
-                    batch.judge(reply)
+                elif batch.on_reply is not None and command is not ASKING:
+                    batch.on_reply(reply)
                 batch.answered += 1
 
     def _refused(self, batch: Batch, command: bytes, error: redis_errors.RedisError) -> None:
-        if batch.forgive and batch.forgive in str(error):
+        if batch.ignore_error and batch.ignore_error in str(error):
             return
-        what = verdict(error)
-        if what is Verdict.FAIL and says_too_large(error) and not (batch.keyless or batch.covers):
+        what = retry_decision(error)
+        if what is RetryDecision.FAIL and says_too_large(error) and not (batch.keyless or batch.covers):
             batch.refusal = error
             # What follows may depend on it: it is left out before that is sent again.
             raise UnreachableError("The server takes no command of this size")
-        if what is Verdict.FAIL:
+        if what is RetryDecision.FAIL:
             window = [each for sent in self.window.flying for each in sent.commands]
             refused = about(error, packed_name(command), window)
             raise traced(refused, f"sending {command_name(command)}", window) from error
-        if what is Verdict.RECONNECT:
+        if what is RetryDecision.RECONNECT:
             self.suspicion = error
         self.returned.append(Returned(batch, command, error, self))
 

@@ -17,16 +17,16 @@ from redis import exceptions as redis_errors
 from destination_redis.config.durability import Durability
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.slots import Address
-from destination_redis.errors import Superseded, told, transient_error
+from destination_redis.errors import NodeRemoved, safe_text, transient_error
 from destination_redis.transport import watermarks
-from destination_redis.transport.node import WINDOW, Lane, Returned
+from destination_redis.transport.node import WINDOW, NodePipeline, Returned
 from destination_redis.transport.reconnect import pack
 from destination_redis.transport.resend import send_again
-from destination_redis.transport.retry import PATIENCE, Patience
-from destination_redis.transport.router import Lanes
+from destination_redis.transport.retry import RETRY_SECONDS, RetryPolicy
+from destination_redis.transport.router import Router
 from destination_redis.transport.too_large import TooLarge
-from destination_redis.transport.watermarks import Loss, Witnesses
-from destination_redis.transport.window import Batch, Judge, Split
+from destination_redis.transport.watermarks import Loss, Watermarks
+from destination_redis.transport.window import Batch, ReplyHandler, Split
 
 #: Batches left on their way while replies are read, so that a server never waits for us.
 KEPT_BUSY = 4
@@ -45,17 +45,17 @@ class Pipeline:
         self,
         servers: Servers,
         pause: Callable[[float], None] = time.sleep,
-        patience: float = PATIENCE,
+        retry_seconds: float = RETRY_SECONDS,
         durability: Durability | None = None,
         prefix: str = "",
     ) -> None:
         """Take the servers; `pause` waits so many seconds and may raise to end the waiting for good."""
         self._servers = servers
-        self.patience = Patience(pause, patience)
+        self.retry = RetryPolicy(pause, retry_seconds)
         self._durability = durability or Durability()
-        self._witnesses = Witnesses(prefix, uuid.uuid4().hex)
-        self._lanes = Lanes(servers, self.patience, self._witnesses, keeps=bool(durability))
-        self._moved: set[Lane] = set()
+        self._watermarks = Watermarks(prefix, uuid.uuid4().hex)
+        self._router = Router(servers, self.retry, self._watermarks, keeps=bool(durability))
+        self._moved: set[NodePipeline] = set()
         self._refusal: AirbyteTracedException | None = None
         self._late = False
         self._unsecured = 0
@@ -64,57 +64,57 @@ class Pipeline:
         #: Whether an answer alone is not safe enough.
         self.secures = bool(durability)
         self.pack = pack
-        self.ask = self._lanes.ask
-        self.loss = self._lanes.loss
-        self.limit_on = self._lanes.limit_on
+        self.ask = self._router.ask
+        self.loss = self._router.loss
+        self.limit_on = self._router.limit_on
 
     def open(self) -> None:
         """Connect, trying again as patience allows; raises a traced error."""
         if self._servers.clustered:
-            self._lanes.load(watermarks.SCRIPT)
-        self._lanes.open()
+            self._router.load(watermarks.SCRIPT)
+        self._router.open()
 
     def close(self) -> None:
         """End all connections."""
         with suppress(redis_errors.RedisError, OSError, AirbyteTracedException):
-            self._lanes.forget_witnesses()
-        self._lanes.close()
+            self._router.remove_watermarks()
+        self._router.close()
 
     @property
     def signature(self) -> str:
         """All connections as their servers see them, comma-separated; empty where an ACL hides any."""
-        return self._lanes.signature
+        return self._router.signature
 
     @property
     def servers(self) -> tuple[Address, ...]:
         """The addresses of all servers that hold keys now."""
-        return self._lanes.primaries
+        return self._router.primaries
 
     @property
-    def settled(self) -> int:
+    def confirmed(self) -> int:
         """The number of the last batch of which all, and all before, is answered well and as safe as is asked for."""
         if self._refusal is not None:
             return 0
-        since = [number for lane in self._lanes.all if (number := lane.open_since) is not None]
+        since = [number for node in self._router.all if (number := node.open_since) is not None]
         return min(since, default=self.sent + 1) - 1
 
     def call_on_reconnect(self, resume: Callable[[], None]) -> None:
         """Have `resume` called with every connection made from now on, before anything is sent on it."""
-        self._lanes.on_connect = resume
+        self._router.on_connect = resume
 
     def load(self, script: str) -> bytes:
         """Return the SHA1 by which EVALSHA runs `script` here, on every connection to come as well; never waits."""
-        sha, new = self._lanes.load(script)
+        sha, new = self._router.load(script)
         if new:
-            for lane in self._lanes.all:
-                self._post(lane, [self.pack("SCRIPT", "LOAD", script)])
+            for node in self._router.all:
+                self._post(node, [self.pack("SCRIPT", "LOAD", script)])
         return sha
 
     def send(
         self,
         commands: Sequence[bytes],
-        judge: Judge | None = None,
-        forgive: str | None = None,
+        on_reply: ReplyHandler | None = None,
+        ignore_error: str | None = None,
         *,
         moves: bool = False,
         covers: bool = False,
@@ -122,7 +122,7 @@ class Pipeline:
     ) -> int:
         """Send packed commands, each to the server of its key, and return their number; waits where a window is full.
 
-        `judge` is given every reply and raises on a bad one; an error that contains `forgive` is a good reply.
+        `on_reply` is given every reply and raises on a bad one; an error that contains `ignore_error` is a good reply.
         `moves` is for what writes a ledger: `replicate` then waits for it. `covers` is for its numbered moves. `split`
         makes a command of many records one command for each of them.
 
@@ -132,15 +132,15 @@ class Pipeline:
         self._go_on()
         self.sent += 1
         try:
-            for lane, some in self._lanes.split(commands):
-                key, note = self._lanes.witnessed(lane, self.sent) if judge is None else (None, None)
-                uncovered = not covers and key is None and (judge is None or moves)
+            for node, some in self._router.split(commands):
+                key, note = self._router.watermark(node, self.sent) if on_reply is None else (None, None)
+                uncovered = not covers and key is None and (on_reply is None or moves)
                 every = [*some, note] if note else some
-                batch = Batch(self.sent, every, judge, forgive, False, key, covers, uncovered, split)
-                lane.send(batch)
+                batch = Batch(self.sent, every, on_reply, ignore_error, False, key, covers, uncovered, split)
+                node.send(batch)
                 self._unsecured += batch.size if self._durability else 0
                 if moves:
-                    self._moved.add(lane)
+                    self._moved.add(node)
             if self._unsecured > _UNSECURED:
                 self.secure()
             self._relieve()
@@ -150,77 +150,77 @@ class Pipeline:
             raise
         except BaseException as error:
             # Some may be on no lane: nothing after them may ever count as settled.
-            self._over(transient_error(f"Commands were not sent: {told(error)}", error))
+            self._over(transient_error(f"Commands were not sent: {safe_text(error)}", error))
             raise
         return self.sent
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Return when every command sent has been answered, and answered well, and is as safe as is asked for."""
         self._go_on()
         self._drain()
-        while any(lane.kept for lane in self._lanes.all):
+        while any(node.kept for node in self._router.all):
             self.secure()
             self._drain()
 
     def call(self, *arguments: str | bytes | int, at: Address) -> object:
         """Send one command to a server, wait until all is answered, and return its reply.
 
-        Raises Superseded where the server serves no slots any more.
+        Raises NodeRemoved where the server serves no slots any more.
         """
         self._go_on()
         replies: list[object] = []
-        self._post(self._lanes.at(at), [self.pack(*arguments)], replies.append)
+        self._post(self._router.at(at), [self.pack(*arguments)], replies.append)
         self._drain()
         if not replies:
-            raise Superseded
+            raise NodeRemoved
         return replies[-1]
 
     def secure(self) -> None:
         """Have replicas or the disk confirm what was sent, where that is asked for; never waits here."""
         self._unsecured = 0
-        for lane in self._lanes.all if self._durability else ():
-            if lane.open_since is not None and not lane.over:
-                judge = partial(self._judge_durability, lane, self.sent)
-                self._post(lane, [self.pack(*self._durability.command)], judge)
+        for node in self._router.all if self._durability else ():
+            if node.open_since is not None and not node.over:
+                on_reply = partial(self._on_durability_reply, node, self.sent)
+                self._post(node, [self.pack(*self._durability.command)], on_reply)
 
     def replicate(self) -> None:
         """Have what moved ledgers confirmed: as is asked for, else by one replica if there is any; never waits here."""
         if self._durability:
             self.secure()
             return
-        for lane in self._moved:
-            if not lane.over and lane.peer.replicas:
-                self._post(lane, [self.pack("WAIT", 1, _REPLICA_WAIT)], self._judge_replica)
+        for node in self._moved:
+            if not node.over and node.peer.replicas:
+                self._post(node, [self.pack("WAIT", 1, _REPLICA_WAIT)], self._on_replica_reply)
         self._moved.clear()
 
-    def rely(self, number: int) -> None:
+    def mark_acknowledged(self, number: int) -> None:
         """Take note that a state or a ledger counts on the batches up to `number`."""
-        self._witnesses.rely(number)
+        self._watermarks.mark_acknowledged(number)
 
     def verify(self) -> None:
         """See that no server was replaced by one that lacks what was answered; raises what `resume` raises then."""
-        if self._servers.clustered and self.patience.do(self.loss) is not Loss.NOTHING and self._lanes.on_connect:
-            self.patience.do(self._lanes.on_connect)
+        if self._servers.clustered and self.retry.do(self.loss) is not Loss.NOTHING and self._router.on_connect:
+            self.retry.do(self._router.on_connect)
 
-    def standing(self) -> tuple[str, ...] | None:
+    def topology_version(self) -> tuple[str, ...] | None:
         """Return what changes with every server that is replaced and every slot that moves; None while one does."""
-        return self.patience.do(self._lanes.standing)
+        return self.retry.do(self._router.topology_version)
 
-    def _post(self, lane: Lane, commands: Sequence[bytes], judge: Judge | None = None) -> None:
+    def _post(self, node: NodePipeline, commands: Sequence[bytes], on_reply: ReplyHandler | None = None) -> None:
         self.sent += 1
         try:
-            lane.send(Batch(self.sent, commands, judge, keyless=True))
+            node.send(Batch(self.sent, commands, on_reply, keyless=True))
         except AirbyteTracedException as error:
             raise self._over(error) from error.__cause__
 
-    def _judge_replica(self, reply: object) -> None:
+    def _on_replica_reply(self, reply: object) -> None:
         if reply == 0 and not self._late:
             self._late = True
             logger.warning("No replica confirmed the ledger within %d ms", _REPLICA_WAIT)
 
-    def _judge_durability(self, lane: Lane, number: int, reply: object) -> None:
-        self._durability.judge(reply)
-        lane.release(number)
+    def _on_durability_reply(self, node: NodePipeline, number: int, reply: object) -> None:
+        self._durability.check_reply(reply)
+        node.release(number)
 
     def _go_on(self) -> None:
         """Raise again what the server refused for good: nothing after it may ever count as settled."""
@@ -234,18 +234,18 @@ class Pipeline:
 
     def _relieve(self) -> None:
         """Read what is answered soon, so that a commit's states are out before a death can come between them."""
-        for lane in self._lanes.all:
-            window = lane.window
-            while window.careful or (len(window.flying) > KEPT_BUSY and (window.size > WINDOW or lane.has_reply())):
-                self._collect(lane)
-        if any(lane.returned for lane in self._lanes.all):
+        for node in self._router.all:
+            window = node.window
+            while window.careful or (len(window.flying) > KEPT_BUSY and (window.size > WINDOW or node.has_reply())):
+                self._collect(node)
+        if any(node.returned for node in self._router.all):
             self._drain()
 
-    def _collect(self, lane: Lane) -> None:
-        batch = lane.collect()
-        if batch is not None and batch.witness is not None:
-            self._witnesses.answered(batch.witness, batch.number)
-        lane.raise_rejected()
+    def _collect(self, node: NodePipeline) -> None:
+        batch = node.collect()
+        if batch is not None and batch.watermark is not None:
+            self._watermarks.answered(batch.watermark, batch.number)
+        node.raise_rejected()
 
     def _drain(self) -> None:
         """Return when all is answered; what was refused or redirected is sent again, until servers take all of it."""
@@ -256,17 +256,19 @@ class Pipeline:
         in_vain = False
         try:
             while returned:
-                send_again(returned, self._lanes, self.patience, in_vain=in_vain)
+                send_again(returned, self._router, self.retry, in_vain=in_vain)
                 before, returned = len(returned), self._answered()
                 in_vain = len(returned) >= before
         except BaseException as error:
             # Only here it is known what was refused: without it, nothing after it may ever count as settled.
-            self._over(transient_error(f"Commands that the server refused were not sent again: {told(error)}", error))
+            self._over(
+                transient_error(f"Commands that the server refused were not sent again: {safe_text(error)}", error)
+            )
             raise
 
     def _answered(self) -> list[Returned]:
-        for lane in self._lanes.all:
-            while lane.window:
-                self._collect(lane)
-            lane.raise_rejected()
-        return self._lanes.take_returned()
+        for node in self._router.all:
+            while node.window:
+                self._collect(node)
+            node.raise_rejected()
+        return self._router.take_returned()

@@ -11,7 +11,7 @@ from redis.connection import Connection
 from destination_redis.connection.optional import CLOSED, ClosedAtOptionalError, OptionalCommands, without
 from destination_redis.connection.refusals import about, closed, closed_at, name_of
 from destination_redis.connection.replies import UNTOLD, clients, info, number
-from destination_redis.transport.retry import Patience
+from destination_redis.transport.retry import RetryPolicy
 
 #: Never connected: it makes bytes of commands.
 _PACKER = Connection()
@@ -32,13 +32,13 @@ class Peer:
         return f"{self.id} {self.address}" if self.id else ""
 
 
-class Link:
+class ReconnectingConnection:
     """One connection at a time; it never heals behind the back of whoever sends."""
 
     def __init__(
         self,
         client: Redis,
-        patience: Patience,
+        retry: RetryPolicy,
         scripts: Mapping[str, bytes],
         lost: Callable[[], None],
         connected: Callable[[], None],
@@ -49,7 +49,7 @@ class Link:
         on it; both may raise.
         """
         self._client = client
-        self._patience = patience
+        self._retry = retry
         self._scripts = scripts
         self._lost = lost
         self._connected = connected
@@ -92,9 +92,9 @@ class Link:
         while True:
             if error is not None:
                 if tried:
-                    self._patience.wait(error)
+                    self._retry.wait(error)
                 else:
-                    self._patience.bear(error)
+                    self._retry.check_deadline(error)
             try:
                 if error is not None:
                     self._lost()

@@ -7,12 +7,12 @@ from typing import TypeVar
 
 from redis import exceptions as redis_errors
 
-from destination_redis.errors import Verdict, explain, traced, transient_error, verdict
+from destination_redis.errors import RetryDecision, explain, retry_decision, traced, transient_error
 
 #: Seconds without any progress after which a sync gives up.
-PATIENCE = 180.0
+RETRY_SECONDS = 180.0
 #: Seconds without any progress after which a sync tells what it waits for.
-TELLING = 1.0
+WARN_AFTER = 1.0
 #: Seconds; pauses double from the first to the last.
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 5.0
 
@@ -21,33 +21,33 @@ Result = TypeVar("Result")
 logger = logging.getLogger("airbyte")
 
 
-class Patience:
+class RetryPolicy:
     """Pauses that grow until there is progress, and an end to them."""
 
-    def __init__(self, pause: Callable[[float], None] = time.sleep, seconds: float = PATIENCE) -> None:
+    def __init__(self, pause: Callable[[float], None] = time.sleep, seconds: float = RETRY_SECONDS) -> None:
         """Take what waits so many seconds and may raise to end the waiting for good."""
         self._pause = pause
         self._seconds = seconds
         self._stalled_since: float | None = None
         self._next = _FIRST_PAUSE
-        self._told = False
+        self._warned = False
 
     def wait(self, error: Exception) -> None:
         """Pause before another try after `error`; raises it, traced, where that changes nothing or time is up."""
-        self.bear(error)
+        self.check_deadline(error)
         self._pause(self._next)
         self._next = min(2 * self._next, _LAST_PAUSE)
 
-    def bear(self, error: Exception) -> None:
+    def check_deadline(self, error: Exception) -> None:
         """Do as `wait` without a pause."""
-        if verdict(error) is Verdict.FAIL:
+        if retry_decision(error) is RetryDecision.FAIL:
             raise traced(error, "connecting to the server") from error
         now = time.monotonic()
         self._stalled_since = self._stalled_since or now
         if now - self._stalled_since > self._seconds:
             raise transient_error(f"{explain(error)}; tried again for {self._seconds:.0f} seconds", error) from error
-        if now - self._stalled_since > TELLING and not self._told:
-            self._told = True
+        if now - self._stalled_since > WARN_AFTER and not self._warned:
+            self._warned = True
             logger.warning("%s; trying again for %.0f seconds", explain(error), self._seconds)
 
     def do(self, work: Callable[[], Result]) -> Result:
@@ -61,5 +61,5 @@ class Patience:
     def progressed(self) -> None:
         """Take note that something moved: patience begins anew."""
         self._stalled_since = None
-        self._told = False
+        self._warned = False
         self._next = _FIRST_PAUSE

@@ -9,40 +9,40 @@ from redis import exceptions as redis_errors
 
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.slots import Address, SlotMap, key_of, slot_of, slots_of
-from destination_redis.errors import Superseded
+from destination_redis.errors import NodeRemoved
 from destination_redis.transport import watermarks
-from destination_redis.transport.node import Lane, Returned
-from destination_redis.transport.reconnect import Link, pack
-from destination_redis.transport.retry import Patience
+from destination_redis.transport.node import NodePipeline, Returned
+from destination_redis.transport.reconnect import ReconnectingConnection, pack
+from destination_redis.transport.retry import RetryPolicy
 from destination_redis.transport.too_large import TooLarge, limit_on
-from destination_redis.transport.watermarks import Loss, Witnesses
+from destination_redis.transport.watermarks import Loss, Watermarks
 
 
-class Lanes:
+class Router:
     """One lane for each primary, opened when it is first needed, left when its server serves no slots any more."""
 
-    def __init__(self, servers: Servers, patience: Patience, witnesses: Witnesses, *, keeps: bool) -> None:
+    def __init__(self, servers: Servers, retry: RetryPolicy, watermarks: Watermarks, *, keeps: bool) -> None:
         """Take where to connect to; `keeps` is for the lanes."""
         self._servers = servers
-        self._patience = patience
+        self._retry = retry
         self._keeps = keeps
-        self._witnesses = witnesses
-        self._witness_keys: dict[Lane, bytes] = {}
+        self._watermarks = watermarks
+        self._watermark_keys: dict[NodePipeline, bytes] = {}
         self._scripts: dict[str, bytes] = {}
-        self._lanes: dict[Address, Lane] = {}
-        self._left: list[Lane] = []
+        self._nodes: dict[Address, NodePipeline] = {}
+        self._left: list[NodePipeline] = []
         self._map = SlotMap(())
         self._table: list[Address | None] = []
         self._patched = False
         #: The lane for each slot that has one; made when it is needed.
-        self._ready: list[Lane | None] | None = None
+        self._ready: list[NodePipeline | None] | None = None
         #: Called with every connection made from then on, before anything is sent on it.
         self.on_connect: Callable[[], None] | None = None
 
     @property
-    def all(self) -> tuple[Lane, ...]:
+    def all(self) -> tuple[NodePipeline, ...]:
         """All lanes, and those that are over but have something to give back."""
-        return (*self._lanes.values(), *self._left)
+        return (*self._nodes.values(), *self._left)
 
     @property
     def clustered(self) -> bool:
@@ -57,42 +57,42 @@ class Lanes:
     @property
     def signature(self) -> str:
         """All connections as their servers see them; empty where any of them hides it."""
-        peers = [str(lane.peer) for lane in self._lanes.values()]
+        peers = [str(node.peer) for node in self._nodes.values()]
         return ",".join(peers) if all(peers) else ""
 
     def open(self) -> None:
         """Connect to all primaries, trying again as patience allows; raises a traced error."""
-        self._patience.do(self.refresh)
-        while missing := [each for each in self.primaries if each not in self._lanes]:
-            with suppress(Superseded):  # the map is another one then
+        self._retry.do(self.refresh)
+        while missing := [each for each in self.primaries if each not in self._nodes]:
+            with suppress(NodeRemoved):  # the map is another one then
                 self.at(missing[0])
 
     def close(self) -> None:
         """End all connections."""
-        for lane in self.all:
-            lane.close()
+        for node in self.all:
+            node.close()
 
-    def at(self, address: Address) -> Lane:
-        """Return the lane to a server, open; raises Superseded where it serves no slots."""
-        lane = self._lanes.get(address)
-        if lane is None:
-            link = Link(
+    def at(self, address: Address) -> NodePipeline:
+        """Return the lane to a server, open; raises NodeRemoved where it serves no slots."""
+        node = self._nodes.get(address)
+        if node is None:
+            connection = ReconnectingConnection(
                 self._servers.client(address),
-                self._patience,
+                self._retry,
                 self._scripts,
                 lost=lambda: self._see(address),
                 connected=lambda: self.on_connect and self.on_connect(),
             )
-            lane = self._lanes[address] = Lane(
-                address, link, self._patience, doubts=self._servers.replaceable, keeps=self._keeps
+            node = self._nodes[address] = NodePipeline(
+                address, connection, self._retry, doubts=self._servers.replaceable, keeps=self._keeps
             )
-            lane.open()
-        if lane.over:
-            self._left.append(self._lanes.pop(address))
-            raise Superseded
-        return lane
+            node.open()
+        if node.over:
+            self._left.append(self._nodes.pop(address))
+            raise NodeRemoved
+        return node
 
-    def of(self, command: bytes) -> Lane:
+    def of(self, command: bytes) -> NodePipeline:
         """Return the lane that serves the slot of the command's key."""
         if not self._servers.clustered:
             return self.all[0]
@@ -101,25 +101,25 @@ class Lanes:
             try:
                 if address is not None:
                     return self.at(address)
-            except Superseded:
+            except NodeRemoved:
                 pass
-            self._patience.wait(redis_errors.ClusterDownError("Hash slot not served"))
-            self._patience.do(self.refresh)
+            self._retry.wait(redis_errors.ClusterDownError("Hash slot not served"))
+            self._retry.do(self.refresh)
 
-    def split(self, commands: Sequence[bytes]) -> Iterable[tuple[Lane, Sequence[bytes]]]:
+    def split(self, commands: Sequence[bytes]) -> Iterable[tuple[NodePipeline, Sequence[bytes]]]:
         """Return the commands of each lane."""
         if not self._servers.clustered:
             return [(self.all[0], commands)]
         if self._ready is None:
-            self._ready = [self._lanes.get(address) if address else None for address in self._table]
+            self._ready = [self._nodes.get(address) if address else None for address in self._table]
         ready = self._ready
-        found: dict[Lane | None, list[bytes]] = defaultdict(list)
+        found: dict[NodePipeline | None, list[bytes]] = defaultdict(list)
         for command, slot in zip(commands, slots_of(commands), strict=True):
             found[ready[slot]].append(command)
-        parts: dict[Lane, list[bytes]] = {}
-        for lane, some in found.items():
-            if lane is not None and not lane.over:
-                parts.setdefault(lane, []).extend(some)
+        parts: dict[NodePipeline, list[bytes]] = {}
+        for node, some in found.items():
+            if node is not None and not node.over:
+                parts.setdefault(node, []).extend(some)
             else:
                 for command in some:
                     parts.setdefault(self.of(command), []).append(command)
@@ -131,7 +131,7 @@ class Lanes:
         if new != self._map or self._patched:
             self._patched, self._ready = False, None
             self._map, self._table = new, list(new.table())
-            self._witness_keys.clear()
+            self._watermark_keys.clear()
 
     def move(self, slot: int, address: Address) -> None:
         """Take note of where a slot is, which its former server said."""
@@ -140,10 +140,10 @@ class Lanes:
 
     def take_returned(self) -> list[Returned]:
         """Return what came back, and forget the lanes that are over."""
-        returned = [each for lane in self.all for each in lane.returned]
-        for lane in self.all:
-            lane.returned.clear()
-        self._lanes = {address: lane for address, lane in self._lanes.items() if not lane.over}
+        returned = [each for node in self.all for each in node.returned]
+        for node in self.all:
+            node.returned.clear()
+        self._nodes = {address: node for address, node in self._nodes.items() if not node.over}
         self._left.clear()
         return returned
 
@@ -160,37 +160,37 @@ class Lanes:
             self._scripts[script] = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest().encode()
         return self._scripts[script], new
 
-    def witnessed(self, lane: Lane, number: int) -> tuple[bytes, bytes] | tuple[None, None]:
+    def watermark(self, node: NodePipeline, number: int) -> tuple[bytes, bytes] | tuple[None, None]:
         """Return the key and the command by which a lane's server notes that it took the batch `number`."""
         if not self._servers.clustered:
             return None, None
-        key = self._witness_keys.get(lane)
+        key = self._watermark_keys.get(node)
         if key is None:
-            if lane.address not in self.primaries:
+            if node.address not in self.primaries:
                 return None, None
-            key = self._witness_keys[lane] = self._witnesses.key(self._map.key_at(lane.address))
+            key = self._watermark_keys[node] = self._watermarks.key(self._map.key_at(node.address))
         sha = self._scripts[watermarks.SCRIPT]
-        return key, pack("EVALSHA", sha, *self._witnesses.arguments(key, number))
+        return key, pack("EVALSHA", sha, *self._watermarks.arguments(key, number))
 
     def loss(self) -> Loss:
         """Return what is missing of what was answered."""
-        keys = self._witnesses.keys
+        keys = self._watermarks.keys
         held = zip(keys, self._servers.held(keys) if keys else (), strict=True)
-        return self._witnesses.loss({key: int(value or 0) for key, value in held})  # type: ignore[call-overload] # text or None
+        return self._watermarks.loss({key: int(value or 0) for key, value in held})  # type: ignore[call-overload] # text or None
 
     def limit_on(self, found: TooLarge) -> tuple[str, int] | None:
         """Return the server's setting that the largest value of a command exceeds, and its bytes; None if not told."""
         return limit_on(self._servers.client(found.address), found)
 
-    def standing(self) -> tuple[str, ...] | None:
+    def topology_version(self) -> tuple[str, ...] | None:
         """Return what changes with every server replaced and every slot moved; None while one is on its way."""
         self.refresh()  # nothing may have been sent to a server that joined
-        standing = self._servers.standing(self.primaries)
-        return None if standing is None else (standing, *(lane.peer.run_id for lane in self.all))
+        version = self._servers.topology_version(self.primaries)
+        return None if version is None else (version, *(node.peer.run_id for node in self.all))
 
-    def forget_witnesses(self) -> None:
+    def remove_watermarks(self) -> None:
         """Remove the witnesses; one whose server does not answer now expires some day."""
-        for key in self._witnesses.named:
+        for key in self._watermarks.named:
             with suppress(redis_errors.RedisError, OSError):
                 self._servers.ask(key, "UNLINK", key)
 
@@ -198,4 +198,4 @@ class Lanes:
         """Look whether a server whose connection is lost still serves any slot."""
         self.refresh()
         if address not in self.primaries:
-            raise Superseded
+            raise NodeRemoved

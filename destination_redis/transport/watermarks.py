@@ -33,7 +33,7 @@ class Loss(Enum):
     ACKNOWLEDGED = "what a state covers"
 
 
-class Witnesses:
+class Watermarks:
     """What each primary has answered, and how much of that is counted on."""
 
     def __init__(self, prefix: str, token: str) -> None:
@@ -43,7 +43,7 @@ class Witnesses:
         self._answered: dict[bytes, int] = {}
         #: All witnesses there may be, not answered ones too.
         self.named: set[bytes] = set()
-        self._relied: dict[bytes, int] = {}
+        self._acknowledged: dict[bytes, int] = {}
         self._between: dict[bytes, deque[int]] = {}
 
     def key(self, tag: bytes) -> bytes:
@@ -67,18 +67,18 @@ class Witnesses:
         self._answered[key] = max(number, self._answered.get(key, 0))
         self._between.setdefault(key, deque(maxlen=_MOST)).append(number)
 
-    def rely(self, number: int) -> None:
+    def mark_acknowledged(self, number: int) -> None:
         """Take note that the batches up to `number` are counted on: a state covers them."""
         for key, numbers in self._between.items():
             while numbers and numbers[0] <= number:
-                self._relied[key] = numbers.popleft()
+                self._acknowledged[key] = numbers.popleft()
 
     def loss(self, held: Mapping[bytes, int]) -> Loss:
         """Return what is missing, by what the servers hold of each key."""
         found = Loss.NOTHING
         for key, number in self._answered.items():
             there = held[key]
-            if there < self._relied.get(key, 0):
+            if there < self._acknowledged.get(key, 0):
                 return Loss.ACKNOWLEDGED
             if there < number:
                 found = Loss.OPEN

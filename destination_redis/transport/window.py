@@ -17,7 +17,7 @@ LARGE = 64 * 1024
 #: Times that a connection is closed on a batch that is alone on its way, before the batch is to blame.
 _CLOSES = 2
 
-Judge = Callable[[object], None]
+ReplyHandler = Callable[[object], None]
 Split = Callable[[bytes], Sequence[bytes]]
 
 
@@ -25,18 +25,18 @@ Split = Callable[[bytes], Sequence[bytes]]
 class Batch:
     """Commands that are sent in one go; `number` rises from batch to batch of a pipeline.
 
-    `judge` is given every reply and raises on a bad one; an error that contains `forgive` is a good reply. What has no
-    key (`keyless`) is meant for this one server. A server that lost any of what was answered before it answered a batch
-    that `covers` is found out; what waits for such a batch is `uncovered`. `split` makes one command of many records
-    one command for each of them.
+    `on_reply` is given every reply and raises on a bad one; an error that contains `ignore_error` is a good reply. What
+    has no key (`keyless`) is meant for this one server. A server that lost any of what was answered before it answered
+    a batch that `covers` is found out; what waits for such a batch is `uncovered`. `split` makes one command of many
+    records one command for each of them.
     """
 
     number: int
     commands: Sequence[bytes]
-    judge: Judge | None = None
-    forgive: str | None = None
+    on_reply: ReplyHandler | None = None
+    ignore_error: str | None = None
     keyless: bool = False
-    witness: bytes | None = None
+    watermark: bytes | None = None
     covers: bool = False
     uncovered: bool = False
     split: Split | None = None
@@ -57,8 +57,8 @@ class Batch:
         return Batch(
             self.number,
             self.commands,
-            forgive=self.forgive,
-            witness=self.witness,
+            ignore_error=self.ignore_error,
+            watermark=self.watermark,
             uncovered=self.uncovered,
         )
 

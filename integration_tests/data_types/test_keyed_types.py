@@ -12,7 +12,7 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 
-from destination_redis.caches import CACHES, Layout, RedisRecord
+from destination_redis.caches import CACHES, RecordOptions, RedisRecord
 from integration_tests.support.connector.library import check, full, write
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import KEYED, UPSERTING, Shape, cache
@@ -21,7 +21,7 @@ from integration_tests.support.messages import COMPLETE, Json, dedup, generation
 from integration_tests.support.servers.server import Server, has_json, needs_json, running
 from integration_tests.support.stored import ledger
 
-HOLDING_MORE = [shape for shape in KEYED if cache(shape).holds_more]
+HOLDING_MORE = [shape for shape in KEYED if cache(shape).stores_metadata]
 #: What most types keep as it is, as a source may write it.
 DATA = (
     '{"id": 1, "at":5,"n": 123456789012345678901234567890 ,"d":0.1000000000000000055511151231257827,"e":1.10,'
@@ -372,7 +372,7 @@ def test_all_metadata_is_kept_where_that_is_asked_for(server: Server, shape: Sha
         assert {generation_id for _, _, generation_id, _ in held} == {"7"}
         metas = [json.loads(meta) for *_, meta in held]
         assert metas == [{"sync_id": 9, "changes": []}, {"sync_id": 9, "changes": [change]}]
-        found = CACHES[shape[0]](Layout(shape[1], full=True)).get_all(server.client, keys(server.client))
+        found = CACHES[shape[0]](RecordOptions(shape[1], full=True)).get_all(server.client, keys(server.client))
         assert [json.loads(each.data).keys() for each in found] == [{"id"}, {"id"}]
 
 

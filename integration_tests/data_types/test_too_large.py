@@ -278,7 +278,7 @@ def test_a_server_that_is_gone_after_a_large_record_blames_nothing(server: Serve
         exchange.forward()
 
     with proxy(server.port, act) as between:
-        states = write({"host": "127.0.0.1", "port": between.port}, [full()], mixed(), patience=2)
+        states = write({"host": "127.0.0.1", "port": between.port}, [full()], mixed(), retry_seconds=2)
         with pytest.raises(Exception, match="closed the connection") as raised:
             list(states)
     assert raised.value.failure_type.value == "transient_error"  # type: ignore[attr-defined] # a traced one
@@ -291,7 +291,7 @@ def test_small_commands_on_which_the_connection_is_closed_blame_no_record(server
         exchange.forward()
 
     with proxy(server.port, act) as between:
-        states = write({"host": "127.0.0.1", "port": between.port}, [full()], [row(1), state(1)], patience=2)
+        states = write({"host": "127.0.0.1", "port": between.port}, [full()], [row(1), state(1)], retry_seconds=2)
         with pytest.raises(Exception, match="closed the connection") as raised:
             list(states)
     assert raised.value.failure_type.value == "transient_error"  # type: ignore[attr-defined] # a traced one

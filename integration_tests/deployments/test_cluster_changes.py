@@ -121,13 +121,13 @@ def test_a_promotion_finds_what_moved_to_a_primary_that_joined_meanwhile(
 
 def test_commands_are_packed_while_the_first_primary_is_gone(replicated: ClusterServers) -> None:
     with connect(parse_config(replicated.config)) as servers:
-        lane = Pipeline(servers)
-        lane.open()
+        pipeline = Pipeline(servers)
+        pipeline.open()
         failover(replicated, replicated.primaries[0])
         for number in range(3):  # a command with a key would find a lost primary, and leave it, at once
-            lane.load(f"return {number}")
-        lane.settle()
-        lane.close()
+            pipeline.load(f"return {number}")
+        pipeline.flush()
+        pipeline.close()
 
 
 def test_a_batch_of_which_a_part_has_moved_is_witnessed_all_the_same(
@@ -143,8 +143,8 @@ def test_a_batch_of_which_a_part_has_moved_is_witnessed_all_the_same(
     run.send(*map(record, range(1, 11)), state(10))
     run.wait_for_states(1)
     # As on a replica that lacks the batch and takes over.
-    (witness,) = owner.client.keys("airbyte:witness:*")
-    owner.client.delete(witness)
+    (watermark,) = owner.client.keys("airbyte:witness:*")
+    owner.client.delete(watermark)
     run.feed([COMPLETE])
     outcome = run.finish()
     assert "lost acknowledged data of the stream users: refresh it" in outcome.error["message"]

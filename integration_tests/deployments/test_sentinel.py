@@ -36,7 +36,7 @@ def by(one: Sentinel, **more: str | list[str]) -> Json:
     return {"host": "127.0.0.1", "port": one.port, "deployment": deployment}
 
 
-def settle(config: Json) -> None:
+def wait_until_checked(config: Json) -> None:
     """Return once a sentinel that has just been started has found its primary, and `check` is content."""
     wait_until(lambda: check(config) is None)
 
@@ -94,7 +94,7 @@ def test_sentinels_have_credentials_of_their_own(
     server.client.config_set("requirepass", "of-the-server")
     one = sentinel(server, f"sentinel auth-pass {SERVICE} of-the-server", f"requirepass {PASSWORD}")
     own = {"password": "of-the-server"}
-    settle({**by(one, sentinel_password=PASSWORD), **own})
+    wait_until_checked({**by(one, sentinel_password=PASSWORD), **own})
     wrong = check({**by(one, sentinel_password="another"), **own})
     assert wrong == "No sentinel can be asked for the primary: The user name or the password is wrong"
     missing = check({**by(one), **own})
@@ -111,7 +111,7 @@ def test_the_sentinels_user_is_not_the_servers_and_needs_one_permission_alone(
     one = sentinel(server, *lines)
     own = {"username": "writer", "password": "of-the-server"}
     right = {**by(one, sentinel_username="scout", sentinel_password=PASSWORD), **own}
-    settle(right)
+    wait_until_checked(right)
     outcome = Connector(right, tmp_path).write([stream()], [record(1), COMPLETE])
     assert outcome.code == 0, outcome.text
     assert values(server.client) == [1]
@@ -138,7 +138,7 @@ def test_tls_holds_for_the_sentinels_and_the_primary(tmp_path: Path, sentinel: C
         full = {"mode": "verify-full", "ca_certificate": AUTHORITY.pem, **shown}
         deployment = {"deployment": "sentinel", "service_name": SERVICE}
         config |= {"port": port, "ssl_mode": full, "deployment": deployment}
-        settle(config)
+        wait_until_checked(config)
         plain = check({**config, "ssl": False})
         closed = "The server closed the connection; it speaks TLS on this port: turn ssl on"
         assert plain == f"No sentinel can be asked for the primary ({closed})."
@@ -152,7 +152,7 @@ def test_check_says_in_one_sentence_what_is_wrong_with_sentinels(
 ) -> None:
     server = start_server()
     one = sentinel(server)
-    settle(by(one))
+    wait_until_checked(by(one))
     unknown = check(by(one, service_name="another"))
     assert unknown == "The sentinels know no service of the name another"
     dead = {**by(one), "port": free_port()}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from destination_redis import CACHES, Layout
+from destination_redis import CACHES, RecordOptions
 from integration_tests.support.docs.readme import section
 from integration_tests.support.messages import COMPLETE, Json, record, state, stream
 from integration_tests.support.project import PYTHON
@@ -39,7 +39,7 @@ def test_the_use_as_a_library_runs_as_it_stands(server: Server, capsys: pytest.C
     assert said == ["acknowledged 2.0", """[b'{"name":"Ann"}', b'{"name":"Bob"}']"""]
     # The way with a client of one's own stands in the text.
     (call,) = re.findall(r"`(CACHES.+?)`", text, re.DOTALL)
-    found = eval(call, {"CACHES": CACHES, "Layout": Layout, "client": server.client})
+    found = eval(call, {"CACHES": CACHES, "RecordOptions": RecordOptions, "client": server.client})
     assert sorted(each.data for each in found) == [b'{"name":"Ann"}', b'{"name":"Bob"}']
 
 

@@ -10,7 +10,7 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 
-from destination_redis.transport.retry import TELLING
+from destination_redis.transport.retry import WARN_AFTER
 from integration_tests.support.connector.library import full, write
 from integration_tests.support.data_types import SHAPES, UPSERTING, Shape
 from integration_tests.support.faults.seed import FULL, report, rng
@@ -255,7 +255,7 @@ def test_a_sync_that_waits_for_room_says_so_while_it_waits(server: Server, caplo
     assert "maxmemory" not in caplog.text
 
     fill([server])
-    _, error = ended(write(server.config, [full()], [record(1), COMPLETE], TELLING + 1))
+    _, error = ended(write(server.config, [full()], [record(1), COMPLETE], WARN_AFTER + 1))
     assert "tried again for" in str(error)
     told = [each.message for each in caplog.records if "raise maxmemory" in each.message and "trying" in each.message]
     assert len(told) == 1

@@ -132,7 +132,7 @@ def test_a_sync_that_tries_again_shows_nothing_of_a_record_that_a_reply_quotes(
         refuse_records(between, reply)
         caplog.clear()
         with caplog.at_level(logging.INFO), pytest.raises(AirbyteTracedException) as raised:
-            list(write({"host": "127.0.0.1", "port": between.port}, [full()], [message(values)], patience=1.2))
+            list(write({"host": "127.0.0.1", "port": between.port}, [full()], [message(values)], retry_seconds=1.2))
         return f"{caplog.text}{''.join(traceback.format_exception(raised.value))}".lower()
 
     own = said(reply.split(" ")[0])

@@ -1,31 +1,31 @@
 """Every data type in every format, and what reads and writes it."""
 
-from destination_redis.caches import CACHES, CollectionCache, KeyedCache, Layout, RecordFormat, RedisCache
+from destination_redis.caches import CACHES, CollectionCache, KeyedCache, RecordFormat, RecordOptions, RedisCache
 
 #: A data type and a format.
 Shape = tuple[str, RecordFormat]
 HASH: Shape = ("hash", "envelope")
 SHAPES: list[Shape] = [(cache_type, form) for cache_type, made in CACHES.items() for form in made.formats]
 #: Those that hold all records of a stream in one key, and those with a key for each.
-COLLECTED = [shape for shape in SHAPES if isinstance(CACHES[shape[0]](Layout(shape[1])), CollectionCache)]
+COLLECTED = [shape for shape in SHAPES if isinstance(CACHES[shape[0]](RecordOptions(shape[1])), CollectionCache)]
 KEYED = [shape for shape in SHAPES if shape not in COLLECTED]
-UPSERTING = [shape for shape in SHAPES if CACHES[shape[0]](Layout(shape[1])).lua.write]
+UPSERTING = [shape for shape in SHAPES if CACHES[shape[0]](RecordOptions(shape[1])).lua.write]
 
 #: Data types in which equal records are one: what a sync that died had sent need not be swept away.
 FOLDING = [
     name
     for name, made in CACHES.items()
-    if isinstance(it := made(Layout()), CollectionCache) and not it.collection.sweep
+    if isinstance(it := made(RecordOptions()), CollectionCache) and not it.collection.discard_unacknowledged
 ]
 
 
 def cache(shape: Shape = HASH) -> RedisCache:
     """Return what reads records of that data type and format."""
-    return CACHES[shape[0]](Layout(shape[1]))
+    return CACHES[shape[0]](RecordOptions(shape[1]))
 
 
 def keyed_cache(shape: Shape) -> KeyedCache:
     """Return what writes records under keys of their own."""
-    found = CACHES[shape[0]](Layout(shape[1]))
+    found = CACHES[shape[0]](RecordOptions(shape[1]))
     assert not isinstance(found, CollectionCache)
     return found

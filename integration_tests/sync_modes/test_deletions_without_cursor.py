@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from destination_redis.caches import Written
+from destination_redis.caches import StorageFormat
 from destination_redis.placements.record_scripts import Scripts
-from destination_redis.placements.upserts import Floors, Unsettled
+from destination_redis.placements.upserts import Floors, FlushRequired
 from destination_redis.protocol.cursor import Order, encode
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import HASH, UPSERTING, Shape
@@ -145,7 +145,7 @@ def test_what_is_below_a_floor_stays_void_after_a_merge_put_a_record_without_one
     )
     with written(server, dedup(schema=SCHEMA), changes, staged=False) as (pipeline, commands):
         pipeline.send(commands)
-        pipeline.settle()
+        pipeline.flush()
         cursor = f"0000{encode(Raw(b'2'), Order.NUMBER)}"
         newer: Any = {
             "_airbyte_ab_id": 10,
@@ -154,7 +154,7 @@ def test_what_is_below_a_floor_stays_void_after_a_merge_put_a_record_without_one
         }
         newer["_airbyte_data"] = '{"id":0,"value":10}'
         server.client.hset(staged, mapping=newer)
-        pipeline.send([Scripts(pipeline).settle(Written(), (staged, live, deletion), 10, 1)])
+        pipeline.send([Scripts(pipeline).promote(StorageFormat(), (staged, live, deletion), 10, 1)])
         pipeline.send(commands)
     assert found(server, "default:users:", HASH) == {0: 10}
     assert server.client.ttl(deletion) > 0
@@ -194,7 +194,7 @@ def test_many_deletions_without_a_cursor_are_not_all_remembered_at_once() -> Non
     for number in range(40_000):
         try:
             floors.add(b"%d" % number, number)
-        except Unsettled:  # once what was sent is in Redis, it is asked for again
+        except FlushRequired:  # once what was sent is in Redis, it is asked for again
             asked += 1
             floors.add(b"%d" % number, number)
     assert asked == 2

@@ -136,9 +136,9 @@ def test_syncs_of_random_changes_killed_now_and_then_end_as_the_model_does(
 def test_an_upsert_and_a_deletion_that_are_both_sent_again_leave_the_row_deleted(server: Server) -> None:
     # The schema does not announce deletions, so the upsert does not look for one.
     silent = dedup(schema={"properties": {"id": {"type": "integer"}}})
-    with written(server, silent, [Change(1, 1, 10), Change(1, 2, None)], staged=False) as (lane, commands):
-        lane.send(commands)
-        lane.send(commands)
+    with written(server, silent, [Change(1, 1, 10), Change(1, 2, None)], staged=False) as (pipeline, commands):
+        pipeline.send(commands)
+        pipeline.send(commands)
     assert server.client.exists("default:users:1") == 0
     assert server.client.exists("airbyte:gone:{default:users:1}") == 1
 
@@ -154,10 +154,10 @@ def test_commands_sent_twice_late_and_in_any_order_leave_the_newest(
     model = Model()
     for change in changes:
         model.take(change)
-    with written(server, dedup(schema=SCHEMA), changes, staged=staged, shape=shape) as (lane, commands):
+    with written(server, dedup(schema=SCHEMA), changes, staged=staged, shape=shape) as (pipeline, commands):
         sent = commands + chance.sample(commands, len(commands) // 2)
         chance.shuffle(sent)
-        lane.send(sent)
+        pipeline.send(sent)
 
     prefix = "airbyte:tmp:{default:users:" if staged else "default:users:"
     found = {}
@@ -173,9 +173,9 @@ def test_commands_sent_twice_late_and_in_any_order_leave_the_newest(
 def test_a_server_out_of_memory_refuses_an_upsert_whole(server: Server, shape: Shape, *, staged: bool) -> None:
     needs_json(server, shape)
     changes = [Change(1, 1, 10), Change(1, 2, 20), Change(2, 1, 30)]
-    with written(server, dedup(schema=SCHEMA), changes, staged=staged, shape=shape) as (lane, commands):
-        lane.send(commands[:1])
-        lane.settle()
+    with written(server, dedup(schema=SCHEMA), changes, staged=staged, shape=shape) as (pipeline, commands):
+        pipeline.send(commands[:1])
+        pipeline.flush()
         before = {key: server.client.dump(key) for key in server.client.scan_iter("*users:[12]*")}
         connection = server.client.connection_pool.get_connection()
         server.client.config_set("maxmemory", 1)

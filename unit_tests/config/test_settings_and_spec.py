@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_redis.caches import CACHES
-from destination_redis.config.parse import parse_config, unknown_settings, written
+from destination_redis.config.parse import parse_config, storage_format_of, unknown_settings
 from destination_redis.config.spec import specification
 from destination_redis.config.tls import SslDisable, SslVerifyFull
 from destination_redis.config.tunnel import NoTunnel, SshKeyTunnel, SshPasswordTunnel
@@ -383,4 +383,4 @@ def test_a_time_to_live_is_at_least_a_second(seconds: Any) -> None:
 
 @pytest.mark.parametrize("shape", [(name, form) for name, cache in CACHES.items() for form in cache.formats])
 def test_a_format_a_type_has_is_taken(shape: tuple[str, str]) -> None:
-    assert written(parse_config({"host": "h", "cache_type": shape[0], "record_format": shape[1]})) == shape
+    assert storage_format_of(parse_config({"host": "h", "cache_type": shape[0], "record_format": shape[1]})) == shape

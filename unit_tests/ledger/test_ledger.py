@@ -2,7 +2,7 @@
 
 import pytest
 
-from destination_redis.caches import Written
+from destination_redis.caches import StorageFormat
 from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, Storage, Task, parse
 
 CLAIMED = [b"writer", b"token", b"move", b"0"]
@@ -27,7 +27,7 @@ def test_without_a_count_no_id_was_ever_given_out(stored: list[bytes]) -> None:
     assert parse(stored, b"").new
 
 
-KEYED = Storage("primary_key", '[["a","b"],["c"]]', Written("json", "columns"))
+KEYED = Storage("primary_key", '[["a","b"],["c"]]', StorageFormat("json", "columns"))
 LIVE = Generation(3, None, 5, 9, KEYED)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.caches import Written
+from destination_redis.caches import StorageFormat
 from destination_redis.ledger import transitions
 from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, Storage, Task
 from destination_redis.ledger.transitions import FIRST_RESERVE, Start, start
@@ -14,7 +14,7 @@ from destination_redis.protocol.catalog import Stream
 
 IDS = Storage()
 KEYS = Storage("primary_key", '[["id"]]')
-LIST = Storage("collection", "", Written("list"))
+LIST = Storage("collection", "", StorageFormat("list"))
 
 #: Ids 1 to 9 are live, all of them acknowledged, as generation 1 of the sync 1; 10 to 12 were reserved.
 LIVE = Ledger(Generation(1, 1, 1, 9), reserved=12)

@@ -14,7 +14,7 @@ from redis import exceptions as redis_errors
 import destination_redis
 from destination_redis import errors
 from destination_redis.console.guard import stack
-from destination_redis.errors import explain, told, traced
+from destination_redis.errors import explain, safe_text, traced
 from destination_redis.redaction.replies import CODES, COMMANDS, shown
 from destination_redis.transport.reconnect import pack
 from integration_tests.support.faults.quoting import PASSING, REFUSALS, replies, runs, texts
@@ -63,7 +63,7 @@ def test_no_run_of_what_was_sent_is_in_a_message_or_a_stack(case: tuple[list[str
         kind = f"{type(error).__module__}.{type(error).__qualname__}"
         own = f"{OWN} {kind} writing".lower()
         secret = [run for run in runs(values) if run not in own]
-        texts = [explain(error), explain(error, commands), told(error)]
+        texts = [explain(error), explain(error, commands), safe_text(error)]
         found = traced(error, "writing", commands)
         texts += [str(found), str(found.internal_message), stack(found), "".join(traceback.format_exception(found))]
         assert [(run, text) for run in secret for text in texts if run in text.lower()] == []

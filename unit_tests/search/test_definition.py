@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from destination_redis.caches import RecordFormat, Written
+from destination_redis.caches import RecordFormat, StorageFormat
 from destination_redis.protocol.schema import GEO, NUMERIC, TAG, TEXT, Column, columns_of
 from destination_redis.search.definition import MOST_FIELDS, MOST_TEXTS, Field, Index, index_of, parse
 
@@ -15,7 +15,7 @@ STRING: Json = {"type": ["null", "string"]}
 
 def index(schema: Json, cache_type: str = "hash", form: RecordFormat = "columns", prefix: bytes = b"n:s:") -> Index:
     columns = columns_of({"properties": schema})
-    return index_of(columns, prefix, Written(cache_type, form), upserts=False, full=False)
+    return index_of(columns, prefix, StorageFormat(cache_type, form), upserts=False, full=False)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_records_id_and_time_are_numbers_and_stand_before_columns_of_their_nam
 
 def test_columns_that_the_connector_leaves_out_of_a_record_are_not_in_its_index() -> None:
     columns = columns_of({"properties": {"_airbyte_cursor": STRING, "_airbyte_raw_id": STRING}})
-    chosen = Written("hash", "columns")
+    chosen = StorageFormat("hash", "columns")
     assert len(index_of(columns, b"", chosen, upserts=False, full=False).fields) == 4
     assert len(index_of(columns, b"", chosen, upserts=True, full=True).fields) == 2
 

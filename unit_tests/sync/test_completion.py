@@ -8,7 +8,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.protocol.catalog import Stream
 from destination_redis.protocol.messages import Status
-from destination_redis.protocol.stream_status import Seen
+from destination_redis.protocol.stream_status import StreamStatusTracker
 from destination_redis.sync.completion import Ending, incomplete, why_incomplete
 
 PIPED = Stream("users", None, "append")
@@ -21,9 +21,9 @@ PYAIRBYTE_OVERWRITE = Stream("users", None, "overwrite", 1, 1, 1)
 ALL = [PIPED, PLATFORM, REFRESH, REFRESH_DEDUP, OVERWRITE, PIPED_OVERWRITE, PYAIRBYTE_OVERWRITE]
 
 
-def seen(*events: str | Status) -> Seen:
+def seen(*events: str | Status) -> StreamStatusTracker:
     """Return what is known after records, states ("own", "mark" for an end mark, "global"), errors and statuses."""
-    found = Seen()
+    found = StreamStatusTracker()
     for event in events:
         match event:
             case Status():
@@ -37,7 +37,9 @@ def seen(*events: str | Status) -> Seen:
     return found
 
 
-def why(stream: Stream, found: Seen, *, replaces: bool = False, has_data: bool = True, **more: Any) -> str | None:
+def why(
+    stream: Stream, found: StreamStatusTracker, *, replaces: bool = False, has_data: bool = True, **more: Any
+) -> str | None:
     return why_incomplete(stream, found, Ending(replaces, has_data, **more))
 
 

@@ -3,22 +3,22 @@
 from types import SimpleNamespace
 from typing import Any
 
-from destination_redis.transport.node import Lane
-from destination_redis.transport.retry import Patience
+from destination_redis.transport.node import NodePipeline
+from destination_redis.transport.retry import RetryPolicy
 from destination_redis.transport.window import Batch
 
 
-def lane() -> Lane:
+def node() -> NodePipeline:
     """Return a lane that keeps what is answered; its server answers everything with OK."""
     connection: Any = SimpleNamespace(
         send_packed_command=lambda *_, **__: None, replies=SimpleNamespace(read=lambda most: [b"OK"] * most)
     )
     link: Any = SimpleNamespace(live=lambda: connection, pack=None, ask=None, close=None)
-    return Lane(("", 0), link, Patience(), doubts=False, keeps=True)
+    return NodePipeline(("", 0), link, RetryPolicy(), doubts=False, keeps=True)
 
 
 def test_an_older_batch_that_is_sent_again_after_a_newer_one_stays_open_until_it_is_released() -> None:
-    kept = lane()
+    kept = node()
     for number in (10, 3, 5):
         kept.send(Batch(number, [b"command"]))
         kept.collect()

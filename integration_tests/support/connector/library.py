@@ -7,7 +7,7 @@ from typing import Any
 from airbyte_cdk.models import AirbyteMessageSerializer, ConfiguredAirbyteCatalogSerializer, Status
 
 from destination_redis.destination import DestinationRedis
-from destination_redis.transport.retry import PATIENCE
+from destination_redis.transport.retry import RETRY_SECONDS
 from integration_tests.support.messages import Json, stream
 
 
@@ -19,11 +19,11 @@ def check(config: Json) -> str | None:
 
 
 def write(
-    config: Json, streams: Iterable[Json], messages: Iterable[Json], patience: float = PATIENCE
+    config: Json, streams: Iterable[Json], messages: Iterable[Json], retry_seconds: float = RETRY_SECONDS
 ) -> Iterator[Json]:
     """Yield the states that `write` yields; it gives up after so many seconds without any progress."""
     catalog = ConfiguredAirbyteCatalogSerializer.load({"streams": list(streams)})
-    for answer in DestinationRedis(patience).write(config, catalog, map(AirbyteMessageSerializer.load, messages)):
+    for answer in DestinationRedis(retry_seconds).write(config, catalog, map(AirbyteMessageSerializer.load, messages)):
         message = AirbyteMessageSerializer.dump(answer)
         assert message["type"] == "STATE"
         yield message["state"]

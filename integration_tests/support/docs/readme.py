@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from destination_redis.caches import CACHES, Layout
+from destination_redis.caches import CACHES, RecordOptions
 
 _README = (Path(__file__).parents[3] / "README.md").read_text()
 
@@ -26,7 +26,7 @@ def section(title: str) -> str:
 def for_type(cache_type: str) -> str:
     """Return the permissions that a data type's own commands need beside those that every type has."""
     every = set(LEAST.replace(OF_HASHES, "").split())
-    cache = CACHES[cache_type](Layout(CACHES[cache_type].formats[0]))
+    cache = CACHES[cache_type](RecordOptions(CACHES[cache_type].formats[0]))
     return " ".join(dict.fromkeys(rule for name, *_ in cache.probes(b"") if (rule := rule_of(name)) not in every))
 
 

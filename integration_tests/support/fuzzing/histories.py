@@ -10,9 +10,9 @@ from typing import Any
 from destination_redis.config.parse import parse_config
 from destination_redis.connection.clients import connect
 from destination_redis.keys import StreamKeys
-from destination_redis.ledger.lease import Claim
+from destination_redis.ledger.lease import StreamLease
 from destination_redis.placements.record_scripts import Scripts
-from destination_redis.placements.upserts import Unsettled, Upserts
+from destination_redis.placements.upserts import FlushRequired, Upserts
 from destination_redis.protocol.catalog import parse_catalog
 from destination_redis.protocol.messages import decode
 from destination_redis.transport.pipeline import Pipeline
@@ -91,12 +91,12 @@ def written(
     (plan,) = parse_catalog(json.dumps({"streams": [configured]}).encode())
     cache = keyed_cache(shape)
     with connect(parse_config(server.config)) as servers:
-        lane = Pipeline(servers)
-        lane.open()
-        claim = Claim(lane, plan, StreamKeys("default", "users"), "token")
-        claim.take(busy=lambda *_: None)
-        lane.settle()
-        write = Upserts(claim, cache, Scripts(lane), staged=int(staged), soft=soft).writer()
+        pipeline = Pipeline(servers)
+        pipeline.open()
+        lease = StreamLease(pipeline, plan, StreamKeys("default", "users"), "token")
+        lease.take(busy=lambda *_: None)
+        pipeline.flush()
+        write = Upserts(lease, cache, Scripts(pipeline), staged=int(staged), soft=soft).encoder()
         commands = []
         for number, change in enumerate(changes, 1):
             message = decode(json.dumps(change.message).encode())
@@ -105,8 +105,8 @@ def written(
                 try:
                     commands.append(write(number, message.record))
                     break
-                except Unsettled:
-                    lane.settle()
-        yield lane, commands
-        lane.settle()
-        lane.close()
+                except FlushRequired:
+                    pipeline.flush()
+        yield pipeline, commands
+        pipeline.flush()
+        pipeline.close()
