@@ -6,7 +6,7 @@
     <namespace>:<stream>                     the last committed id, a plain number; or the collection of all records
     airbyte:{<namespace>:<stream>}           the stream's ledger, a hash
     airbyte:tmp:{<the final key>}            a staged record or collection
-    airbyte:gone:{<the final key>}           a deletion, kept for a day
+    airbyte:tombstone:{<the final key>}           a deletion, kept for a day
     airbyte:index:{<namespace>:<stream>}:1   a search index (or :2), no key; its alias is <namespace>:<stream>
 
 ``<record>`` is a sequential id, or the primary key, its parts joined by ``:``, a null one ``%null``.
@@ -81,7 +81,7 @@ class StreamKeys:
     @property
     def tombstone(self) -> tuple[bytes, bytes]:
         """What stands before and after the record's part in the key of a deletion."""
-        return f"{self.prefix}airbyte:gone:{{{self._base}:".encode(), b"}"
+        return f"{self.prefix}airbyte:tombstone:{{{self._base}:".encode(), b"}"
 
     def owns(self, key: bytes) -> bool:
         """Return whether a key is one of the stream's, of a record or its own."""

@@ -28,7 +28,7 @@ _UPSERT = b"%%b%%b$%%d\r\n%%d\r\n$%%d\r\n%%b\r\n$%d\r\n%d\r\n$19\r\n_airbyte_emi
 _LUA = Lua(
     kind="hash",
     read="""
-local held = redis.call('HMGET', key, '_airbyte_ab_id', '_airbyte_cursor', '_airbyte_gone')
+local held = redis.call('HMGET', key, '_airbyte_ab_id', '_airbyte_cursor', '_airbyte_deleted')
 return tonumber(held[1]), held[2] or '', held[3]
 """,
     # Lua's stack holds some 8,000 arguments.
@@ -45,9 +45,9 @@ if held and redis.call('HLEN', KEYS[1]) ~= (#ARGV + 1) / 2 then
 end
 """,
     mark="""
-redis.call('HSET', KEYS[1], '_airbyte_ab_id', ARGV[1], '_airbyte_cursor', kept, '_airbyte_gone', '1')
+redis.call('HSET', KEYS[1], '_airbyte_ab_id', ARGV[1], '_airbyte_cursor', kept, '_airbyte_deleted', '1')
 if redis.call('HLEN', KEYS[1]) > 3 then
-  local new = {_airbyte_ab_id = true, _airbyte_cursor = true, _airbyte_gone = true}
+  local new = {_airbyte_ab_id = true, _airbyte_cursor = true, _airbyte_deleted = true}
   for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
     if not new[name] then redis.call('HDEL', KEYS[1], name) end
   end

@@ -22,10 +22,10 @@ from destination_redis.protocol.messages import Record
 _LUA = Lua(
     kind="ReJSON-RL",
     read="""
-local held = redis.call('JSON.GET', key, '$._airbyte_ab_id', '$._airbyte_cursor', '$._airbyte_gone')
+local held = redis.call('JSON.GET', key, '$._airbyte_ab_id', '$._airbyte_cursor', '$._airbyte_deleted')
 if not held then return nil, '' end
 held = cjson.decode(held)
-return tonumber(held['$._airbyte_ab_id'][1]), held['$._airbyte_cursor'][1] or '', held['$._airbyte_gone'][1]
+return tonumber(held['$._airbyte_ab_id'][1]), held['$._airbyte_cursor'][1] or '', held['$._airbyte_deleted'][1]
 """,
     write=f"{DOCUMENT}redis.call('JSON.SET', KEYS[1], '$', text)\n",
     mark=f"{MARK}redis.call('JSON.SET', KEYS[1], '$', text)\n",

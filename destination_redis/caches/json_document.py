@@ -24,7 +24,7 @@ end
 """
 #: Lua statements: `text` is the document of a staged deletion.
 MARK = """
-local text = '{"_airbyte_ab_id":' .. ARGV[1] .. ',"_airbyte_cursor":"' .. kept .. '","_airbyte_gone":1}'
+local text = '{"_airbyte_ab_id":' .. ARGV[1] .. ',"_airbyte_cursor":"' .. kept .. '","_airbyte_deleted":1}'
 """
 
 _MAYBE_OWN, _MAYBE_NULL, _ESCAPE = b'"_airbyte_', b"null", b"\\u"

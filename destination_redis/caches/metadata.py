@@ -12,7 +12,7 @@ AB_ID, EMITTED_AT, DATA, META = b"_airbyte_ab_id", b"_airbyte_emitted_at", b"_ai
 RAW_ID, EXTRACTED_AT = b"_airbyte_raw_id", b"_airbyte_extracted_at"
 GENERATION_ID = b"_airbyte_generation_id"
 #: In upserts: what orders them, and the mark of a staged deletion.
-CURSOR, DELETED = b"_airbyte_cursor", b"_airbyte_gone"
+CURSOR, DELETED = b"_airbyte_cursor", b"_airbyte_deleted"
 
 Pair = tuple[bytes, bytes]
 

@@ -21,13 +21,13 @@ from destination_redis.protocol.messages import Record
 # The head of a document tells what it is; only a very long cursor needs more than that.
 _READ = """
 local head = redis.call('GETRANGE', key, 0, 255)
-local id, rest = string.match(head, '^{"_airbyte_ab_id":(%d+)(,"_airbyte_[ceg].*)')
+local id, rest = string.match(head, '^{"_airbyte_ab_id":(%d+)(,"_airbyte_[ced].*)')
 if id then
   local cursor, after = string.match(rest, '^,"_airbyte_cursor":"([%x ]*)"(.*)')
   if not cursor and string.find(rest, '^,"_airbyte_cursor":"') then
     cursor, after = string.match(redis.call('GET', key), '^{"_airbyte_ab_id":%d+,"_airbyte_cursor":"([%x ]*)"(.*)')
   end
-  return tonumber(id), cursor or '', after and string.find(after, '^,"_airbyte_gone":') and '1'
+  return tonumber(id), cursor or '', after and string.find(after, '^,"_airbyte_deleted":') and '1'
 end
 """
 _NONE = "return nil, ''\n"

@@ -20,7 +20,7 @@ local counter = kind == 'string' and redis.call('GET', KEYS[2]) or ''
 local ledger = redis.call('HGETALL', KEYS[1])
 redis.call('HDEL', KEYS[1], 'none')
 redis.call('HSET', KEYS[1], 'writer', ARGV[1], 'writer_connection', ARGV[2],
-  'writer_until', string.format('%.0f', now + ARGV[3]), 'move', 0)
+  'writer_until', string.format('%.0f', now + ARGV[3]), 'version', 0)
 return {'ok', kind, counter, ledger, string.format('%.0f', time[1] * 1000000 + time[2])}
 """
 )
@@ -29,10 +29,10 @@ return {'ok', kind, counter, ledger, string.format('%.0f', time[1] * 1000000 + t
 _STEP = (
     _CLOCK
     + """
-local held = redis.call('HMGET', KEYS[1], 'writer', 'move', 'released_by')
+local held = redis.call('HMGET', KEYS[1], 'writer', 'version', 'released_by')
 if not held[1] then
   redis.call('HSET', KEYS[1], unpack(ARGV, 5))
-  redis.call('HSET', KEYS[1], 'lost', 1, 'writer', '', 'move', 0)
+  redis.call('HSET', KEYS[1], 'lost', 1, 'writer', '', 'version', 0)
   return 'lost'
 end
 if held[1] ~= ARGV[1] then
@@ -41,7 +41,7 @@ if held[1] ~= ARGV[1] then
 end
 if tonumber(held[2]) >= tonumber(ARGV[2]) then return 'ok' end
 redis.call('HDEL', KEYS[1], 'none')
-redis.call('HSET', KEYS[1], 'move', ARGV[2], 'writer_until', string.format('%.0f', now + ARGV[3]), unpack(ARGV, 5))
+redis.call('HSET', KEYS[1], 'version', ARGV[2], 'writer_until', string.format('%.0f', now + ARGV[3]), unpack(ARGV, 5))
 """
 )
 
@@ -65,7 +65,7 @@ return 'ok'
 RESUME = (
     _CLOCK
     + """
-local held = redis.call('HMGET', KEYS[1], 'writer', 'move', 'committed', 'staged_committed', 'released_by')
+local held = redis.call('HMGET', KEYS[1], 'writer', 'version', 'committed', 'staged_committed', 'released_by')
 if held[1] and held[1] ~= ARGV[1] then
   if held[1] == '' and held[5] == ARGV[1] then return 'ok' end
   return 'taken'
@@ -75,7 +75,7 @@ if held[1] and tonumber(held[2]) >= tonumber(ARGV[4]) then
   redis.call('HSET', KEYS[1], 'writer_connection', ARGV[2], 'writer_until', string.format('%.0f', now + ARGV[3]))
   return 'ok'
 end
-redis.call('HSET', KEYS[1], 'writer', '', 'writer_connection', '', 'move', 0, unpack(ARGV, 7))
+redis.call('HSET', KEYS[1], 'writer', '', 'writer_connection', '', 'version', 0, unpack(ARGV, 7))
 if held[1] and tonumber(held[3] or 0) >= tonumber(ARGV[5]) and tonumber(held[4] or 0) >= tonumber(ARGV[6]) then
   return 'behind'
 end

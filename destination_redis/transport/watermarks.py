@@ -48,7 +48,7 @@ class Watermarks:
 
     def key(self, tag: bytes) -> bytes:
         """Return the key of the witness whose slot is `tag`'s."""
-        key = f"{self._prefix}airbyte:witness:{{{tag.decode()}}}:{self._token}".encode()
+        key = f"{self._prefix}airbyte:watermark:{{{tag.decode()}}}:{self._token}".encode()
         self.named.add(key)
         return key
 

@@ -117,7 +117,7 @@ def test_a_server_that_lost_only_what_was_not_acknowledged_fails_the_sync_and_th
     wait_until(lambda: len(values(server.client)) == 2)
     # As a server that was replaced by one a moment behind: the record and the move after it are gone.
     server.client.delete("default:users:2")
-    server.client.hincrby(LEDGER, "move", -1)
+    server.client.hincrby(LEDGER, "version", -1)
     cut(server)
     running.send(record(3), state(3), COMPLETE)
     outcome = running.finish()
@@ -142,7 +142,7 @@ def test_a_server_that_lost_what_was_acknowledged_fails_every_sync_until_a_refre
         server.client.delete("default:users:2")
         server.client.set("default:users", 1)
         server.client.hincrby(LEDGER, "committed", -1)
-        server.client.hincrby(LEDGER, "move", -1)
+        server.client.hincrby(LEDGER, "version", -1)
     else:
         server.client.delete(LEDGER)
     cut(server)
@@ -170,7 +170,7 @@ def test_a_loss_while_the_ledger_is_given_back_is_found_out(server: Server) -> N
             # As a server that was replaced by one that lacks the record and its commit.
             server.client.delete("default:users:1")
             server.client.delete("default:users")
-            server.client.hset(LEDGER, mapping={"committed": 0, "move": 1})
+            server.client.hset(LEDGER, mapping={"committed": 0, "version": 1})
             exchange.reset()
         exchange.forward()
 
@@ -204,7 +204,7 @@ def test_a_refresh_that_lost_acknowledged_records_is_not_gone_on_with_but_one_be
     # As a server that was replaced by one that lacks the staged record and its commit.
     server.client.delete("airbyte:tmp:{default:users:2}")
     server.client.hincrby(LEDGER, "staged_committed", -1)
-    server.client.hincrby(LEDGER, "move", -1)
+    server.client.hincrby(LEDGER, "version", -1)
     cut(server)
     running.send(record(3), state(3), COMPLETE)
     assert "lost acknowledged data of the stream users: refresh it" in running.finish().error["message"]

@@ -338,7 +338,7 @@ def test_keys_of_the_connectors_own_are_not_indexed_and_an_applications_do_no_ha
     deleted = record(3, data={"id": 2, "at": 3, "_ab_cdc_deleted_at": "now"})
     synced(server, shape, gone, row(1, value="red"), row(2, value="red"), deleted, state(1), COMPLETE)
     assert server.client.type("default:users") == b"string"
-    assert server.client.exists("airbyte:gone:{default:users:2}", "airbyte:{default:users}") == 2
+    assert server.client.exists("airbyte:tombstone:{default:users:2}", "airbyte:{default:users}") == 2
     wait_until(lambda: found(server.client) == ["default:users:1", "default:users:2:cart"])
     assert server.client.hgetall("default:users:1:cart") == {b"value": b"red", b"price": b"none"}
 

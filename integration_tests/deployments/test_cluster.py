@@ -102,7 +102,7 @@ def own_keys(servers: ClusterServers) -> list[bytes]:
     """Return the connector's own keys, other than ledgers and deletions."""
     with servers.client() as client:
         keys = list(client.scan_iter("airbyte:*"))
-    return [key for key in keys if not key.startswith((b"airbyte:{", b"airbyte:gone:"))]
+    return [key for key in keys if not key.startswith((b"airbyte:{", b"airbyte:tombstone:"))]
 
 
 @pytest.mark.parametrize("mode", MODES)

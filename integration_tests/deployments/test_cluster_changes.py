@@ -143,7 +143,7 @@ def test_a_batch_of_which_a_part_has_moved_is_witnessed_all_the_same(
     run.send(*map(record, range(1, 11)), state(10))
     run.wait_for_states(1)
     # As on a replica that lacks the batch and takes over.
-    (watermark,) = owner.client.keys("airbyte:witness:*")
+    (watermark,) = owner.client.keys("airbyte:watermark:*")
     owner.client.delete(watermark)
     run.feed([COMPLETE])
     outcome = run.finish()
@@ -155,7 +155,7 @@ def test_a_sync_may_be_idle_for_a_week_before_its_witnesses_expire(with_spare: C
     run = Connector(with_spare.config, tmp_path).start([stream()])
     run.send(*map(record, range(1, 11)), state(10))
     run.wait_for_states(1)
-    seconds = [node.client.ttl(key) for node in with_spare.primaries for key in node.client.keys("airbyte:witness:*")]
+    seconds = [node.client.ttl(key) for node in with_spare.primaries for key in node.client.keys("airbyte:watermark:*")]
     run.feed([COMPLETE])
     assert run.finish().code == 0
     assert len(seconds) == 2

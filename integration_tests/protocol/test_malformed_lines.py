@@ -225,7 +225,7 @@ def test_of_a_record_that_the_server_refuses_nothing_is_told(cli: CommandLine, s
 def clear(foreign: Foreign, case: Case) -> None:
     """Remove what a case has written, which has to be under its own keys."""
     name = f"default:{case.name}"
-    heads = (f"{name}:", f"airbyte:tmp:{{{name}:", f"airbyte:gone:{{{name}:")
+    heads = (f"{name}:", f"airbyte:tmp:{{{name}:", f"airbyte:tombstone:{{{name}:")
     for key in foreign.others():
         text = key.decode(errors="replace")
         assert text.startswith(heads) or text in (name, f"airbyte:{{{name}}}", f"airbyte:tmp:{{{name}}}"), case.about

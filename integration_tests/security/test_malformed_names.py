@@ -38,7 +38,17 @@ NAMES: Sequence[str] = (
         ":users",
         ":",
     ),
-    *("%3A", "%null", "%", "%25", "%61irbyte", "airbyte", "airbyte:{x}", "airbyte:tmp:{n:users:1}", "airbyte:gone:{x}"),
+    *(
+        "%3A",
+        "%null",
+        "%",
+        "%25",
+        "%61irbyte",
+        "airbyte",
+        "airbyte:{x}",
+        "airbyte:tmp:{n:users:1}",
+        "airbyte:tombstone:{x}",
+    ),
     *(
         "tmp",
         "index",
@@ -74,7 +84,7 @@ SPACES: Sequence[str] = (
 #: Keys of an application that hold what records hold, and are none by their names.
 ALIKE = (
     *("n:users:1:cart", "n:users:{x}", "n:*:a:b", "n:[a-z]:a:b", "n:b:1", "n:other:1", "n"),
-    *("airbyte:tmp:{n:b:1}", "airbyte:tmp:{n:other:1}", "airbyte:tmp:{n:users:1:2}x", "airbyte:gone:{n:other:1}"),
+    *("airbyte:tmp:{n:b:1}", "airbyte:tmp:{n:other:1}", "airbyte:tmp:{n:users:1:2}x", "airbyte:tombstone:{n:other:1}"),
 )
 #: Keys of an application that match the patterns in these names, or look like records of these streams.
 AMONG = (

@@ -141,7 +141,8 @@ def test_what_is_below_a_floor_stays_void_after_a_merge_put_a_record_without_one
 ) -> None:
     changes = [Change(0, 9, 1), Change(0, None, None), *between]
     staged, live, deletion = (
-        key.encode() for key in ("airbyte:tmp:{default:users:0}", "default:users:0", "airbyte:gone:{default:users:0}")
+        key.encode()
+        for key in ("airbyte:tmp:{default:users:0}", "default:users:0", "airbyte:tombstone:{default:users:0}")
     )
     with written(server, dedup(schema=SCHEMA), changes, staged=False) as (pipeline, commands):
         pipeline.send(commands)

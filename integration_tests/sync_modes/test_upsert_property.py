@@ -140,7 +140,7 @@ def test_an_upsert_and_a_deletion_that_are_both_sent_again_leave_the_row_deleted
         pipeline.send(commands)
         pipeline.send(commands)
     assert server.client.exists("default:users:1") == 0
-    assert server.client.exists("airbyte:gone:{default:users:1}") == 1
+    assert server.client.exists("airbyte:tombstone:{default:users:1}") == 1
 
 
 @pytest.mark.parametrize("shape", UPSERTING, ids="-".join)

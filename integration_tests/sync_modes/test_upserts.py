@@ -217,8 +217,8 @@ def test_deletions_keep_the_order_of_the_writes_around_them(connector: Connector
     later = [row(2, 4, "late"), row(5, 1, "a"), row(4, 2, "new"), deleted(1, 2), COMPLETE]
     assert connector.write(streams, later).code == 0
     assert rows(server.client) == {"1": "again", "3": "stays", "4": "new"}
-    assert 0 < server.client.ttl("airbyte:gone:{default:users:2}") <= 86_400
-    assert server.client.exists("airbyte:gone:{default:users:4}") == 0
+    assert 0 < server.client.ttl("airbyte:tombstone:{default:users:2}") <= 86_400
+    assert server.client.exists("airbyte:tombstone:{default:users:4}") == 0
 
 
 def test_a_deletion_the_schema_does_not_announce_counts_all_the_same(connector: Connector, server: Server) -> None:
@@ -234,7 +234,7 @@ def test_a_soft_deletion_keeps_the_row_as_a_record(connector: Connector, server:
     connector.write([dedup(schema=CDC)], [row(1, 1, "a"), deleted(1, 2), row(1, 1, "late"), COMPLETE])
     data = json.loads(server.client.hget("default:users:1", "_airbyte_data"))  # type: ignore[arg-type]
     assert data["_ab_cdc_deleted_at"] == "2024-01-01T00:00:00Z"
-    assert server.client.keys("airbyte:gone:*") == []
+    assert server.client.keys("airbyte:tombstone:*") == []
 
 
 def test_a_reader_sees_every_record_whole_and_never_missing_while_it_is_replaced(

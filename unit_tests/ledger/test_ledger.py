@@ -5,7 +5,7 @@ import pytest
 from destination_redis.caches import StorageFormat
 from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, Storage, Task, parse
 
-CLAIMED = [b"writer", b"token", b"move", b"0"]
+CLAIMED = [b"writer", b"token", b"version", b"0"]
 
 
 @pytest.mark.parametrize("stored", [[], CLAIMED])

@@ -125,7 +125,7 @@ class Scenario:
         held = ledger(client)
         wrong = [f"{name}={held[name]}" for name in ("task", "writer") if held[name] != ""]
         wrong += [f"{name}={held[name]}" for name in ("staged_first", "drop_last", "lost") if held[name] != "0"]
-        wrong += [str(key) for key in client.scan_iter() if key.startswith((b"airbyte:tmp:", b"airbyte:witness:"))]
+        wrong += [str(key) for key in client.scan_iter() if key.startswith((b"airbyte:tmp:", b"airbyte:watermark:"))]
         others = list(client.scan_iter(f"{KEY}:*"))
         if len(others) != (0 if self.shape in COLLECTED else len(self.found(client))):
             wrong.append(f"strays among {others}")
