@@ -148,9 +148,7 @@ def test_connections_cut_while_it_runs_lose_and_double_nothing(
     own = server.client.client_id()
     cuts = 0
     while running.process.poll() is None:
-        # Known weakness: collections got through cuts every 5 ms until batches were divided to find a record that is
-        # too large. Two closes divide a batch that is not to blame (transport/window.py). Restore 5 ms with the fix.
-        time.sleep(0.015)
+        time.sleep(0.005 if shape in COLLECTED else 0.015)
         for client in server.client.client_list():
             if int(client["id"]) != own:
                 cuts += bool(server.client.client_kill_filter(_id=client["id"]))
