@@ -3,15 +3,8 @@
 from redis.connection import AbstractConnection, DefaultParser
 from redis.exceptions import RedisError, ResponseError
 
-from destination_redis.errors import (
-    NOT_REDIS,
-    RefusedError,
-    RetryDecision,
-    UnreachableError,
-    known,
-    retry_decision,
-    safe_text,
-)
+from destination_redis.errors import NOT_REDIS, RefusedError, RetryDecision, UnreachableError, known, retry_decision
+from destination_redis.redaction.replies import shown
 
 #: Seconds in which a greeting has to come.
 _PATIENCE = 1.0
@@ -39,11 +32,12 @@ def greeted(said: bytes) -> RedisError:
     """Return the error that a greeting comes to."""
     line = said.partition(b"\n")[0].decode(errors="replace").strip()
     if not line.startswith("-"):
-        shown = line[:_SHOWN]
-        return RefusedError(f"{NOT_REDIS} ({shown})" if shown.isprintable() and shown else NOT_REDIS)
+        beginning = line[:_SHOWN]
+        return RefusedError(f"{NOT_REDIS} ({beginning})" if beginning.isprintable() and beginning else NOT_REDIS)
     if line.startswith("-DENIED") and "protected mode" not in line:
         return RefusedError(f"The server refuses the connection: {line.removeprefix('-DENIED').strip()}")
     error: RedisError = DefaultParser.parse_error(line.removeprefix("-"))  # type: ignore[no-untyped-call] # redis-py's
     if not isinstance(error, ResponseError) or retry_decision(error) is not RetryDecision.FAIL or known(error):
         return error
-    return UnreachableError(f"The server closes each new connection: {safe_text(error)}")
+    # Nothing was sent on this connection, so there is nothing to quote.
+    return UnreachableError(f"The server closes each new connection: {shown(str(error), ())}")

@@ -5,6 +5,8 @@ the collection has (`sent`): it skips what is there, refuses a gap, and appends 
 and late: what it holds is there already, or its writer is not the ledger's any more.
 """
 
+from collections.abc import Sequence
+
 from destination_redis.caches import CollectionCache, pack
 from destination_redis.connection.slots import arguments_of
 from destination_redis.ledger.lease import StreamLease
@@ -57,8 +59,7 @@ class Appender:
         """Send what was gathered, without waiting."""
         if not self._first:
             return
-        ids = pack(b"%d" % self._first, b"%d" % self._last)
-        command = b"".join((b"*%d\r\n" % (8 + self._arguments), self._head, ids, *self._parts))
+        command = self._command(self._first, self._last, self._arguments, self._parts)
         self._parts.clear()
         self._arguments = self._first = 0
         self._pipeline.send([command], on_reply=self._lease.check_reply, moves=True, split=self._split)
@@ -66,13 +67,18 @@ class Appender:
         self._lease.move()
 
     def _split(self, command: bytes) -> list[bytes]:
-        """Return a command for each record of a batch."""
+        """Return two commands for a batch, each of half its records; that of a single record as it is."""
         arguments = list(arguments_of(command))
-        number, at = int(arguments[6]), 8
-        commands = []
-        while at < len(arguments):
-            end = at + self._width(arguments[at])
-            element = (b"%d" % number, b"%d" % number, *arguments[at:end])
-            commands.append(b"*%d\r\n%b%b" % (6 + len(element), self._head, pack(*element)))
-            number, at = number + 1, end
-        return commands
+        first, last = int(arguments[6]), int(arguments[7])
+        if first == last:
+            return [command]
+        middle, at = (first + last) // 2, 8
+        for _ in range(first, middle + 1):
+            at += self._width(arguments[at])
+        halves = ((first, middle, arguments[8:at]), (middle + 1, last, arguments[at:]))
+        return [self._command(low, high, len(some), [pack(*some)]) for low, high, some in halves]
+
+    def _command(self, first: int, last: int, arguments: int, parts: Sequence[bytes]) -> bytes:
+        """Return the command that appends records by their first and last id, and their packed arguments."""
+        ids = pack(b"%d" % first, b"%d" % last)
+        return b"".join((b"*%d\r\n" % (8 + arguments), self._head, ids, *parts))

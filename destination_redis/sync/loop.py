@@ -103,7 +103,8 @@ class Sync:
         self._committed_at = time.monotonic()
 
     def _take(self, messages: list[Message], lines: bytes) -> None:
-        alone = len(messages) == 1 and len(lines) > LARGE  # it is sent in a batch of its own
+        # In a batch of its own: where the server does not take it, the states before it are acknowledged.
+        alone = len(messages) == 1 and len(lines) > LARGE
         if alone:
             self._send()
         self._take_messages(messages, lines)

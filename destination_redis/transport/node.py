@@ -72,7 +72,7 @@ class NodePipeline:
         self._uncovered: deque[Batch] = deque()
         self._doubted_at = -_TRUST if doubts else math.inf
         #: What is not answered yet.
-        self.window = Window()
+        self.window = Window(address)
         self.returned: list[Returned] = []
         #: Why the connection has to be made anew before anything is sent again.
         self.suspicion: Exception | None = None
@@ -150,13 +150,6 @@ class NodePipeline:
         """Let go of what was kept of all batches up to `number`."""
         while self._kept and self._kept[0].number <= number:
             self._kept.popleft()
-
-    def raise_rejected(self) -> None:
-        """Raise what was found of a batch that the server does not take, if there is any that was not raised."""
-        if self.window.rejected:
-            found = self.window.rejected.pop(0)
-            found.address = self.address
-            raise found
 
     def recover(self, error: Exception | None) -> None:
         """Connect anew and send all that is open again, or give it back where the server serves no slots any more."""
@@ -237,13 +230,13 @@ class NodePipeline:
             return
         what = retry_decision(error)
         if what is RetryDecision.FAIL and says_too_large(error) and not (batch.keyless or batch.covers):
-            batch.refusal = error
-            # What follows may depend on it: it is left out before that is sent again.
-            raise UnreachableError("The server takes no command of this size")
+            batch.refused = command, error
+            # What was sent after it must not be written: on a new connection it is left out.
+            raise UnreachableError("The server does not take a command of this size")
         if what is RetryDecision.FAIL:
-            window = [each for sent in self.window.flying for each in sent.commands]
-            refused = about(error, packed_name(command), window)
-            raise traced(refused, f"sending {command_name(command)}", window) from error
+            sent = self.window.records
+            refused = about(error, packed_name(command), sent)
+            raise traced(refused, f"sending {command_name(command)}", sent) from error
         if what is RetryDecision.RECONNECT:
             self.suspicion = error
         self.returned.append(Returned(batch, command, error, self))

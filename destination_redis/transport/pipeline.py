@@ -24,7 +24,6 @@ from destination_redis.transport.reconnect import pack
 from destination_redis.transport.resend import send_again
 from destination_redis.transport.retry import RETRY_SECONDS, RetryPolicy
 from destination_redis.transport.router import Router
-from destination_redis.transport.too_large import TooLarge
 from destination_redis.transport.watermarks import Loss, Watermarks
 from destination_redis.transport.window import Batch, ReplyHandler, Split
 
@@ -124,10 +123,7 @@ class Pipeline:
 
         `on_reply` is given every reply and raises on a bad one; an error that contains `ignore_error` is a good reply.
         `moves` is for what writes a ledger: `replicate` then waits for it. `covers` is for its numbered moves. `split`
-        makes a command of many records one command for each of them.
-
-        Raises TooLarge, as all do that wait, where a server takes none of that size: the batch is left out, and nothing
-        of it or after it may count as settled, but what was sent before may be settled still.
+        makes two commands of one that has many records.
         """
         self._go_on()
         self.sent += 1
@@ -146,8 +142,6 @@ class Pipeline:
             self._relieve()
         except AirbyteTracedException as error:
             raise self._over(error) from error.__cause__
-        except TooLarge:
-            raise
         except BaseException as error:
             # Some may be on no lane: nothing after them may ever count as settled.
             self._over(transient_error(f"Commands were not sent: {safe_text(error)}", error))
@@ -155,12 +149,19 @@ class Pipeline:
         return self.sent
 
     def flush(self) -> None:
-        """Return when every command sent has been answered, and answered well, and is as safe as is asked for."""
+        """Return when every command sent has been answered, and answered well, and is as safe as is asked for.
+
+        Raises TooLarge, for each batch once, where a server does not take it: what it was to write, and what was to be
+        written after it, is left out. Until then it counts as open.
+        """
         self._go_on()
         self._drain()
         while any(node.kept for node in self._router.all):
             self.secure()
             self._drain()
+        for node in self._router.all:
+            if node.window.rejected:
+                raise node.window.rejected.pop(0)
 
     def call(self, *arguments: str | bytes | int, at: Address) -> object:
         """Send one command to a server, wait until all is answered, and return its reply.
@@ -245,7 +246,6 @@ class Pipeline:
         batch = node.collect()
         if batch is not None and batch.watermark is not None:
             self._watermarks.answered(batch.watermark, batch.number)
-        node.raise_rejected()
 
     def _drain(self) -> None:
         """Return when all is answered; what was refused or redirected is sent again, until servers take all of it."""
@@ -270,5 +270,4 @@ class Pipeline:
         for node in self._router.all:
             while node.window:
                 self._collect(node)
-            node.raise_rejected()
         return self._router.take_returned()

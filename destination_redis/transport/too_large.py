@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
@@ -25,23 +26,22 @@ _SAID = re.compile(
 _LIMIT = re.compile(r"\b(?:limit|max|maximum)\b[^\d]{0,20}(\d{4,12})\b", re.IGNORECASE)
 
 
+@dataclass(eq=False)
 class TooLarge(Exception):  # noqa: N818 - a finding, not an error yet
-    """A batch that no server takes, for the size of a command; it is left out, and so are all later records.
+    """A batch that a server does not take for the size of a command."""
 
-    `key` is the command's first key; `size` and `largest` are the bytes of the command and of its largest argument.
-    `said` is what may be shown of the reply, empty where the connection was closed; `limit` are the bytes it names.
-    """
-
-    def __init__(self, number: int, key: bytes, size: int, largest: int, said: str, limit: int | None) -> None:
-        super().__init__()
-        self.number = number
-        self.key = key
-        self.size = size
-        self.largest = largest
-        self.said = said
-        self.limit = limit
-        #: The server that was asked.
-        self.address: Address = ("", 0)
+    #: The batch's number.
+    number: int
+    address: Address
+    #: The command's first key.
+    key: bytes
+    #: Bytes of the command, and of its largest argument.
+    size: int
+    largest: int
+    #: What may be shown of the reply, empty where the connection was closed instead.
+    said: str = ""
+    #: Bytes that the reply allows.
+    limit: int | None = None
 
 
 class RecordTooLarge(AirbyteTracedException):
@@ -82,11 +82,16 @@ def says_too_large(error: Exception) -> bool:
     return _SAID.match(reply_of(error)) is not None
 
 
-def too_large(number: int, command: bytes, refusal: Exception | None, sent: Iterable[bytes]) -> TooLarge:
+def too_large(
+    number: int, address: Address, command: bytes, refusal: Exception | None, sent: Iterable[bytes]
+) -> TooLarge:
     """Return what is found of a command in the batch `number`; the refusal may quote what was `sent`."""
-    reply = reply_of(refusal) if refusal else ""
+    largest = max(map(len, arguments_of(command)))
+    found = TooLarge(number, address, key_of(command), len(command), largest)
+    if refusal is None:
+        return found
+    reply = reply_of(refusal)
     named = _LIMIT.search(reply)
     # A number that was sent may be a quote.
     limit = int(named[1]) if named and named[1].encode() not in command and int(named[1]) < len(command) else None
-    largest = max(map(len, arguments_of(command)))
-    return TooLarge(number, key_of(command), len(command), largest, shown(reply, sent) if reply else "", limit)
+    return replace(found, said=shown(reply, sent), limit=limit)

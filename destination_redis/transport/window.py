@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from destination_redis.connection.slots import Address
 from destination_redis.transport.too_large import TooLarge, too_large
 
 #: Bytes of a command that nothing takes for too large.
@@ -27,8 +28,8 @@ class Batch:
 
     `on_reply` is given every reply and raises on a bad one; an error that contains `ignore_error` is a good reply. What
     has no key (`keyless`) is meant for this one server. A server that lost any of what was answered before it answered
-    a batch that `covers` is found out; what waits for such a batch is `uncovered`. `split` makes one command of many
-    records one command for each of them.
+    a batch that `covers` is found out; what waits for such a batch is `uncovered`. `split` makes two commands of one
+    that has many records, and returns one of a single record as it is.
     """
 
     number: int
@@ -40,13 +41,15 @@ class Batch:
     covers: bool = False
     uncovered: bool = False
     split: Split | None = None
+    #: Whether a server has taken it before: then it is not too large, whatever closes the connection now.
+    accepted: bool = False
     answered: int = 0
     size: int = 0
     #: Whether it may be why a connection was closed, and how often that was while it was alone on its way.
     suspect: bool = False
     closed: int = 0
-    #: The reply that refused a command for its size.
-    refusal: Exception | None = None
+    #: A command that was refused for its size, and the reply.
+    refused: tuple[bytes, Exception] | None = None
 
     def __post_init__(self) -> None:
         self.size = sum(map(len, self.commands))
@@ -60,21 +63,26 @@ class Batch:
             ignore_error=self.ignore_error,
             watermark=self.watermark,
             uncovered=self.uncovered,
+            accepted=True,
         )
 
 
 class Window:
     """Batches in the order of sending: first those on their way, then those that wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: Address) -> None:
+        """Take the server's address."""
+        self._address = address
         self.flying: deque[Batch] = deque()
         self._waiting: deque[Batch] = deque()
         #: Bytes of all of them.
         self.size = 0
         #: Bytes from which on a batch of many records was refused.
         self._refused_size = math.inf
-        #: What was found of batches that are out of the window, since the server takes them no more.
+        #: Batches that are out, since the server does not take them, and nobody was told so far.
         self.rejected: list[TooLarge] = []
+        #: The number of the first batch that was out.
+        self._end = math.inf
 
     def __bool__(self) -> bool:
         return bool(self.flying or self._waiting)
@@ -85,22 +93,29 @@ class Window:
         return self.flying[0] if self.flying else self._waiting[0] if self._waiting else None
 
     @property
+    def records(self) -> list[bytes]:
+        """All commands but those that move a ledger, which hold nothing of a record."""
+        batches = (batch for batch in (*self.flying, *self._waiting) if not batch.covers)
+        return [command for batch in batches for command in batch.commands]
+
+    @property
     def careful(self) -> bool:
         """Whether anything waits until a batch that may be to blame is answered."""
         return bool(self._waiting)
 
     def add(self, batch: Batch) -> None:
-        """Take a batch that is to be sent."""
-        self._waiting.append(batch)
-        self.size += batch.size
+        """Take a batch that is to be sent; records that come after a batch that is out are left out too."""
+        if self._stays(batch):
+            self._waiting.append(batch)
+            self.size += batch.size
 
     def next(self) -> Batch | None:
         """Return the batch that is to be sent now, on its way from then on; None where none is."""
         while self._waiting:
             batch = self._waiting[0]
-            blamed = batch.refusal is not None or batch.closed >= _CLOSES
+            blamed = batch.refused is not None or batch.closed >= _CLOSES
             if batch.split and (blamed or batch.size >= self._refused_size):
-                self._split()
+                self._split(batch, batch.split)
             elif self.flying and (batch.suspect or self.flying[-1].suspect):
                 return None
             elif blamed:
@@ -127,7 +142,8 @@ class Window:
         if len(self.flying) == 1 and self.flying[0].suspect:
             self.flying[0].closed += 1
         for batch in self.flying:
-            batch.suspect = batch.suspect or (batch.size > LARGE and max(map(len, batch.commands)) > LARGE)
+            if batch.size > LARGE and not (batch.covers or batch.keyless or batch.accepted):
+                batch.suspect = max(map(len, batch.commands)) > LARGE
 
     def clear(self) -> list[Batch]:
         """Return all batches, and be empty."""
@@ -137,25 +153,28 @@ class Window:
         self.size = 0
         return everything
 
-    def _split(self) -> None:
-        """Replace a batch by one for each of its records."""
-        whole = self._waiting.popleft()
-        split = whole.split
-        assert split is not None
-        self._refused_size = min(self._refused_size, whole.size)
-        blank = replace(whole, split=None, suspect=False, closed=0, refusal=None)
-        parts = [replace(blank, commands=[piece]) for piece in split(whole.commands[-1])]
+    def _split(self, batch: Batch, split: Split) -> None:
+        """Replace a batch by two of half its records; one of a single record is not asked for that again."""
+        halves = split(batch.commands[-1])
+        if len(halves) == 1:
+            batch.split = None
+            return
+        self._refused_size = min(self._refused_size, batch.size)
+        self._waiting.popleft()
+        parts = [replace(batch, commands=[half], closed=0, refused=None) for half in halves]
         for part in parts:
             part.suspect = part.size > LARGE
         self._waiting.extendleft(reversed(parts))
-        self.size += sum(part.size for part in parts) - whole.size
+        self.size += sum(part.size for part in parts) - batch.size
 
     def _reject(self) -> None:
-        """Leave a batch out, and with it all later records: in a collection they follow upon each other."""
-        batch = self._waiting.popleft()
-        sent = [each for one in (batch, *self._waiting) for each in one.commands]
-        self.rejected.append(too_large(batch.number, max(batch.commands, key=len), batch.refusal, sent))
-        self._waiting = deque(
-            each for each in self._waiting if each.covers or each.keyless or each.number < batch.number
-        )
+        """Leave a batch out, and what was to be written after it: records of a collection follow upon each other."""
+        batch = self._waiting[0]
+        command, reply = batch.refused or (max(batch.commands, key=len), None)
+        self.rejected.append(too_large(batch.number, self._address, command, reply, self.records))
+        self._end = min(batch.number, self._end)
+        self._waiting = deque(filter(self._stays, self._waiting))
         self.size = sum(each.size for each in (*self.flying, *self._waiting))
+
+    def _stays(self, batch: Batch) -> bool:
+        return batch.covers or batch.keyless or batch.number < self._end

@@ -310,3 +310,43 @@ def test_what_the_disk_has_to_confirm_is_out_as_well(cli: CommandLine) -> None:
         config = {**server.config, "durability": {"fsync": True}}
         assert_refused(cli.write(config, {"streams": [stream()]}, lines(*mixed())), "proto-max-bulk-len")
         assert values(server.client) == [1, 2, 3]
+
+
+def test_of_a_batch_the_record_that_a_reply_refuses_is_blamed_not_the_largest(cli: CommandLine, server: Server) -> None:
+    def act(exchange: Exchange) -> None:
+        if b"Mark42" in exchange.command:
+            exchange.answer(b"-ERR key is too long\r\n")
+        else:
+            exchange.forward()
+
+    marked = row(2)
+    marked["record"]["data"]["text"] = "Mark42"
+    with proxy(server.port, act) as between:
+        config = {"host": "127.0.0.1", "port": between.port}
+        ran = cli.write(config, {"streams": [stream()]}, lines(row(1, 2000), marked, row(3, 30_000), state(3)))
+    assert ran.code == 1
+    assert ran.error is not None
+    assert "users is too large for the server: that refuses its 1" in ran.error["message"]
+    assert "(ERR key is too long)" in ran.error["message"]
+    assert cursors(ran) == []
+
+
+def test_states_for_all_streams_that_came_before_are_out(cli: CommandLine, strict: Server) -> None:
+    def all_streams(number: int) -> Json:
+        shared = {"shared_state": {"n": number}, "stream_states": []}
+        return {"type": "STATE", "state": {"type": "GLOBAL", "global": shared}}
+
+    names = [f"s{number}" for number in range(5)]
+    messages = []
+    for number in range(1, 300):
+        messages += [row(number, 0, names[number % 5]), all_streams(number)]
+    messages.insert(400, row(0, 1_500_000, "s3"))
+    for cache_type in ("hash", "list"):
+        strict.client.flushall()
+        config = {**strict.config, "cache_type": cache_type}
+        ran = cli.write(config, {"streams": [stream(name) for name in names]}, lines(*messages))
+        assert ran.error is not None
+        assert "the stream s3 is too large" in ran.error["message"]
+        assert [each["global"]["shared_state"]["n"] for each in ran.states] == list(range(1, 201))
+        committed = [int(ledger(strict.client, f"default:{name}")["committed"]) for name in names]
+        assert committed == [40] * 5

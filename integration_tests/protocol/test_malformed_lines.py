@@ -1,5 +1,6 @@
 """Lines that mean harm, one among good ones, in every data type and mode, by the command line's own way."""
 
+import codecs
 import itertools
 import json
 import subprocess
@@ -95,7 +96,8 @@ class Case:
         for token in self.tokens if ran.code == 0 else self.tokens[: covered(ran)]:
             assert token.encode() in held, self.about
         if ran.code == 0:
-            for line in self.line.split(b"\n"):
+            for given in self.line.split(b"\n"):
+                line = given.removeprefix(codecs.BOM_UTF8)  # a byte order mark alone is an empty line
                 if line.strip() and not self._arrived(line, held):
                     assert "left out" in "".join(ran.logged), self.about
 

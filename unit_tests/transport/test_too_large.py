@@ -7,6 +7,7 @@ from destination_redis.connection.clients import Replies
 from destination_redis.transport.reconnect import pack
 from destination_redis.transport.too_large import RecordTooLarge, says_too_large, too_large
 
+HERE = ("localhost", 6379)
 COMMAND = pack("HSET", "default:users:1", "v", "x" * 2_000_000)
 
 
@@ -58,17 +59,17 @@ def test_a_reply_that_refuses_something_else_blames_no_record(reply: str) -> Non
     ],
 )
 def test_the_limit_that_a_reply_names_is_found(reply: str, limit: int | None) -> None:
-    assert too_large(1, COMMAND, redis_errors.ResponseError(reply), [COMMAND]).limit == limit
+    assert too_large(1, HERE, COMMAND, redis_errors.ResponseError(reply), [COMMAND]).limit == limit
 
 
 def test_a_number_that_was_sent_is_no_limit() -> None:
     command = pack("HSET", "default:users:1", "v", "4711 " + "x" * 10_000)
     reply = redis_errors.ResponseError("ERR too large: limit 4711")
-    assert too_large(1, command, reply, [command]).limit is None
+    assert too_large(1, HERE, command, reply, [command]).limit is None
 
 
 def test_an_error_names_the_stream_the_size_and_the_limit_and_tells_what_to_do() -> None:
-    found = too_large(1, COMMAND, None, [])
+    found = too_large(1, HERE, COMMAND, None, [])
     error = RecordTooLarge(found, "users", "proto-max-bulk-len", 1_048_576)
     assert (error.stream, error.size) == ("users", 2_000_000)
     assert (error.setting, error.limit) == ("proto-max-bulk-len", 1_048_576)

@@ -11,7 +11,7 @@ SMALL = pack("SET", "default:users:2", "x")
 
 
 def window(*batches: Batch) -> Window:
-    made = Window()
+    made = Window(("localhost", 6379))
     for batch in batches:
         made.add(batch)
     return made
@@ -57,6 +57,9 @@ def test_a_large_batch_on_which_the_connection_is_closed_twice_is_out_with_the_r
     (found,) = opened.rejected
     assert (found.number, found.key, found.size) == (2, b"default:users:1", len(LARGEST))
     assert found.largest == LARGE
+    opened.add(Batch(6, [SMALL]))
+    opened.add(Batch(7, [SMALL], covers=True))
+    assert sent(opened) == [7]
 
 
 def test_what_is_older_than_a_batch_that_is_out_stays() -> None:
@@ -76,16 +79,42 @@ def test_small_batches_are_never_to_blame() -> None:
 
 def test_a_batch_of_many_records_is_divided_and_its_like_too() -> None:
     def split(command: bytes) -> Sequence[bytes]:
-        return [pack("SET", "k", part) for part in list(arguments_of(command))[2:]]
+        values = list(arguments_of(command))[2:]
+        if len(values) == 1:
+            return [command]
+        return [pack("SET", "k", *values[:2]), pack("SET", "k", *values[2:])]
 
-    records = ("x" * 40_000, "y" * 40_000, "z")
+    records = ("w" * 20_000, "x" * 20_000, "y" * 20_000, "z" * 20_000)
     opened = window(Batch(1, [pack("SET", "k", *records)], split=split), Batch(2, [SMALL]))
     sent(opened)
     assert close(opened) == [1]
-    close(opened)
-    assert close(opened) == [1, 1, 1, 2]
-    assert [len(batch.commands) for batch in opened.flying] == [1, 1, 1, 1]
+    assert close(opened) == [1]
+    assert close(opened) == [1, 1, 2]
+    assert [b"w" in batch.commands[0] for batch in opened.flying] == [True, False, False]
     assert opened.size == sum(len(command) for batch in opened.flying for command in batch.commands)
     opened.add(Batch(3, [pack("SET", "k", *records)], split=split))
     opened.add(Batch(4, [pack("SET", "k", "x", "y")], split=split))
-    assert sent(opened) == [3, 3, 3, 4]
+    assert sent(opened) == [3, 3, 4]
+
+
+def test_of_a_batch_of_many_records_only_one_that_is_alone_is_to_blame() -> None:
+    def split(command: bytes) -> Sequence[bytes]:
+        values = list(arguments_of(command))[2:]
+        return [pack("SET", "k", value) for value in values] if values[1:] else [command]
+
+    opened = window(Batch(1, [pack("SET", "k", "x" * LARGE, "y")], split=split))
+    sent(opened)
+    assert [close(opened) for _ in range(5)] == [[1], [1], [1], [1], []]
+    assert [found.largest for found in opened.rejected] == [LARGE]
+
+
+def test_a_batch_that_was_answered_before_is_never_to_blame() -> None:
+    answered = Batch(1, [LARGEST], uncovered=True)
+    opened = window(answered)
+    assert sent(opened) == [1]
+    opened.answered()
+    opened.restart([answered.again])
+    assert sent(opened) == [1]
+    for _ in range(10):
+        assert close(opened) == [1]
+    assert opened.rejected == []
