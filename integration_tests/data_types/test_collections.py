@@ -20,7 +20,7 @@ from integration_tests.crash_safety.test_promotion import gate
 from integration_tests.support.connector.library import check, full, write
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, Shape, cache
-from integration_tests.support.docs.readme import FOR_SETTING, LEAST, OF_HASHES, for_type
+from integration_tests.support.docs.permissions import FOR_SETTING, LEAST, OF_HASHES, for_type
 from integration_tests.support.faults.proxy import Exchange, proxy
 from integration_tests.support.faults.runner import dump
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status, stream

@@ -16,7 +16,7 @@ from destination_redis.caches import CACHES, RecordOptions, RedisRecord
 from integration_tests.support.connector.library import check, full, write
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import KEYED, UPSERTING, Shape, cache
-from integration_tests.support.docs.readme import FOR_SETTING, LEAST, OF_HASHES, for_type
+from integration_tests.support.docs.permissions import FOR_SETTING, LEAST, OF_HASHES, for_type
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state
 from integration_tests.support.servers.server import Server, has_json, needs_json, running
 from integration_tests.support.stored import ledger

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from integration_tests.support.connector.library import check, full, write
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import Shape
-from integration_tests.support.docs.readme import LEAST
+from integration_tests.support.docs.permissions import FOR_SETTING, LEAST
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state
 from integration_tests.support.servers.server import SERVERS, WITH_SEARCH, Server, json_module, running, search_module
 from integration_tests.support.waiting import wait_until
@@ -463,11 +463,10 @@ def test_a_server_without_the_search_module_is_told_so_by_check_and_write() -> N
         assert sentence in refused(server, ("hash", "columns"))
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-(RIGHTS,) = re.findall(r"^\| `search_index` \| `(\+.+?)` \|$", README, re.MULTILINE)
+RIGHTS = FOR_SETTING["search_index"]
 
 
-def test_the_permissions_that_the_readme_names_suffice_and_check_misses_each(server: Server) -> None:
+def test_the_permissions_that_the_page_names_suffice_and_check_misses_each(server: Server) -> None:
     def allow(rules: str) -> None:
         server.client.execute_command("ACL", "SETUSER", "airbyte", "reset")
         server.client.execute_command(*rules.split())

@@ -12,7 +12,7 @@ import pytest
 
 from integration_tests.support.connector.library import check, full, write
 from integration_tests.support.connector.process import Connector, Running
-from integration_tests.support.docs.readme import LEAST, OF_CLUSTER
+from integration_tests.support.docs.permissions import LEAST, OF_CLUSTER
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
 from integration_tests.support.servers.cluster import ClusterServers, cluster, slot
 from integration_tests.support.servers.server import Server, free_port, running

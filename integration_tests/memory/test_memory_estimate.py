@@ -11,7 +11,7 @@ import pytest
 from integration_tests.support.connector.library import check, full, write
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import SHAPES, UPSERTING, Shape
-from integration_tests.support.docs.readme import LEAST, MORE
+from integration_tests.support.docs.permissions import LEAST, MORE
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
 from integration_tests.support.servers.server import Server, needs_json
 from integration_tests.support.stored import ledger

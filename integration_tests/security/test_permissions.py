@@ -1,11 +1,11 @@
-"""The users of README.md: with the least permissions everything works, and check misses each one of them."""
+"""The users of docs/redis.md: with the least permissions everything works, and check misses each one of them."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from integration_tests.support.connector.library import check, full, write
-from integration_tests.support.docs.readme import LEAST, MORE
+from integration_tests.support.docs.permissions import LEAST, MORE
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import rows, values
@@ -19,7 +19,7 @@ BOTH = (COMPLETE, status("COMPLETE", "rows"))
 
 @pytest.fixture
 def config(server: Server) -> Iterator[Json]:
-    """Make the user as README.md says, and give the config for it."""
+    """Make the user as docs/redis.md says, and give the config for it."""
     server.client.execute_command(*LEAST.split())
     yield {**server.config, "username": "airbyte", "password": "password"}
     server.client.execute_command("ACL", "DELUSER", "airbyte")

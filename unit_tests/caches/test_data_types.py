@@ -6,11 +6,11 @@ import pytest
 
 from destination_redis.caches import CACHES
 from destination_redis.caches.elements import chunked
-from integration_tests.support.docs.readme import FOR_SETTING, OF_HASHES, for_type
+from integration_tests.support.docs.permissions import FOR_SETTING, OF_HASHES, for_type
 
 
 @pytest.mark.parametrize("cache_type", CACHES)
-def test_the_readme_names_the_permissions_for_a_types_own_commands(cache_type: str) -> None:
+def test_the_page_names_the_permissions_for_a_types_own_commands(cache_type: str) -> None:
     assert set(FOR_SETTING.get(cache_type, OF_HASHES).split()) == set(for_type(cache_type).split())
 
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from redis import Redis
 
 from integration_tests.support.connector.library import check
-from integration_tests.support.docs.readme import LEAST, MORE, OF_CLUSTER
+from integration_tests.support.docs.permissions import LEAST, MORE, OF_CLUSTER
 from integration_tests.support.messages import Json
 from integration_tests.support.servers.certificates import AUTHORITY, CLIENT, KEY_PASSWORD, SERVER, listening, showing
 from integration_tests.support.servers.cluster import cluster

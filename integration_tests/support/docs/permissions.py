@@ -1,26 +1,20 @@
-"""What README.md tells users to set, for tests to set the same."""
+"""The permissions that docs/redis.md tells users to grant, for tests to grant the same."""
 
 import re
-from pathlib import Path
 
 from destination_redis.caches import CACHES, RecordOptions
-
-_README = (Path(__file__).parents[3] / "README.md").read_text()
+from integration_tests.support.docs.page import BLOCKS, TEXT, rows
 
 #: The user that the connector needs, and what else it may be allowed, and what a cluster needs.
-LEAST, MORE, OF_CLUSTER = re.findall(r"```acl\n(.+?)\n```", _README)
+LEAST, MORE, OF_CLUSTER = (block.text for block in BLOCKS if block.language == "acl")
 #: What a user of the sentinels' own may do.
-(SENTINELS_RIGHTS,) = re.findall(r"the sentinels' user needs `(.+?)`", _README)
-#: By the data type or setting: what it needs instead of, or beside, some of that.
-FOR_SETTING = dict(re.findall(r"^\| `(\w+)` \| `(\+.+?)` \|$", _README, re.MULTILINE))
+(SENTINELS_RIGHTS,) = re.findall(r"the sentinels' user needs `(.+?)`", TEXT)
+#: By the data type: what it needs instead of some of that.
+FOR_TYPE = {cells[0].strip("`"): cells[4].strip("`") for cells in rows("Data type map") if len(cells) == 5 and cells[4]}
+#: The same by the data type or the setting, which may need something beside the rest.
+FOR_SETTING = FOR_TYPE | {cells[0].strip("`"): cells[1].strip("`") for cells in rows("Permissions")}
 #: What of the least is for hashes alone.
 OF_HASHES = "+hlen +hkeys"
-
-
-def section(title: str) -> str:
-    """Return what stands under a title, up to the next one."""
-    (found,) = re.findall(rf"^#+ {title}\n(.+?)(?=^##|\Z)", _README, re.MULTILINE | re.DOTALL)
-    return str(found)
 
 
 def for_type(cache_type: str) -> str:
