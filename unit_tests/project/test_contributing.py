@@ -50,10 +50,21 @@ def test_every_make_target_that_contributors_are_told_of_is_there() -> None:
     assert set(told) <= {*targets, ".venv"}
 
 
-def test_the_readme_names_every_module_and_none_that_is_gone() -> None:
-    (house,) = re.findall(r"^## The house\n(.+?)^## ", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    modules = {path.name for path in (ROOT / "destination_redis").rglob("*.py")} - {"__init__.py"}
-    assert set(re.findall(r"\b\w+\.py\b", house)) == {*modules, "main.py"}
+def test_the_architecture_names_every_package_and_top_level_module_and_none_that_is_gone() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    (layers,) = re.findall(r"^## Layers\n(.+?)^## ", page, re.MULTILINE | re.DOTALL)
+    named = re.findall(r"`(\w+(?:/|\.py))`", " ".join(re.findall(r"^\|(.+?)\|", layers, re.MULTILINE)))
+    top = (ROOT / "destination_redis").iterdir()
+    packages = [f"{path.parent.name}/" for path in (ROOT / "destination_redis").glob("*/__init__.py")]
+    modules = [path.name for path in top if path.suffix == ".py" and path.name != "__init__.py"]
+    assert sorted(named) == sorted([*packages, *modules])
+
+
+def test_the_architecture_names_no_module_that_is_gone() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    outside = re.sub(r"^## Adding a data type$.+?^## ", "", page, flags=re.MULTILINE | re.DOTALL)
+    modules = {path.name for path in ROOT.glob("*/**/*.py") if ".venv" not in path.parts}
+    assert set(re.findall(r"\b\w+\.py\b", outside)) <= modules
 
 
 @pytest.mark.parametrize("page", [path for path in ROOT.glob("**/*.md") if ".venv" not in path.parts], ids=str)
