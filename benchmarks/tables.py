@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from benchmarks.chart import chart
 from benchmarks.figures import DOCS, Figures, read
 
-PAGE, CHART = DOCS / "redis.md", DOCS / "benchmark.svg"
+PAGES, CHART = (DOCS / "redis.md", DOCS.parent / "README.md"), DOCS / "benchmark.svg"
 APPEND, INSERT, PIPE = "append", "upsert, inserts", "redis-cli --pipe"
 FORMATS = ("envelope", "columns")
 
@@ -80,7 +80,8 @@ def _thousands(rate: float) -> str:
 
 def main() -> None:
     figures = read()
-    PAGE.write_text(filled(PAGE.read_text(), figures))
+    for page in PAGES:
+        page.write_text(filled(page.read_text(), figures))
     CHART.write_text(chart(figures["types"]))
 
 

@@ -96,7 +96,10 @@ class DestinationRedis(Destination):
     ) -> Iterable[AirbyteMessage]:
         """Write messages of the CDK's models and yield each state once it is acknowledged, while more is read.
 
-        Whoever stops taking states before the end leaves what a killed sync leaves. The command line has a faster way.
+        Messages are written in batches of 256 KB or 0.2 seconds, and a state ends one. Between batches, states that are
+        acknowledged are yielded; if the source pauses, with its next message. To stop taking states before the end
+        leaves what a killed sync leaves. An error is raised after the last acknowledged state. The command line is some
+        four times as fast, because here each message is encoded anew.
         """
         catalog = orjson.dumps(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
         states: deque[bytes] = deque()
@@ -117,7 +120,12 @@ class DestinationRedis(Destination):
             raise failure
 
     def get_all(self, config: Mapping[str, Any], stream: str, namespace: str | None = None) -> Iterator[RedisRecord]:
-        """Yield the live records of a stream, in no order; of a data type that holds no more, their data alone."""
+        """Yield the live records of a stream; of a data type that holds no more, their data alone.
+
+        The stream is found as a sync finds it, and read as its ledger says, whatever type and format `config` names.
+        A list or a Redis stream is read in the order of arrival, anything else in no order. With columns in a hash,
+        `data` holds each value as text.
+        """
         return read(parse_config(config), stream, namespace)
 
     def parse_args(self, args: list[str]) -> argparse.Namespace:

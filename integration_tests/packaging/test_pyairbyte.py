@@ -16,6 +16,7 @@ from destination_redis.caches import RedisRecord
 from destination_redis.destination import DestinationRedis
 from integration_tests.support.connector.library import full
 from integration_tests.support.data_types import cache
+from integration_tests.support.docs.markdown import block, section
 from integration_tests.support.messages import Json
 from integration_tests.support.packaging.environments import ROOT, locked, with_this_checkout
 from integration_tests.support.servers.server import Server
@@ -77,17 +78,23 @@ def contents(records: Iterable[RedisRecord]) -> list[Json]:
     return [json.loads(record.data) for record in records]
 
 
-def run_with(pyairbyte: Path, script: str, task: Json, folder: Path, path: Path | None = None) -> Json:
-    """Run a script with PyAirbyte, which finds programs in `path` before all others, and return its outcome."""
+def run_python(pyairbyte: Path, folder: Path, *arguments: str, path: Path | None = None) -> None:
+    """Run Python with PyAirbyte, which finds programs in `path` before all others and keeps its own files in `folder`."""
     own = {"PROJECT_DIR": folder, "TEMP_DIR": folder, "LOGGING_ROOT": folder / "logs", "OFFLINE_MODE": 1}
     environment = {**os.environ, **{f"AIRBYTE_{name}": str(value) for name, value in own.items()}}
     for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):  # without the latter every program is compiled at each start
         environment.pop(name, None)
     if path is not None:
         environment["PATH"] = f"{path}:{environment['PATH']}"
-    command = [str(pyairbyte), str(ROOT / "integration_tests" / script), json.dumps(task)]
+    command = [str(pyairbyte), *arguments]
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, timeout=600, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr).decode()[-5000:]
+
+
+def run_script(pyairbyte: Path, script: str, task: Json, folder: Path, path: Path | None = None) -> Json:
+    """Run a script of the support code with PyAirbyte and return its outcome."""
+    script = str(ROOT / "integration_tests" / "support" / "packaging" / script)
+    run_python(pyairbyte, folder, script, json.dumps(task), path=path)
     outcome: Json = json.loads(Path(task["outcome"]).read_text())
     return outcome
 
@@ -127,7 +134,7 @@ def test_pyairbyte_overwrites_appends_and_merges_what_the_source_sent_with_and_w
         "syncs": [*syncs, ("cached", "cached-rows", "append")],
         "outcome": str(tmp_path / "outcome.json"),
     }
-    told = run_with(pyairbyte, "pyairbyte_syncs.py", task, tmp_path)
+    told = run_script(pyairbyte, "pyairbyte_syncs.py", task, tmp_path)
     *written, refused = told["outcomes"]
     assert written == [sum(COUNTS.values())] * len(syncs)
     assert "Exit Code: 1" in refused, "An append makes no sequence of rows, and PyAirbyte hears of it"
@@ -142,6 +149,23 @@ def test_pyairbyte_overwrites_appends_and_merges_what_the_source_sent_with_and_w
         assert_rows(server, f"piped-rows:{stream}:", merged, same)
         assert_stored(server, f"cached-sequence:{stream}:", cached[stream], cached[stream], of_a_cache)
         assert_rows(server, f"cached-rows:{stream}:", cached[stream], of_a_cache)
+
+
+def test_the_example_of_the_readme_runs_as_it_stands(
+    pyairbyte: Path, faker: Path, destination: Path, start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start_server()
+    code = block(section("README.md", "PyAirbyte"), "python")
+    # The programs are in environments of their own here, and the server has a port of its own.
+    for shown, here in {
+        '"source-faker"': f'"source-faker", local_executable={str(faker)!r}',
+        'local_executable="destination-redis"': f"local_executable={str(destination)!r}",
+        '{"host": "localhost"}': repr(server.config),
+    }.items():
+        assert code.count(shown) == 1
+        code = code.replace(shown, here)
+    run_python(pyairbyte, tmp_path, "-c", code)
+    assert len(found(server, "default:users:")) == 1000
 
 
 def assert_stored(
@@ -168,7 +192,7 @@ def test_every_scenario_of_pyairbytes_smoke_test_is_read_back_as_it_was_sent(
     runs = recording(pyairbyte.parent / "source-smoke-test", tmp_path / "runs").parent
     namespace, outcome = "zz_deleteme_smoke_test", str(tmp_path / "outcome.json")
     task = {"config": server.config, "destination": str(destination), "namespace": namespace, "outcome": outcome}
-    told = run_with(pyairbyte, "pyairbyte_smoke.py", task, tmp_path, runs)
+    told = run_script(pyairbyte, "pyairbyte_smoke.py", task, tmp_path, runs)
     assert told["error"] is None
     assert told["success"]
 

@@ -67,6 +67,10 @@ def test_the_architecture_names_no_module_that_is_gone() -> None:
     assert set(re.findall(r"\b\w+\.py\b", outside)) <= modules
 
 
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= 1000
+
+
 @pytest.mark.parametrize("page", [path for path in ROOT.glob("**/*.md") if ".venv" not in path.parts], ids=str)
 def test_every_link_to_a_file_or_a_title_leads_there(page: Path) -> None:
     links = re.findall(
