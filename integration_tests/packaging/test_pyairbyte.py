@@ -79,7 +79,7 @@ def contents(records: Iterable[RedisRecord]) -> list[Json]:
 
 
 def run_python(pyairbyte: Path, folder: Path, *arguments: str, path: Path | None = None) -> None:
-    """Run Python with PyAirbyte, which finds programs in `path` before all others and keeps its own files in `folder`."""
+    """Run Python with PyAirbyte; it finds programs in `path` first, and keeps its own files in `folder`."""
     own = {"PROJECT_DIR": folder, "TEMP_DIR": folder, "LOGGING_ROOT": folder / "logs", "OFFLINE_MODE": 1}
     environment = {**os.environ, **{f"AIRBYTE_{name}": str(value) for name, value in own.items()}}
     for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):  # without the latter every program is compiled at each start

@@ -96,8 +96,8 @@ def test_where_too_much_was_sent_to_be_searched_nothing_is_shown_but_the_code() 
 def test_every_command_that_the_connector_sends_may_be_named() -> None:
     source = "".join(path.read_text() for path in Path(destination_redis.__path__[0]).rglob("*.py"))
     called = set(re.findall(r"redis\.call\('([A-Z.]+)'", source)) | set(re.findall(r"chunked\(\"([A-Z]+)\"", source))
-    readme = Path("README.md").read_text()
-    allowed = {rule[1:].upper() for rule in re.findall(r"(?<= )\+[a-z]+[a-z.|]*(?= |\n)", readme)}
+    page = Path("docs/redis.md").read_text()
+    allowed = {rule[1:].upper() for rule in re.findall(r"(?<=[ `])\+[a-z]+[a-z.|]*(?=[ `\n])", page)}
     assert len(called) > 20
     assert len(allowed) > 20
     assert called | allowed <= COMMANDS
