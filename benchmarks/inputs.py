@@ -6,6 +6,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from destination_redis.caches import KeyedCache, plain
+from destination_redis.keys import KeyTemplate
 from destination_redis.protocol.messages import decode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,7 +40,7 @@ def prepare(folder: Path, records: int) -> None:
 
 def finish(folder: Path, cache: KeyedCache) -> None:
     """Write the records that were prepared as finished commands."""
-    command_of = cache.encoder((b"default:users:", b""), plain)
+    command_of = cache.encoder(KeyTemplate(b"default:users:"), plain)
     number = 0
     with (folder / MESSAGES).open("rb") as messages, (folder / COMMANDS).open("wb") as commands:
         for line in messages:

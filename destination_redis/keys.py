@@ -6,7 +6,7 @@
     <namespace>:<stream>                     the last committed id, a plain number; or the collection of all records
     airbyte:{<namespace>:<stream>}           the stream's ledger, a hash
     airbyte:tmp:{<the final key>}            a staged record or collection
-    airbyte:tombstone:{<the final key>}           a deletion, kept for a day
+    airbyte:tombstone:{<the final key>}      a deletion, kept for a day
     airbyte:index:{<namespace>:<stream>}:1   a search index (or :2), no key; its alias is <namespace>:<stream>
 
 ``<record>`` is a sequential id, or the primary key, its parts joined by ``:``, a null one ``%null``.
@@ -36,6 +36,37 @@ def escape(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyTemplate:
+    """Keys that differ in the record's part alone: what stands before it, and what stands after it."""
+
+    head: bytes
+    tail: bytes = b""
+
+    def key(self, part: bytes) -> bytes:
+        """Return the key of a record."""
+        return self.head + part + self.tail
+
+    def part(self, key: bytes, parts: int | None = None) -> bytes | None:
+        """Return the record's part of `key`, or None if `key` has another form.
+
+        A primary key of several fields has that many `parts`, with colons between them; None takes any number.
+        """
+        head, tail = self.head, self.tail
+        if len(key) < len(head) + len(tail) or not (key.startswith(head) and key.endswith(tail)):
+            return None
+        part = key[len(head) : len(key) - len(tail)]
+        if any(byte in b"{}" for byte in part) or parts not in (None, part.count(b":") + 1):
+            return None
+        return part
+
+    @property
+    def pattern(self) -> bytes:
+        """The SCAN pattern of these keys, with glob characters escaped."""
+        head, tail = (text.decode().translate(_GLOB) for text in (self.head, self.tail))
+        return f"{head}*{tail}".encode()
+
+
+@dataclass(frozen=True, slots=True)
 class StreamKeys:
     """The keys of one stream; `namespace` is the effective one, "" included."""
 
@@ -59,14 +90,14 @@ class StreamKeys:
         return f"{self.prefix}airbyte:{{{self._base}}}".encode()
 
     @property
-    def live(self) -> tuple[bytes, bytes]:
-        """What stands before and after the record's part in a live key."""
-        return f"{self._base}:".encode(), b""
+    def live(self) -> KeyTemplate:
+        """The keys of live records."""
+        return KeyTemplate(f"{self._base}:".encode())
 
     @property
-    def staged(self) -> tuple[bytes, bytes]:
-        """What stands before and after the record's part in a staged key."""
-        return f"{self.prefix}airbyte:tmp:{{{self._base}:".encode(), b"}"
+    def staged(self) -> KeyTemplate:
+        """The keys of staged records."""
+        return KeyTemplate(f"{self.prefix}airbyte:tmp:{{{self._base}:".encode(), b"}")
 
     @property
     def collection(self) -> bytes:
@@ -79,15 +110,15 @@ class StreamKeys:
         return f"{self.prefix}airbyte:tmp:{{{self._base}}}".encode()
 
     @property
-    def tombstone(self) -> tuple[bytes, bytes]:
-        """What stands before and after the record's part in the key of a deletion."""
-        return f"{self.prefix}airbyte:tombstone:{{{self._base}:".encode(), b"}"
+    def tombstone(self) -> KeyTemplate:
+        """The keys of deletions."""
+        return KeyTemplate(f"{self.prefix}airbyte:tombstone:{{{self._base}:".encode(), b"}")
 
     def owns(self, key: bytes) -> bool:
         """Return whether a key is one of the stream's, of a record or its own."""
         if key in (self.counter, self.ledger, self.staged_collection):
             return True
-        return any(record_part(key, around) is not None for around in (self.live, self.staged, self.tombstone))
+        return any(template.part(key) is not None for template in (self.live, self.staged, self.tombstone))
 
     def index(self, number: int) -> bytes:
         """Return the name of a search index, 1 or the other, 2; ACLs take it for a key."""
@@ -104,26 +135,6 @@ def key_part(value: msgspec.Raw) -> bytes:
     if text == b"null":
         return NULL
     return escape(text.decode()).encode() if text[:1] in b"{[" else text
-
-
-def pattern(around: tuple[bytes, bytes]) -> bytes:
-    """Return the SCAN pattern of all keys with these bytes around the record's part, glob characters escaped."""
-    head, tail = (part.decode().translate(_GLOB) for part in around)
-    return f"{head}*{tail}".encode()
-
-
-def record_part(key: bytes, around: tuple[bytes, bytes], parts: int | None = None) -> bytes | None:
-    """Return the record's part of `key`, or None where `key` is no record between these bytes.
-
-    A primary key of several fields has as many `parts`, with colons between them; None takes any number.
-    """
-    head, tail = around
-    if len(key) < len(head) + len(tail) or not (key.startswith(head) and key.endswith(tail)):
-        return None
-    part = key[len(head) : len(key) - len(tail)]
-    if any(byte in b"{}" for byte in part) or parts not in (None, part.count(b":") + 1):
-        return None
-    return part
 
 
 def check_key(prefix: str, token: str) -> bytes:

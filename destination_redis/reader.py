@@ -10,7 +10,7 @@ from destination_redis.connection.clients import connect
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.slots import Address, slot_of
 from destination_redis.errors import traced
-from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys, pattern, record_part
+from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
 from destination_redis.ledger.ledger import Ledger, parse
 
 #: Keys a SCAN looks at in one step.
@@ -64,6 +64,6 @@ def _ledger(keys: StreamKeys, servers: Servers) -> Ledger:
 
 def _scan(servers: Servers, address: Address, keys: StreamKeys, ledger: Ledger) -> Iterator[bytes]:
     """Yield a server's keys that have the form of the stream's."""
-    for key in servers.client(address).scan_iter(pattern(keys.live), _COUNT):
-        if record_part(key, keys.live, ledger.live.storage.key_parts) is not None:
+    for key in servers.client(address).scan_iter(keys.live.pattern, _COUNT):
+        if keys.live.part(key, ledger.live.storage.key_parts) is not None:
             yield key

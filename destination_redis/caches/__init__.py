@@ -16,7 +16,6 @@ from destination_redis.caches.base import (
     Start,
     StorageFormat,
     UpsertEncoder,
-    pack,
     plain,
 )
 from destination_redis.caches.hash import HashCache
@@ -60,6 +59,5 @@ __all__ = [
     "StreamCache",
     "StringCache",
     "UpsertEncoder",
-    "pack",
     "plain",
 ]

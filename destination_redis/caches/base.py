@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
-import msgspec
 from redis import exceptions as redis_errors
 
+from destination_redis.keys import KeyTemplate
 from destination_redis.protocol.cursor import Order
 from destination_redis.protocol.json_fields import Path
 from destination_redis.protocol.messages import Record
@@ -134,11 +134,8 @@ class RedisCache(Protocol):
 class KeyedCache(RedisCache, Protocol):
     """A data type of which each record has a key of its own."""
 
-    def encoder(self, around: tuple[bytes, bytes], start: Start) -> Encoder:
-        """Return what makes a record with an id the one packed command that stores it under that id.
-
-        `around` is what stands before and after the id in the key.
-        """
+    def encoder(self, keys: KeyTemplate, start: Start) -> Encoder:
+        """Return what makes a record with an id the one packed command that stores it under the key of that id."""
 
     def upsert_encoder(self, head: Callable[[int], bytes], first_id: int) -> UpsertEncoder:
         """Return what makes a record an upsert in the generation that begins with `first_id`.
@@ -162,11 +159,6 @@ class CollectionCache(RedisCache, Protocol):
 def plain(command: bytes, arguments: int) -> tuple[bytes, bytes]:
     """Start a command that is sent as it is."""
     return b"*%d\r\n$%d\r\n%b\r\n" % (2 + arguments, len(command), command), b""
-
-
-def pack(*arguments: bytes | msgspec.Raw) -> bytes:
-    """Return arguments as they stand in a command."""
-    return b"".join([b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in arguments])
 
 
 def read_all(

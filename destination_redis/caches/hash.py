@@ -17,6 +17,7 @@ from destination_redis.caches.base import (
 )
 from destination_redis.caches.flat_fields import PACKED_DATA, packer, reader
 from destination_redis.caches.metadata import AB_ID, CURSOR
+from destination_redis.keys import KeyTemplate
 from destination_redis.protocol.messages import Record
 
 # Packed by hand: at 300,000 records a second the general packer alone takes longer than everything else together.
@@ -76,9 +77,9 @@ class HashCache:
         """Always: another field."""
         return True
 
-    def encoder(self, around: tuple[bytes, bytes], start: Start) -> Encoder:
+    def encoder(self, keys: KeyTemplate, start: Start) -> Encoder:
         """Return what makes HSETs; all that was received stays the bytes it came as."""
-        before, after = around
+        before, after = keys.head, keys.tail
         # A percent sign in a name is no place to fill in.
         key = (before.replace(b"%", b"%%"), after.replace(b"%", b"%%"))
         body = packer(self._options, upserts=False)

@@ -17,6 +17,7 @@ from destination_redis.caches.base import (
 )
 from destination_redis.caches.json_document import DOCUMENT, MARK, documents, parsed, upsert_encoder
 from destination_redis.caches.json_numbers import exact
+from destination_redis.keys import KeyTemplate
 from destination_redis.protocol.messages import Record
 
 _LUA = Lua(
@@ -52,9 +53,9 @@ class JsonCache:
         """Always: another member."""
         return True
 
-    def encoder(self, around: tuple[bytes, bytes], start: Start) -> Encoder:
+    def encoder(self, keys: KeyTemplate, start: Start) -> Encoder:
         """Return what makes JSON.SETs."""
-        before, after = around
+        before, after = keys.head, keys.tail
         document = documents(self._options, exact, upserts=False)
         command, rest = start(b"JSON.SET", 2)
 

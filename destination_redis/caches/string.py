@@ -16,6 +16,7 @@ from destination_redis.caches.base import (
     read_all,
 )
 from destination_redis.caches.json_document import DOCUMENT, MARK, documents, parsed, upsert_encoder
+from destination_redis.keys import KeyTemplate
 from destination_redis.protocol.messages import Record
 
 # The head of a document tells what it is; only a very long cursor needs more than that.
@@ -71,9 +72,9 @@ class StringCache:
         """Whether there is an envelope."""
         return self._options.record_format == "envelope"
 
-    def encoder(self, around: tuple[bytes, bytes], start: Start) -> Encoder:
+    def encoder(self, keys: KeyTemplate, start: Start) -> Encoder:
         """Return what makes SETs; GET has a key of another type refused, not written over."""
-        before, after = around
+        before, after = keys.head, keys.tail
         document = documents(self._options, upserts=False) if self.stores_metadata else None
         command, rest = start(b"SET", 2)
 

@@ -4,6 +4,8 @@ import binascii
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from destination_redis.resp import first_key
+
 SLOTS = 16_384
 #: Bytes in which a command's key ends, unless it is an uncommonly long one.
 _HEAD = 256
@@ -28,39 +30,17 @@ def slot_of(key: bytes) -> int:
     return binascii.crc_hqx(key, 0) % SLOTS
 
 
-def key_of(command: bytes) -> bytes:
-    """Return the first key of a packed command; it must have one."""
-    at = command.index(b"\n") + 1
-    # A script stands before its number of keys, and these before the first of them.
-    before = 3 if command.startswith(b"EVAL", command.index(b"\n", at) + 1) else 1
-    for _ in range(before):
-        end = command.index(b"\r", at)
-        at = end + 4 + int(command[at + 1 : end])
-    end = command.index(b"\r", at)
-    return command[end + 2 : end + 2 + int(command[at + 1 : end])]
-
-
-def arguments_of(command: bytes) -> Iterator[bytes]:
-    """Yield a packed command's name and its arguments."""
-    at = command.index(b"\n") + 1
-    while at < len(command):
-        end = command.index(b"\r", at)
-        size = int(command[at + 1 : end])
-        yield command[end + 2 : end + 2 + size]
-        at = end + 4 + size
-
-
 def slots_of(commands: Iterable[bytes]) -> Iterator[int]:
     """Yield the slots of packed commands, each by its first key."""
     crc = binascii.crc_hqx
     for command in commands:
-        # Nearly all are the command, its key and the rest; for these one call does what `key_of` does step by step.
+        # Nearly all are the command, its key and the rest; for these one call does what `first_key` does step by step.
         parts = command[:_HEAD].split(b"\r\n", 9)
         at = 8 if parts[2] == b"EVALSHA" else 4
         if len(parts) > at + 1 and parts[at - 1] == b"$%d" % len(key := parts[at]) and b"{" not in key:
             yield crc(key, 0) % SLOTS
         else:
-            yield slot_of(key_of(command))
+            yield slot_of(first_key(command))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from destination_redis.ledger import transitions
 from destination_redis.ledger.ledger import Ledger, parse
 from destination_redis.ledger.scripts import EXCHANGE, MOVE, RESUME, TAKE
 from destination_redis.protocol.catalog import Stream
+from destination_redis.resp import pack_command
 from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.watermarks import Loss
 
@@ -156,7 +157,7 @@ class StreamLease:
 
     def _pack(self, script: str, *arguments: str | int, more: Sequence[bytes] = ()) -> bytes:
         keys = (self.keys.ledger, self.keys.counter, *more)
-        return self._pipeline.pack("EVAL", script, len(keys), *keys, *arguments)
+        return pack_command("EVAL", script, len(keys), *keys, *arguments)
 
     def _foreign(self) -> AirbyteTracedException:
         return config_error(

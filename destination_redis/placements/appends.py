@@ -7,12 +7,12 @@ and late: what it holds is there already, or its writer is not the ledger's any 
 
 from collections.abc import Sequence
 
-from destination_redis.caches import CollectionCache, pack
-from destination_redis.connection.slots import arguments_of
+from destination_redis.caches import CollectionCache
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.scripts import GUARD
 from destination_redis.placements.record_scripts import expire
 from destination_redis.protocol.messages import Record
+from destination_redis.resp import pack_arguments, unpack_command
 from destination_redis.transport.pipeline import Pipeline
 
 
@@ -40,7 +40,7 @@ class Appender:
         self._lease = lease
         key = lease.keys.staged_collection if staged else lease.keys.collection
         script = _append(cache, "" if staged else expire("KEYS[2]", expiry))
-        keys = pack(lease.keys.ledger, key, lease.token.encode())
+        keys = pack_arguments(lease.keys.ledger, key, lease.token.encode())
         self._head = b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n2\r\n%b" % (pipeline.load(script), keys)
         self._parts: list[bytes] = []
         self._gather = cache.gatherer(self._parts)
@@ -68,7 +68,7 @@ class Appender:
 
     def _split(self, command: bytes) -> list[bytes]:
         """Return two commands for a batch, each of half its records; that of a single record as it is."""
-        arguments = list(arguments_of(command))
+        arguments = list(unpack_command(command))
         first, last = int(arguments[6]), int(arguments[7])
         if first == last:
             return [command]
@@ -76,9 +76,9 @@ class Appender:
         for _ in range(first, middle + 1):
             at += self._width(arguments[at])
         halves = ((first, middle, arguments[8:at]), (middle + 1, last, arguments[at:]))
-        return [self._command(low, high, len(some), [pack(*some)]) for low, high, some in halves]
+        return [self._command(low, high, len(some), [pack_arguments(*some)]) for low, high, some in halves]
 
     def _command(self, first: int, last: int, arguments: int, parts: Sequence[bytes]) -> bytes:
         """Return the command that appends records by their first and last id, and their packed arguments."""
-        ids = pack(b"%d" % first, b"%d" % last)
+        ids = pack_arguments(b"%d" % first, b"%d" % last)
         return b"".join((b"*%d\r\n" % (8 + arguments), self._head, ids, *parts))

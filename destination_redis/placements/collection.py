@@ -13,6 +13,7 @@ from destination_redis.ledger.ledger import Ledger, Task
 from destination_redis.ledger.scripts import GUARD
 from destination_redis.placements.record_scripts import Scripts, expire
 from destination_redis.protocol.catalog import COLLECTION
+from destination_redis.resp import pack_command
 from destination_redis.transport.pipeline import Pipeline
 
 #: Elements that one script removes or moves: some milliseconds of a server's time.
@@ -106,7 +107,7 @@ class CollectionPlacement:
 
     def _pack(self, lease: StreamLease, script: str, *keys: bytes, arguments: Sequence[int] = ()) -> bytes:
         sha = self._pipeline.load(script)
-        return self._pipeline.pack("EVALSHA", sha, 1 + len(keys), lease.keys.ledger, *keys, lease.token, *arguments)
+        return pack_command("EVALSHA", sha, 1 + len(keys), lease.keys.ledger, *keys, lease.token, *arguments)
 
     def _run(self, lease: StreamLease, commands: Sequence[bytes]) -> list[bytes]:
         """Return the replies; raises where another writer has the ledger."""

@@ -8,7 +8,6 @@ that died left unacknowledged stays: the source sends it again, with higher ids,
 from collections.abc import Sequence
 
 from destination_redis.caches import StorageFormat
-from destination_redis.keys import record_part
 from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
 from destination_redis.ledger.ledger import Ledger, Task
 from destination_redis.placements.record_scripts import Scripts
@@ -34,8 +33,8 @@ class PrimaryKeyPlacement:
                 # In a promotion no live record is of this generation, but for those that moved already.
                 staged_first = ledger.newest.first
                 live_first = staged_first if ledger.task is Task.PROMOTE else ledger.live.first
-                live, (tombstone, end) = lease.keys.live[0] + part, lease.keys.tombstone
-                keys = (key, live, tombstone + part + end) if ledger.deletes else (key, live)
+                live, tombstone = lease.keys.live.key(part), lease.keys.tombstone.key(part)
+                keys = (key, live, tombstone) if ledger.deletes else (key, live)
                 commands.append(
                     self._scripts.promote(ledger.live.storage.storage_format, keys, staged_first, live_first)
                 )
@@ -49,7 +48,7 @@ class PrimaryKeyPlacement:
             commands = [
                 self._scripts.remove(lease.value.live.storage.storage_format, key, 0, lease.value.newest.first - 1)
                 for lease, key, part in found
-                if record_part(key, lease.keys.live, parts[lease]) is not None and not _new_id(part, lease.value)
+                if lease.keys.live.part(key, parts[lease]) is not None and not _new_id(part, lease.value)
             ]
             self._send(commands, found)
         self._pipeline.flush()

@@ -15,8 +15,9 @@ read a record of every type, and go by the id inside: a refresh may have changed
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from destination_redis.caches import CACHES, Lua, RecordOptions, StorageFormat, pack, plain
+from destination_redis.caches import CACHES, Lua, RecordOptions, StorageFormat, plain
 from destination_redis.placements.upsert_order import APPLY_FLOOR, FLOORS, READ_TOMBSTONE, newer, order, raise_floor
+from destination_redis.resp import pack_arguments
 from destination_redis.transport.pipeline import Pipeline
 
 #: Seconds for which a deletion is remembered, so that an older record cannot come back.
@@ -162,7 +163,7 @@ class Scripts:
         """Return what stands before and after the packed key of a command that writes a live record."""
         if not self._expiry:
             return plain(command, arguments)
-        return self._head(lambda: _write(self._expiry), 1, 1 + arguments, "write"), pack(command)
+        return self._head(lambda: _write(self._expiry), 1, 1 + arguments, "write"), pack_arguments(command)
 
     def upsert_head(self, lua: Lua, keys: int, arguments: int, *, staged: bool, floors: bool) -> bytes:
         """Return the first bytes of an upsert with so many keys and further arguments: up to its first key.
@@ -194,7 +195,7 @@ class Scripts:
         head = self._head(
             lambda: _promote(_read_any(storage_format), self._expiry), len(keys), 3, "promote", storage_format
         )
-        return head + pack(*keys, b"%d" % staged_first, b"%d" % live_first, b"%d" % TOMBSTONE_SECONDS)
+        return head + pack_arguments(*keys, b"%d" % staged_first, b"%d" % live_first, b"%d" % TOMBSTONE_SECONDS)
 
     @property
     def expiry(self) -> int:
@@ -203,12 +204,12 @@ class Scripts:
 
     def move(self, staged: bytes, live: bytes) -> bytes:
         """Return the command that gives a staged record its live key and its expiry."""
-        return self._head(lambda: _move(self._expiry), 2, 0, "move") + pack(staged, live)
+        return self._head(lambda: _move(self._expiry), 2, 0, "move") + pack_arguments(staged, live)
 
     def remove(self, storage_format: StorageFormat, key: bytes, lowest: int, highest: int) -> bytes:
         """Return the command that removes a record of that format whose id is between the two, both inclusive."""
         head = self._head(lambda: _remove(_read_any(storage_format)), 1, 2, "remove", storage_format)
-        return head + pack(key, b"%d" % lowest, b"%d" % highest)
+        return head + pack_arguments(key, b"%d" % lowest, b"%d" % highest)
 
     def _head(self, script: Callable[[], str], keys: int, arguments: int, *what: object) -> bytes:
         """Return the first bytes of a command with so many keys and arguments; `what` names its script."""

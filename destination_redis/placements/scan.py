@@ -4,18 +4,16 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from destination_redis.errors import config_error
-from destination_redis.keys import pattern, record_part
+from destination_redis.keys import KeyTemplate
 from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
 from destination_redis.transport.pipeline import Pipeline
 
 #: Keys a SCAN looks at in one step: large, since each step is a round trip, and small beside a server's patience.
 _COUNT = 2000
 
-Around = tuple[bytes, bytes]
-
 
 def scan(
-    pipeline: Pipeline, heartbeat: LeaseHeartbeat, places: Mapping[Around, StreamLease]
+    pipeline: Pipeline, heartbeat: LeaseHeartbeat, places: Mapping[KeyTemplate, StreamLease]
 ) -> Iterator[list[tuple[StreamLease, bytes, bytes]]]:
     """Yield, step by step, (claim, key, record's part) of every key in one of `places`; the part may hold colons.
 
@@ -23,16 +21,16 @@ def scan(
     record at all, is for the caller to find out.
     """
     # No head is the beginning of another: names hold no colons, and each head ends with one.
-    heads = {head: (tail, lease) for (head, tail), lease in places.items()}
+    heads = {template.head: (template, lease) for template, lease in places.items()}
     lengths = sorted({len(head) for head in heads})
-    match = (b"MATCH", pattern(next(iter(places)))) if len(places) == 1 else ()
+    match = (b"MATCH", next(iter(places)).pattern) if len(places) == 1 else ()
     for keys in _all_keys(pipeline, match):
         found = []
         for key in keys:
             for length in lengths:
-                tail, lease = heads.get(key[:length], (b"", None))
-                if lease is not None and (part := record_part(key, (key[:length], tail))) is not None:
-                    found.append((lease, key, part))
+                place = heads.get(key[:length])
+                if place is not None and (part := place[0].part(key)) is not None:
+                    found.append((place[1], key, part))
                     break
         if found:
             yield found

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from destination_redis.keys import KeyTemplate
 from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
 from destination_redis.ledger.ledger import Ledger
 from destination_redis.placements.record_scripts import Scripts
@@ -25,8 +26,8 @@ class SequencePlacement:
         """RENAME the acknowledged staged records."""
         for lease in leases:
             staged = lease.value.newest
-            (head, tail), (live, _) = lease.keys.staged, lease.keys.live
-            template = b"*3\r\n$6\r\nRENAME\r\n$%d\r\n%b%d%b\r\n$%d\r\n%b%d\r\n"
+            head, tail, live = lease.keys.staged.head, lease.keys.staged.tail, lease.keys.live.head
+            rename = b"*3\r\n$6\r\nRENAME\r\n$%d\r\n%b%d%b\r\n$%d\r\n%b%d\r\n"
             for ids in _digits(staged.first, staged.committed):
                 digits = len(str(ids[0]))
                 source, target = len(head) + digits + len(tail), len(live) + digits
@@ -34,7 +35,7 @@ class SequencePlacement:
                     move = self._scripts.move
                     commands = [move(b"%b%d%b" % (head, i, tail), b"%b%d" % (live, i)) for i in ids]
                 else:
-                    commands = [template % (source, head, i, tail, target, live, i) for i in ids]
+                    commands = [rename % (source, head, i, tail, target, live, i) for i in ids]
                 # Moved already, or an id of a sync that died: both are as they should be.
                 self._pipeline.send(commands, ignore_error="no such key")
                 self._mark(lease)
@@ -72,29 +73,29 @@ class SequencePlacement:
         """UNLINK the ids above the last acknowledged one: the source sends those records again."""
         for lease in leases:
             ledger = lease.value
-            around = lease.keys.staged if ledger.staged else lease.keys.live
-            self._unlink(lease, around, ledger.top + 1, ledger.reserved)
+            template = lease.keys.staged if ledger.staged else lease.keys.live
+            self._unlink(lease, template, ledger.top + 1, ledger.reserved)
         self._pipeline.flush()
 
-    def _unlink(self, lease: StreamLease, around: tuple[bytes, bytes], first: int, last: int) -> None:
-        head, tail = around
+    def _unlink(self, lease: StreamLease, template: KeyTemplate, first: int, last: int) -> None:
+        head, tail = template.head, template.tail
         for ids in _digits(first, last):
             size = len(head) + len(str(ids[0])) + len(tail)
             self._pipeline.send([b"*2\r\n$6\r\nUNLINK\r\n$%d\r\n%b%d%b\r\n" % (size, head, i, tail) for i in ids])
             self._mark(lease)
 
     def _remove_older(self, lease: StreamLease, first: int, last: int) -> None:
-        head, _ = lease.keys.live
+        head = lease.keys.live.head
         below = lease.value.newest.first
         for ids in _digits(first, last):
             storage_format = lease.value.live.storage.storage_format
             self._pipeline.send([self._scripts.remove(storage_format, head + b"%d" % i, 0, below - 1) for i in ids])
             self._mark(lease)
 
-    def _unlink_found(self, lease: StreamLease, around: tuple[bytes, bytes], first: int, last: int) -> None:
+    def _unlink_found(self, lease: StreamLease, template: KeyTemplate, first: int, last: int) -> None:
         """Remove records, found by SCAN, whose ids are outside `first` to `last`; keys of others are left alone."""
         remove, storage_format = self._scripts.remove, lease.value.live.storage.storage_format
-        for found in scan(self._pipeline, self._heartbeat, {around: lease}):
+        for found in scan(self._pipeline, self._heartbeat, {template: lease}):
             commands = []
             for _, key, part in found:
                 if part.isdigit() and not first <= int(part) <= last:

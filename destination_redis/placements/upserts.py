@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from destination_redis.caches import Encoder, KeyedCache, UpsertEncoder, pack
+from destination_redis.caches import Encoder, KeyedCache, UpsertEncoder
 from destination_redis.keys import NULL, key_part
 from destination_redis.ledger import transitions
 from destination_redis.ledger.lease import StreamLease
@@ -18,6 +18,7 @@ from destination_redis.protocol.catalog import DELETED_AT
 from destination_redis.protocol.cursor import NULL_CURSOR, encode, warn_unreadable
 from destination_redis.protocol.json_fields import picker
 from destination_redis.protocol.messages import Record
+from destination_redis.resp import pack_arguments
 
 logger = logging.getLogger("airbyte")
 
@@ -74,7 +75,7 @@ class Upserts:
         self._staged = bool(staged)
         self._soft = soft
         self._first = staged or ledger.live.first
-        self._around = keys.staged if staged else keys.live
+        self._template = keys.staged if staged else keys.live
         self._epoch = f"{ledger.cursor_epoch:04x}"
         self._no_cursor = (self._epoch + NULL_CURSOR).encode()
 
@@ -87,8 +88,8 @@ class Upserts:
         width = len(stream.primary_key)
         has_cursor = bool(stream.cursor)
         pick = picker((*stream.primary_key, *([stream.cursor] if has_cursor else []), (DELETED_AT,)))
-        head, tail = self._around
-        tombstone_head, tombstone_tail = self._lease.keys.tombstone
+        head, tail = self._template.head, self._template.tail
+        tombstone_of = self._lease.keys.tombstone.key
         no_cursor, cursor_of = self._no_cursor, self._cursors()
         nothing, warned = b":".join([NULL] * width), False
         upsert, forgets = self._upsert_encoder(), self._forgets
@@ -113,12 +114,10 @@ class Upserts:
                 if floor:
                     floors.add(part, number)
                 if not soft:
-                    return self._delete(
-                        key, tombstone_head + part + tombstone_tail, number, floors.carried(part, cursor)
-                    )
+                    return self._delete(key, tombstone_of(part), number, floors.carried(part, cursor))
             keys = b"$%d\r\n%b\r\n" % (len(key), key)
             if forgets and not staged:
-                keys += pack(tombstone_head + part + tombstone_tail)
+                keys += pack_arguments(tombstone_of(part))
             return upsert(keys, number, floors.carried(part, cursor), record)
 
         return encode_record
@@ -173,7 +172,7 @@ class Upserts:
     def _delete(self, key: bytes, tombstone: bytes, number: int, cursor: bytes) -> bytes:
         order = (b"%d" % number, cursor, b"%d" % self._first)
         if self._staged:
-            return self._scripts.mark_head(self._cache.lua, floors=self._floors) + pack(key, *order)
-        return self._scripts.delete_head(self._cache.lua, floors=self._floors) + pack(
+            return self._scripts.mark_head(self._cache.lua, floors=self._floors) + pack_arguments(key, *order)
+        return self._scripts.delete_head(self._cache.lua, floors=self._floors) + pack_arguments(
             key, tombstone, *order, b"%d" % TOMBSTONE_SECONDS
         )

@@ -173,7 +173,7 @@ def search_indexes(
     wanted = {
         lease: index_of(
             lease.stream.columns,
-            lease.keys.live[0],
+            lease.keys.live.head,
             storage_format_of(config),
             upserts=lease.stream.placement == PRIMARY_KEY,
             full=config.record_metadata == "full",

@@ -17,7 +17,7 @@ from destination_redis.connection.deployment import Servers
 from destination_redis.connection.memory import Memory, memory_of, why_evicting
 from destination_redis.connection.replies import ask, info, number
 from destination_redis.connection.slots import Address, slot_of
-from destination_redis.keys import StreamKeys, record_part
+from destination_redis.keys import KeyTemplate, StreamKeys
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Generation, Ledger
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE
@@ -110,16 +110,14 @@ def _by_ledger(lease: StreamLease, most: int) -> Iterator[tuple[bytes, float]]:
         yield from ((key, -weight) for key, weight in staged)
 
 
-def _part(
-    generation: Generation, collection: bytes, around: tuple[bytes, bytes], most: int
-) -> Iterator[tuple[bytes, float]]:
+def _part(generation: Generation, collection: bytes, template: KeyTemplate, most: int) -> Iterator[tuple[bytes, float]]:
     first, last = generation.first, generation.committed
     if generation.placement == COLLECTION:
         yield collection, 1
     elif generation.placement == SEQUENCE and last >= first:
         ids = _some(range(first, last + 1), most)
         for number in ids:
-            yield b"%b%d%b" % (around[0], number, around[1]), (last + 1 - first) / len(ids)
+            yield template.key(b"%d" % number), (last + 1 - first) / len(ids)
 
 
 def _by_scan(client: Redis, leases: Sequence[StreamLease], most: int, database: int) -> Iterator[_Look]:
@@ -131,14 +129,14 @@ def _by_scan(client: Redis, leases: Sequence[StreamLease], most: int, database: 
             keys = [key for key in scanned if isinstance(key, bytes)]
         case _:
             return
-    places = [(lease, around, sign) for lease in leases for around, sign in _places(lease.keys, lease.value)]
-    heads = {around[0]: place for place, (_, around, _) in enumerate(places)}
+    places = [(lease, template, sign) for lease in leases for template, sign in _places(lease.keys, lease.value)]
+    heads = {template.head: place for place, (_, template, _) in enumerate(places)}
     lengths = sorted({len(head) for head in heads})
     found: dict[int, list[bytes]] = defaultdict(list)
     for key in keys:
         for length in lengths:
             at = heads.get(key[:length])
-            if at is not None and record_part(key, places[at][1]) is not None:
+            if at is not None and places[at][1].part(key) is not None:
                 found[at].append(key)
     for place, some in found.items():
         lease, _, sign = places[place]
@@ -147,7 +145,7 @@ def _by_scan(client: Redis, leases: Sequence[StreamLease], most: int, database: 
             yield _Look(lease, key, sign * len(some) / len(chosen) * max(total / len(keys), 1))
 
 
-def _places(keys: StreamKeys, ledger: Ledger) -> Iterator[tuple[tuple[bytes, bytes], int]]:
+def _places(keys: StreamKeys, ledger: Ledger) -> Iterator[tuple[KeyTemplate, int]]:
     if ledger.live.placement == PRIMARY_KEY:
         yield keys.live, 1
     if ledger.staged and ledger.staged.placement == PRIMARY_KEY:

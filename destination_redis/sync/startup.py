@@ -24,6 +24,7 @@ from destination_redis.placements.promotion import Promotion
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.upserts import Upserts
 from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
+from destination_redis.resp import pack_command
 from destination_redis.search.maintenance import Indexes, Promote, search_indexes
 from destination_redis.sync import memory_estimate
 from destination_redis.sync.stream_writer import StreamWriter
@@ -111,8 +112,8 @@ def _begin(
                 soft=config.deletion_mode == "soft",
             ).encoder()
         else:
-            around, start = (keys.staged, plain) if generations.staging else (keys.live, scripts.start)
-            encode = cache.encoder(around, start)
+            template, start = (keys.staged, plain) if generations.staging else (keys.live, scripts.start)
+            encode = cache.encoder(template, start)
         writer = StreamWriter(lease, generations, encode, send_gathered)
         writers[stream.namespace, stream.name] = writer
         if names.count(stream.name) == 1:
@@ -160,7 +161,7 @@ def _in_empty_namespace(config: RedisConfig, streams: Sequence[Stream], pipeline
         if stream.namespace is None:
             empty = StreamKeys("", stream.name, config.key_prefix)
             for key in (empty.ledger, empty.counter):
-                pipeline.send([pipeline.pack("EXISTS", key)], on_reply=partial(on_reply, stream))
+                pipeline.send([pack_command("EXISTS", key)], on_reply=partial(on_reply, stream))
     pipeline.flush()
     return found
 

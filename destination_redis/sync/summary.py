@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable, Iterable
 
 from destination_redis.connection.deployment import Servers
-from destination_redis.connection.slots import key_of
 from destination_redis.console.terminal import say
-from destination_redis.keys import pattern, record_part
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY
 from destination_redis.protocol.messages import Record
+from destination_redis.resp import first_key
 from destination_redis.sync.stream_writer import StreamWriter
 
 #: Streams in the table, those with the most records.
@@ -63,12 +62,11 @@ class Example:
         writer, keys = self.writer, self.writer.lease.keys
         if writer.stream.placement == COLLECTION:
             return keys.collection if exists(keys.collection) else b""
-        head, tail = keys.live
         if writer.stream.placement == PRIMARY_KEY:
-            found = (head + part + tail for command in reversed(self._commands) if (part := self._part(command)))
+            found = (keys.live.key(part) for command in reversed(self._commands) if (part := self._part(command)))
         else:
-            found = (head + b"%d" % number + tail for number in (writer.generations.last_id,))
-        return next(filter(exists, found), pattern(keys.live) if writer.received else b"")
+            found = (keys.live.key(b"%d" % number) for number in (writer.generations.last_id,))
+        return next(filter(exists, found), keys.live.pattern if writer.received else b"")
 
     def _note(self, number: int, record: Record) -> bytes:
         command = self._write(number, record)
@@ -79,7 +77,7 @@ class Example:
 
     def _part(self, command: bytes) -> bytes | None:
         keys = self.writer.lease.keys
-        return record_part(key_of(command), keys.staged if self.writer.generations.staging else keys.live)
+        return (keys.staged if self.writer.generations.staging else keys.live).part(first_key(command))
 
 
 def aligned(rows: Iterable[tuple[str, str, str, str]]) -> Iterable[str]:

@@ -18,9 +18,9 @@ from destination_redis.config.durability import Durability
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.slots import Address
 from destination_redis.errors import NodeRemoved, safe_text, transient_error
+from destination_redis.resp import pack_command
 from destination_redis.transport import watermarks
 from destination_redis.transport.node import WINDOW, NodePipeline, Returned
-from destination_redis.transport.reconnect import pack
 from destination_redis.transport.resend import send_again
 from destination_redis.transport.retry import RETRY_SECONDS, RetryPolicy
 from destination_redis.transport.router import Router
@@ -62,7 +62,6 @@ class Pipeline:
         self.sent = 0
         #: Whether an answer alone is not safe enough.
         self.secures = bool(durability)
-        self.pack = pack
         self.ask = self._router.ask
         self.loss = self._router.loss
         self.limit_on = self._router.limit_on
@@ -106,7 +105,7 @@ class Pipeline:
         sha, new = self._router.load(script)
         if new:
             for node in self._router.all:
-                self._post(node, [self.pack("SCRIPT", "LOAD", script)])
+                self._post(node, [pack_command("SCRIPT", "LOAD", script)])
         return sha
 
     def send(
@@ -170,7 +169,7 @@ class Pipeline:
         """
         self._go_on()
         replies: list[object] = []
-        self._post(self._router.at(at), [self.pack(*arguments)], replies.append)
+        self._post(self._router.at(at), [pack_command(*arguments)], replies.append)
         self._drain()
         if not replies:
             raise NodeRemoved
@@ -182,7 +181,7 @@ class Pipeline:
         for node in self._router.all if self._durability else ():
             if node.open_since is not None and not node.over:
                 on_reply = partial(self._on_durability_reply, node, self.sent)
-                self._post(node, [self.pack(*self._durability.command)], on_reply)
+                self._post(node, [pack_command(*self._durability.command)], on_reply)
 
     def replicate(self) -> None:
         """Have what moved ledgers confirmed: as is asked for, else by one replica if there is any; never waits here."""
@@ -191,7 +190,7 @@ class Pipeline:
             return
         for node in self._moved:
             if not node.over and node.peer.replicas:
-                self._post(node, [self.pack("WAIT", 1, _REPLICA_WAIT)], self._on_replica_reply)
+                self._post(node, [pack_command("WAIT", 1, _REPLICA_WAIT)], self._on_replica_reply)
         self._moved.clear()
 
     def mark_acknowledged(self, number: int) -> None:

@@ -11,10 +11,8 @@ from redis.connection import Connection
 from destination_redis.connection.optional import CLOSED, ClosedAtOptionalError, OptionalCommands, without
 from destination_redis.connection.refusals import about, closed, closed_at, name_of
 from destination_redis.connection.replies import UNTOLD, clients, info, number
+from destination_redis.resp import pack_command
 from destination_redis.transport.retry import RetryPolicy
-
-#: Never connected: it makes bytes of commands.
-_PACKER = Connection()
 
 logger = logging.getLogger("airbyte")
 
@@ -70,7 +68,7 @@ class ReconnectingConnection:
         """Send one command and return its reply; only where nothing is on its way."""
         connection = self.live()
         try:
-            connection.send_packed_command([pack(*arguments)], check_health=False)
+            connection.send_packed_command([pack_command(*arguments)], check_health=False)
             return connection.read_response()
         except redis_errors.ResponseError as error:
             raise about(error, name_of(*arguments)) from error
@@ -152,8 +150,3 @@ class ReconnectingConnection:
 
     def _try_ask(self, *arguments: str) -> object:
         return self._optional.ask(self.ask, *arguments)
-
-
-def pack(*arguments: str | bytes | int) -> bytes:
-    """Return a command's bytes."""
-    return b"".join(_PACKER.pack_command(*arguments))

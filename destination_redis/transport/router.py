@@ -8,11 +8,12 @@ from contextlib import suppress
 from redis import exceptions as redis_errors
 
 from destination_redis.connection.deployment import Servers
-from destination_redis.connection.slots import Address, SlotMap, key_of, slot_of, slots_of
+from destination_redis.connection.slots import Address, SlotMap, slot_of, slots_of
 from destination_redis.errors import NodeRemoved
+from destination_redis.resp import first_key, pack_command
 from destination_redis.transport import watermarks
 from destination_redis.transport.node import NodePipeline, Returned
-from destination_redis.transport.reconnect import ReconnectingConnection, pack
+from destination_redis.transport.reconnect import ReconnectingConnection
 from destination_redis.transport.retry import RetryPolicy
 from destination_redis.transport.too_large import TooLarge, limit_on
 from destination_redis.transport.watermarks import Loss, Watermarks
@@ -97,7 +98,7 @@ class Router:
         if not self._servers.clustered:
             return self.all[0]
         while True:
-            address = self._table[slot_of(key_of(command))]
+            address = self._table[slot_of(first_key(command))]
             try:
                 if address is not None:
                     return self.at(address)
@@ -170,7 +171,7 @@ class Router:
                 return None, None
             key = self._watermark_keys[node] = self._watermarks.key(self._map.key_at(node.address))
         sha = self._scripts[watermarks.SCRIPT]
-        return key, pack("EVALSHA", sha, *self._watermarks.arguments(key, number))
+        return key, pack_command("EVALSHA", sha, *self._watermarks.arguments(key, number))
 
     def loss(self) -> Loss:
         """Return what is missing of what was answered."""

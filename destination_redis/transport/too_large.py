@@ -10,8 +10,9 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 from redis import exceptions as redis_errors
 
-from destination_redis.connection.slots import Address, arguments_of, key_of
+from destination_redis.connection.slots import Address
 from destination_redis.redaction.replies import reply_of, shown
+from destination_redis.resp import first_key, unpack_command
 
 #: Settings of Redis that limit the bytes of one value; Redis closes the connection on a larger one.
 _SETTINGS = ("proto-max-bulk-len", "client-query-buffer-limit")
@@ -86,8 +87,8 @@ def too_large(
     number: int, address: Address, command: bytes, refusal: Exception | None, sent: Iterable[bytes]
 ) -> TooLarge:
     """Return what is found of a command in the batch `number`; the refusal may quote what was `sent`."""
-    largest = max(map(len, arguments_of(command)))
-    found = TooLarge(number, address, key_of(command), len(command), largest)
+    largest = max(map(len, unpack_command(command)))
+    found = TooLarge(number, address, first_key(command), len(command), largest)
     if refusal is None:
         return found
     reply = reply_of(refusal)

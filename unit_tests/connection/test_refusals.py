@@ -7,7 +7,7 @@ from redis.connection import DefaultParser
 
 from destination_redis.connection.refusals import about, closed, name_of, packed_name
 from destination_redis.errors import CommandError, explain, traced
-from destination_redis.transport.reconnect import pack
+from destination_redis.resp import pack_command
 
 
 def said(line: str, command: str = "HSET") -> Exception:
@@ -68,8 +68,8 @@ def test_a_command_is_named_as_one_types_it() -> None:
     assert name_of("client", b"list") == "CLIENT LIST"
     assert name_of("HSET", "secret") == "HSET"
     assert name_of("SCRIPT") == "SCRIPT"
-    assert packed_name(pack("HSET", "key", "field", "value")) == "HSET"
-    assert packed_name(pack("SCRIPT", "LOAD", "return 1")) == "SCRIPT LOAD"
+    assert packed_name(pack_command("HSET", "key", "field", "value")) == "HSET"
+    assert packed_name(pack_command("SCRIPT", "LOAD", "return 1")) == "SCRIPT LOAD"
 
 
 @pytest.mark.parametrize(

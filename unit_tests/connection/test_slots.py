@@ -2,7 +2,8 @@
 
 import pytest
 
-from destination_redis.connection.slots import SLOTS, SlotMap, key_of, slot_of, slots_of
+from destination_redis.connection.slots import SLOTS, SlotMap, slot_of, slots_of
+from destination_redis.resp import first_key
 
 A, B = ("a", 1), ("b", 2)
 
@@ -41,7 +42,7 @@ def test_an_empty_hash_tag_and_one_without_an_end_are_none() -> None:
 def test_a_commands_key_is_found_whatever_stands_before_it(before: tuple[bytes, ...], key: bytes) -> None:
     parts = (*before, key, b"another", b"x" * 1000)
     packed = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
-    assert key_of(packed) == key
+    assert first_key(packed) == key
     assert list(slots_of([packed, packed])) == [slot_of(key)] * 2
 
 

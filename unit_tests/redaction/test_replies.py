@@ -16,7 +16,7 @@ from destination_redis import errors
 from destination_redis.console.guard import stack
 from destination_redis.errors import explain, safe_text, traced
 from destination_redis.redaction.replies import CODES, COMMANDS, shown
-from destination_redis.transport.reconnect import pack
+from destination_redis.resp import pack_command
 from integration_tests.support.faults.quoting import PASSING, REFUSALS, replies, runs, texts
 
 #: The connector's own words, and Python's.
@@ -30,8 +30,10 @@ OWN += "".join(traceback.format_exception(traced(redis_errors.ResponseError("ERR
 def quotations(draw: st.DrawFn) -> tuple[list[str], list[bytes], str]:
     """Return the values of some records, the commands that wrote them, and a reply that quotes any of them."""
     values = draw(st.lists(texts, min_size=1, max_size=4))
-    commands = [pack("HSET", f"default:users:{value}", "_airbyte_data", json.dumps({"v": value})) for value in values]
-    commands += [pack("HSET", "default:users:1", "v", value) for value in values]
+    commands = [
+        pack_command("HSET", f"default:users:{value}", "_airbyte_data", json.dumps({"v": value})) for value in values
+    ]
+    commands += [pack_command("HSET", "default:users:1", "v", value) for value in values]
     sources = [*values, *(command.decode() for command in commands)]
     return values, commands, draw(replies(sources, (*REFUSALS, *PASSING)))
 
@@ -82,11 +84,13 @@ def test_no_run_of_what_was_sent_is_in_a_message_or_a_stack(case: tuple[list[str
     ],
 )
 def test_the_servers_own_words_are_shown_and_quotes_are_not(reply: str, seen: str) -> None:
-    assert shown(reply, [pack("SET", "k", "Jane Smith went with us")]) == seen
+    assert shown(reply, [pack_command("SET", "k", "Jane Smith went with us")]) == seen
 
 
 def test_a_letter_that_json_escapes_is_known_all_the_same() -> None:
-    assert shown("ERR bad value password", [pack("SET", "k", r'{"v":"p\u0061ss\u0077ord"}')]) == "ERR bad value …"
+    assert (
+        shown("ERR bad value password", [pack_command("SET", "k", r'{"v":"p\u0061ss\u0077ord"}')]) == "ERR bad value …"
+    )
 
 
 def test_where_too_much_was_sent_to_be_searched_nothing_is_shown_but_the_code() -> None:

@@ -4,11 +4,11 @@ import pytest
 from redis import exceptions as redis_errors
 
 from destination_redis.connection.clients import Replies
-from destination_redis.transport.reconnect import pack
+from destination_redis.resp import pack_command
 from destination_redis.transport.too_large import RecordTooLarge, says_too_large, too_large
 
 HERE = ("localhost", 6379)
-COMMAND = pack("HSET", "default:users:1", "v", "x" * 2_000_000)
+COMMAND = pack_command("HSET", "default:users:1", "v", "x" * 2_000_000)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_the_limit_that_a_reply_names_is_found(reply: str, limit: int | None) ->
 
 
 def test_a_number_that_was_sent_is_no_limit() -> None:
-    command = pack("HSET", "default:users:1", "v", "4711 " + "x" * 10_000)
+    command = pack_command("HSET", "default:users:1", "v", "4711 " + "x" * 10_000)
     reply = redis_errors.ResponseError("ERR too large: limit 4711")
     assert too_large(1, HERE, command, reply, [command]).limit is None
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from destination_redis.connection.slots import arguments_of
-from destination_redis.transport.reconnect import pack
+from destination_redis.resp import pack_command, unpack_command
 from destination_redis.transport.window import LARGE, Batch, Window
 
-LARGEST = pack("SET", "default:users:1", "x" * LARGE)
-SMALL = pack("SET", "default:users:2", "x")
+LARGEST = pack_command("SET", "default:users:1", "x" * LARGE)
+SMALL = pack_command("SET", "default:users:2", "x")
 
 
 def window(*batches: Batch) -> Window:
@@ -79,30 +78,30 @@ def test_small_batches_are_never_to_blame() -> None:
 
 def test_a_batch_of_many_records_is_divided_and_its_like_too() -> None:
     def split(command: bytes) -> Sequence[bytes]:
-        values = list(arguments_of(command))[2:]
+        values = list(unpack_command(command))[2:]
         if len(values) == 1:
             return [command]
-        return [pack("SET", "k", *values[:2]), pack("SET", "k", *values[2:])]
+        return [pack_command("SET", "k", *values[:2]), pack_command("SET", "k", *values[2:])]
 
     records = ("w" * 20_000, "x" * 20_000, "y" * 20_000, "z" * 20_000)
-    opened = window(Batch(1, [pack("SET", "k", *records)], split=split), Batch(2, [SMALL]))
+    opened = window(Batch(1, [pack_command("SET", "k", *records)], split=split), Batch(2, [SMALL]))
     sent(opened)
     assert close(opened) == [1]
     assert close(opened) == [1]
     assert close(opened) == [1, 1, 2]
     assert [b"w" in batch.commands[0] for batch in opened.flying] == [True, False, False]
     assert opened.size == sum(len(command) for batch in opened.flying for command in batch.commands)
-    opened.add(Batch(3, [pack("SET", "k", *records)], split=split))
-    opened.add(Batch(4, [pack("SET", "k", "x", "y")], split=split))
+    opened.add(Batch(3, [pack_command("SET", "k", *records)], split=split))
+    opened.add(Batch(4, [pack_command("SET", "k", "x", "y")], split=split))
     assert sent(opened) == [3, 3, 4]
 
 
 def test_of_a_batch_of_many_records_only_one_that_is_alone_is_to_blame() -> None:
     def split(command: bytes) -> Sequence[bytes]:
-        values = list(arguments_of(command))[2:]
-        return [pack("SET", "k", value) for value in values] if values[1:] else [command]
+        values = list(unpack_command(command))[2:]
+        return [pack_command("SET", "k", value) for value in values] if values[1:] else [command]
 
-    opened = window(Batch(1, [pack("SET", "k", "x" * LARGE, "y")], split=split))
+    opened = window(Batch(1, [pack_command("SET", "k", "x" * LARGE, "y")], split=split))
     sent(opened)
     assert [close(opened) for _ in range(5)] == [[1], [1], [1], [1], []]
     assert [found.largest for found in opened.rejected] == [LARGE]
