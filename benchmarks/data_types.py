@@ -15,14 +15,14 @@ from benchmarks.bench import APPEND, INSERT, PIPE, Bench, server
 from benchmarks.inputs import EMPTY, MESSAGES, prepare
 from benchmarks.recording import recording
 from benchmarks.tables import types
-from destination_redis.caches import CACHES, RecordFormat, RecordOptions
+from destination_redis.caches import CACHES, RecordFormat
 
 
 def measured(folder: Path, cache_type: str, record_format: RecordFormat, records: int, rounds: int) -> figures.Figures:
     """Return the rates of the connector and of `--pipe`, and the bytes a record takes."""
     with server(folder) as client:
         one = Bench(folder, client, records, {"cache_type": cache_type, "record_format": record_format})
-        upserts = CACHES[cache_type](RecordOptions(record_format)).lua.write
+        upserts = record_format in CACHES[cache_type].capabilities.upserts
         cases = (APPEND, INSERT) if upserts else (APPEND,)
         for case in cases:
             client.flushall()
@@ -54,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         prepare(folder := Path(temporary), arguments.records)
         for cache_type, cache in CACHES.items():
-            for record_format in cache.formats:
+            for record_format in cache.capabilities.formats:
                 found = measured(folder, cache_type, record_format, arguments.records, arguments.rounds)
                 print(f"{cache_type} {record_format}:", {name: round(each) for name, each in found.items()}, flush=True)
                 rows.setdefault(cache_type, {})[record_format] = found

@@ -27,7 +27,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_redis.caches import RedisRecord
 from destination_redis.check import check
 from destination_redis.config.cloud import require_encryption
-from destination_redis.config.parse import parse_config, storage_format_of, unknown_settings
+from destination_redis.config.parse import parse_config, unknown_settings
 from destination_redis.config.settings import RedisConfig
 from destination_redis.config.spec import specification
 from destination_redis.connection.clients import CONNECT_TIMEOUT, connect
@@ -74,7 +74,6 @@ class DestinationRedis(Destination):
         try:
             settings = parse_config(config)
             allowed = self._allowed(settings)
-            storage_format_of(settings)
             with connect(settings, answer_timeout=CONNECT_TIMEOUT + settings.durable.timeout_ms / 1000) as servers:
                 wrong, warnings = check(servers, settings)
                 warnings = [*allowed, *warnings]
@@ -192,12 +191,11 @@ class DestinationRedis(Destination):
         try:
             for warning in self._allowed(config):
                 logger.warning(warning)
-            storage_format_of(config)
             with connect(config) as servers:
                 pipeline = Pipeline(servers, stop.pause, self._retry_seconds, config.durable, config.key_prefix)
                 pipeline.open()
                 try:
-                    writers, promote = open_streams(config, streams, pipeline, servers, stop.pause, logger)
+                    writers, promote = open_streams(config, streams, pipeline, servers, stop.pause)
                     different = list(dict.fromkeys(writers.values()))
                     summary = Summary(different) if watched else None
                     with Progress(logger, different, live=watched and has_live_line()) as progress:

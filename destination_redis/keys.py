@@ -35,6 +35,18 @@ def escape(name: str) -> str:
     return name.translate(_ESCAPES)
 
 
+def namespace_in_keys(namespace: str | None, default: str | None, *, in_empty: bool) -> str:
+    """Return the namespace of a stream's keys, by its own one and the setting `default_namespace`.
+
+    `in_empty` says that the stream has keys in the Java connector's empty namespace: without either, it stays there.
+    """
+    if namespace:
+        return namespace
+    if default is not None:
+        return default
+    return "" if in_empty else DEFAULT_NAMESPACE
+
+
 @dataclass(frozen=True, slots=True)
 class KeyTemplate:
     """Keys that differ in the record's part alone: what stands before it, and what stands after it."""

@@ -10,7 +10,7 @@ from destination_redis.connection.clients import connect
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.slots import Address, slot_of
 from destination_redis.errors import traced
-from destination_redis.keys import DEFAULT_NAMESPACE, StreamKeys
+from destination_redis.keys import StreamKeys, namespace_in_keys
 from destination_redis.ledger.ledger import Ledger, parse
 
 #: Keys a SCAN looks at in one step.
@@ -46,13 +46,12 @@ def read(config: RedisConfig, name: str, namespace: str | None = None) -> Iterat
 
 def _keys(config: RedisConfig, name: str, namespace: str | None, servers: Servers) -> StreamKeys:
     """Return the stream's keys, with the namespace that a sync would take."""
-    namespace = namespace or config.default_namespace
-    if namespace is None:
-        # The Java connector's streams stay where they are.
+    in_empty = False
+    if not namespace and config.default_namespace is None:
         empty = StreamKeys("", name, config.key_prefix)
-        there = [servers.ask(key, "EXISTS", key) for key in (empty.ledger, empty.counter)]
-        namespace = "" if any(there) else DEFAULT_NAMESPACE
-    return StreamKeys(namespace, name, config.key_prefix)
+        in_empty = any(servers.ask(key, "EXISTS", key) for key in (empty.ledger, empty.counter))
+    effective = namespace_in_keys(namespace, config.default_namespace, in_empty=in_empty)
+    return StreamKeys(effective, name, config.key_prefix)
 
 
 def _ledger(keys: StreamKeys, servers: Servers) -> Ledger:

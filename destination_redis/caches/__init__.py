@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from destination_redis.caches.base import (
+    Capabilities,
     Collection,
     CollectionCache,
     Encoder,
@@ -40,6 +41,7 @@ CACHES: Mapping[str, type[KeyedCache] | type[CollectionCache]] = MappingProxyTyp
 
 __all__ = [
     "CACHES",
+    "Capabilities",
     "Collection",
     "CollectionCache",
     "Encoder",

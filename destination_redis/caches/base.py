@@ -32,6 +32,18 @@ class StorageFormat(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a data type can do."""
+
+    #: The formats that a record can have; those with a place for more than its data; those with what upserts need.
+    formats: tuple[RecordFormat, ...]
+    metadata: tuple[RecordFormat, ...] = ()
+    upserts: tuple[RecordFormat, ...] = ()
+    #: Whether one key holds all records of a stream.
+    collection: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RedisRecord:
     """A stored record: its id, its time in milliseconds as received, its data's bytes, and meta JSON where kept."""
 
@@ -78,7 +90,7 @@ class Lua:
     id (nil where it is no record of this data type), its cursor, and whether it is a staged deletion. `write` and
     `mark` replace KEYS[1] whole, by ARGV as `upsert_encoder` gives them, and make it a staged deletion; `held` is its
     id so far, or nil, and `kept` is the text to store as its cursor. The first write of both is one that a server
-    refuses when it is out of memory. Both are empty where a record has no room for what upserts need.
+    refuses when it is out of memory. Both are empty in a format without upserts.
     """
 
     kind: str
@@ -107,19 +119,10 @@ class Collection:
 class RedisCache(Protocol):
     """Turns records into what one data type holds, and what is stored back into records."""
 
-    #: The formats a record can have.
-    formats: ClassVar[Sequence[RecordFormat]]
+    capabilities: ClassVar[Capabilities]
 
     def __init__(self, options: RecordOptions) -> None:
         """Take what records are written with."""
-
-    @property
-    def lua(self) -> Lua:
-        """How scripts read and write a record of this type; a collection has none that they could read."""
-
-    @property
-    def stores_metadata(self) -> bool:
-        """Whether a record has room for more than its data."""
 
     def get_all(self, client: "Redis", keys: Iterable[bytes]) -> Iterator[RedisRecord]:
         """Yield the records stored under `keys`, in their order; what is missing or no record is left out.
@@ -133,6 +136,10 @@ class RedisCache(Protocol):
 
 class KeyedCache(RedisCache, Protocol):
     """A data type of which each record has a key of its own."""
+
+    @property
+    def lua(self) -> Lua:
+        """How scripts read and write a record of this type."""
 
     def encoder(self, keys: KeyTemplate, start: Start) -> Encoder:
         """Return what makes a record with an id the one packed command that stores it under the key of that id."""

@@ -1,14 +1,14 @@
 """A record as a hash: with the field names of the Java connector, or a field for each column."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from redis import Redis
 
 from destination_redis.caches.base import (
+    Capabilities,
     Encoder,
     Lua,
-    RecordFormat,
     RecordOptions,
     RedisRecord,
     Start,
@@ -56,13 +56,16 @@ end
 """,
 )
 
+_FORMATS: Final = ("envelope", "columns")
+_CAPABILITIES = Capabilities(_FORMATS, metadata=_FORMATS, upserts=_FORMATS)
+
 
 class HashCache:
     """Writes id and time under the Java connector's names; then the data as one field, or each of its columns."""
 
     __slots__ = ("_options",)
 
-    formats: ClassVar[Sequence[RecordFormat]] = ("envelope", "columns")
+    capabilities: ClassVar[Capabilities] = _CAPABILITIES
 
     def __init__(self, options: RecordOptions) -> None:
         self._options = options
@@ -71,11 +74,6 @@ class HashCache:
     def lua(self) -> Lua:
         """How scripts read and write a hash."""
         return _LUA
-
-    @property
-    def stores_metadata(self) -> bool:
-        """Always: another field."""
-        return True
 
     def encoder(self, keys: KeyTemplate, start: Start) -> Encoder:
         """Return what makes HSETs; all that was received stays the bytes it came as."""

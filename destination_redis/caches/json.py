@@ -1,14 +1,14 @@
 """A record as a RedisJSON document: id, time and data in it, or the record itself."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from redis import Redis
 
 from destination_redis.caches.base import (
+    Capabilities,
     Encoder,
     Lua,
-    RecordFormat,
     RecordOptions,
     RedisRecord,
     Start,
@@ -32,13 +32,16 @@ return tonumber(held['$._airbyte_ab_id'][1]), held['$._airbyte_cursor'][1] or ''
     mark=f"{MARK}redis.call('JSON.SET', KEYS[1], '$', text)\n",
 )
 
+_FORMATS: Final = ("envelope", "columns")
+_CAPABILITIES = Capabilities(_FORMATS, metadata=_FORMATS, upserts=_FORMATS)
+
 
 class JsonCache:
     """Writes records with JSON.SET."""
 
     __slots__ = ("_options",)
 
-    formats: ClassVar[Sequence[RecordFormat]] = ("envelope", "columns")
+    capabilities: ClassVar[Capabilities] = _CAPABILITIES
 
     def __init__(self, options: RecordOptions) -> None:
         self._options = options
@@ -47,11 +50,6 @@ class JsonCache:
     def lua(self) -> Lua:
         """How scripts read and write a document."""
         return _LUA
-
-    @property
-    def stores_metadata(self) -> bool:
-        """Always: another member."""
-        return True
 
     def encoder(self, keys: KeyTemplate, start: Start) -> Encoder:
         """Return what makes JSON.SETs."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from redis import Redis
 
-from destination_redis.caches.base import READ, Collection, Gatherer, Lua, RecordFormat, RecordOptions, RedisRecord
+from destination_redis.caches.base import READ, Capabilities, Collection, Gatherer, RecordOptions, RedisRecord
 from destination_redis.caches.elements import by_ranges, chunked
 from destination_redis.caches.json_document import documents, parsed
 from destination_redis.protocol.messages import Record
@@ -29,29 +29,21 @@ class ListCache:
 
     __slots__ = ("_options",)
 
-    formats: ClassVar[Sequence[RecordFormat]] = ("envelope", "columns")
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        ("envelope", "columns"), metadata=("envelope",), collection=True
+    )
 
     def __init__(self, options: RecordOptions) -> None:
         self._options = options
-
-    @property
-    def lua(self) -> Lua:
-        """Nothing that scripts of single records could use."""
-        return Lua(kind="list", read="")
 
     @property
     def collection(self) -> Collection:
         """How scripts treat a list."""
         return _COLLECTION
 
-    @property
-    def stores_metadata(self) -> bool:
-        """Whether there is an envelope."""
-        return self._options.record_format == "envelope"
-
     def gatherer(self, parts: list[bytes]) -> Gatherer:
         """Return what adds a record's text."""
-        document = documents(self._options, upserts=False) if self.stores_metadata else None
+        document = documents(self._options, upserts=False) if self._options.record_format == "envelope" else None
         add = parts.append
 
         def gather(number: int, record: Record) -> int:
@@ -63,8 +55,9 @@ class ListCache:
 
     def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
         """Yield the records of the lists."""
+        envelope = self._options.record_format == "envelope"
         for text in by_ranges(client, keys, lambda key, first: ("LRANGE", key, first, first + READ - 1)):
-            record = parsed(self._options, text) if self.stores_metadata else RedisRecord(0, b"", text)
+            record = parsed(self._options, text) if envelope else RedisRecord(0, b"", text)
             if record is not None:
                 yield record
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from redis import Redis
 
-from destination_redis.caches.base import READ, Collection, Gatherer, Lua, RecordFormat, RecordOptions, RedisRecord
+from destination_redis.caches.base import READ, Capabilities, Collection, Gatherer, RecordOptions, RedisRecord
 from destination_redis.caches.elements import ask, chunked
 from destination_redis.protocol.messages import Record
 
@@ -24,17 +24,11 @@ class SetCache:
 
     __slots__ = ()
 
-    formats: ClassVar[Sequence[RecordFormat]] = ("columns",)
-    stores_metadata = False
+    capabilities: ClassVar[Capabilities] = Capabilities(("columns",), collection=True)
     collection = _COLLECTION
 
     def __init__(self, options: RecordOptions) -> None:
         """Take nothing: a member is the data alone."""
-
-    @property
-    def lua(self) -> Lua:
-        """Nothing that scripts of single records could use."""
-        return Lua(kind="set", read="")
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
         """Return what adds a record's data, byte for byte."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import msgspec
 from redis import Redis
 
-from destination_redis.caches.base import READ, Collection, Gatherer, Lua, RecordFormat, RecordOptions, RedisRecord
+from destination_redis.caches.base import READ, Capabilities, Collection, Gatherer, RecordOptions, RedisRecord
 from destination_redis.caches.elements import by_ranges, chunked
 from destination_redis.protocol.cursor import Order, number_of, warn_unreadable
 from destination_redis.protocol.json_fields import picker
@@ -31,17 +31,11 @@ class SortedSetCache:
 
     __slots__ = ("_options",)
 
-    formats: ClassVar[Sequence[RecordFormat]] = ("columns",)
-    stores_metadata = False
+    capabilities: ClassVar[Capabilities] = Capabilities(("columns",), collection=True)
     collection = _COLLECTION
 
     def __init__(self, options: RecordOptions) -> None:
         self._options = options
-
-    @property
-    def lua(self) -> Lua:
-        """Nothing that scripts of single records could use."""
-        return Lua(kind="zset", read="")
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
         """Return what adds a record's score and its data, byte for byte."""

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from redis import Redis
 
-from destination_redis.caches.base import READ, Collection, Gatherer, Lua, RecordFormat, RecordOptions, RedisRecord
+from destination_redis.caches.base import READ, Capabilities, Collection, Gatherer, RecordOptions, RedisRecord
 from destination_redis.caches.elements import ask
 from destination_redis.caches.flat_fields import packer, reader
 from destination_redis.caches.metadata import AB_ID, EMITTED_AT
@@ -49,16 +49,12 @@ class StreamCache:
 
     __slots__ = ("_options",)
 
-    formats: ClassVar[Sequence[RecordFormat]] = ("envelope", "columns")
-    stores_metadata = True
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        ("envelope", "columns"), metadata=("envelope", "columns"), collection=True
+    )
 
     def __init__(self, options: RecordOptions) -> None:
         self._options = options
-
-    @property
-    def lua(self) -> Lua:
-        """Nothing that scripts of single records could use."""
-        return Lua(kind="stream", read="")
 
     @property
     def collection(self) -> Collection:

@@ -6,9 +6,9 @@ from typing import ClassVar
 from redis import Redis
 
 from destination_redis.caches.base import (
+    Capabilities,
     Encoder,
     Lua,
-    RecordFormat,
     RecordOptions,
     RedisRecord,
     Start,
@@ -57,25 +57,22 @@ class StringCache:
 
     __slots__ = ("_options",)
 
-    formats: ClassVar[Sequence[RecordFormat]] = ("envelope", "columns")
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        ("envelope", "columns"), metadata=("envelope",), upserts=("envelope",)
+    )
 
     def __init__(self, options: RecordOptions) -> None:
         self._options = options
 
     @property
     def lua(self) -> Lua:
-        """How scripts read and write a string; in columns there is no room for what upserts need."""
-        return _ENVELOPE if self.stores_metadata else _COLUMNS
-
-    @property
-    def stores_metadata(self) -> bool:
-        """Whether there is an envelope."""
-        return self._options.record_format == "envelope"
+        """How scripts read and write a string; columns hold no id."""
+        return _ENVELOPE if self._options.record_format == "envelope" else _COLUMNS
 
     def encoder(self, keys: KeyTemplate, start: Start) -> Encoder:
         """Return what makes SETs; GET has a key of another type refused, not written over."""
         before, after = keys.head, keys.tail
-        document = documents(self._options, upserts=False) if self.stores_metadata else None
+        document = documents(self._options, upserts=False) if self._options.record_format == "envelope" else None
         command, rest = start(b"SET", 2)
 
         def encode(number: int, record: Record) -> bytes:
@@ -96,7 +93,7 @@ class StringCache:
         def record(key: bytes, text: bytes | None) -> RedisRecord | None:
             if text is None:
                 return None
-            if self.stores_metadata:
+            if self._options.record_format == "envelope":
                 return parsed(self._options, text)
             number = key.rpartition(b":")[2].rstrip(b"}")
             ours = number.isdigit() and text[:1] == b"{" and text[-1:] == b"}"

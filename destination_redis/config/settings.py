@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
-from destination_redis.caches import CACHES, RecordFormat
+from destination_redis.caches import CACHES, RecordFormat, StorageFormat
 from destination_redis.config.base import NO_BRACES, PATTERNS, Host, Settings, setting
 from destination_redis.config.deployment import Cluster, Sentinel, Standalone
 from destination_redis.config.durability import Durability
@@ -175,6 +175,11 @@ class RedisConfig(Settings):
         description="What has to have the records beside the server that answered, before a state is acknowledged.",
         group="records",
     )
+
+    @property
+    def storage_format(self) -> StorageFormat:
+        """The data type and format of records."""
+        return StorageFormat(self.cache_type, self.record_format)
 
     @property
     def durable(self) -> Durability:

@@ -33,7 +33,7 @@ from destination_redis.connection.sentinel import SentinelConnection, SentinelTl
 from destination_redis.connection.slots import Address
 from destination_redis.connection.tls import tls_context
 from destination_redis.connection.tls_connection import TlsConnection, second_look
-from destination_redis.errors import config_error, known
+from destination_redis.errors import known
 
 #: Seconds to connect; seconds a server may be silent while it owes an answer.
 CONNECT_TIMEOUT = 10.0
@@ -170,7 +170,6 @@ def _client(pool: ConnectionPool, stack: ExitStack) -> Redis:
 
 def _cluster(config: RedisConfig, deployment: Cluster, arguments: dict[str, Any], stack: ExitStack) -> Servers:
     """Return a cluster's servers, each of whose nodes has clients of its own."""
-    _refuse_combinations(config, not isinstance(config.tunnel_method, NoTunnel | None))
     kind = AnnouncedTlsConnection if config.ssl else AnnouncedConnection
     announced: dict[Address, Address] = {}
 
@@ -212,7 +211,6 @@ def _version() -> str | None:
 def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], stack: ExitStack) -> ConnectionPool:
     """Return the pool that makes connections of the kind that is set; what it needs ends with `stack`."""
     method = None if isinstance(config.tunnel_method, NoTunnel) else config.tunnel_method
-    _refuse_combinations(config, method is not None)
     if config.host.startswith("/"):
         return ConnectionPool(connection_class=UnixDomainSocketConnection, path=config.host, **arguments)
     address: dict[str, Any] = {"host": config.host, "port": config.port}
@@ -231,22 +229,3 @@ def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], s
     tunnel = stack.enter_context(tunnelled(method, CONNECT_TIMEOUT))
     through = TunnelTlsConnection if config.ssl else TunnelConnection
     return ConnectionPool(connection_class=through, tunnel=tunnel, **address, **arguments)
-
-
-def _refuse_combinations(config: RedisConfig, tunnelled: bool) -> None:
-    """Raise a config error where two settings exclude each other."""
-    sentinel = isinstance(config.deployment, Sentinel)
-    cluster = isinstance(config.deployment, Cluster)
-    if config.host.startswith("/"):
-        if config.ssl:
-            raise config_error("A Unix socket (host begins with /) has no TLS: turn ssl off")
-        if tunnelled:
-            raise config_error("A Unix socket (host begins with /) has no SSH tunnel: set tunnel_method to NO_TUNNEL")
-        if sentinel:
-            raise config_error("A sentinel is not reached by a Unix socket: set its host and port")
-        if cluster:
-            raise config_error("A cluster is not reached by a Unix socket: set a node's host and port")
-    if cluster and tunnelled:
-        raise config_error("A cluster is not reached through an SSH tunnel: set tunnel_method to NO_TUNNEL")
-    if sentinel and tunnelled:
-        raise config_error("Sentinels are not asked through an SSH tunnel: set tunnel_method to NO_TUNNEL")

@@ -43,8 +43,6 @@ def tls_context(mode: SslDisable | SslRequire | SslVerifyCa | SslVerifyFull | No
 
 def _identify(context: ssl.SSLContext, mode: SslVerifyCa | SslVerifyFull) -> None:
     """Give the context the client certificate and its key, if they are set."""
-    if bool(mode.client_certificate) != bool(mode.client_key):
-        raise config_error("client_certificate and client_key belong together: set both or neither")
     if not mode.client_certificate or not mode.client_key:
         return
     key = mode.client_key.get_secret_value()

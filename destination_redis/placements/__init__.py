@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from destination_redis.ledger.lease import LeaseHeartbeat
-from destination_redis.placements.base import Placement
+from destination_redis.placements.base import Placement, Target, Writer
 from destination_redis.placements.collection import CollectionPlacement
 from destination_redis.placements.primary_key import PrimaryKeyPlacement
 from destination_redis.placements.record_scripts import Scripts
@@ -11,11 +11,11 @@ from destination_redis.placements.sequence import SequencePlacement
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE
 from destination_redis.transport.pipeline import Pipeline
 
-__all__ = ["Placement", "placements"]
+__all__ = ["Placement", "Target", "Writer", "placements"]
 
 
 def placements(pipeline: Pipeline, scripts: Scripts, heartbeat: LeaseHeartbeat) -> Mapping[str, Placement]:
-    """Return every placement, on this lane."""
+    """Return every placement."""
     return {
         SEQUENCE: SequencePlacement(pipeline, scripts, heartbeat),
         PRIMARY_KEY: PrimaryKeyPlacement(pipeline, scripts, heartbeat),

@@ -8,8 +8,8 @@ and late: what it holds is there already, or its writer is not the ledger's any 
 from collections.abc import Sequence
 
 from destination_redis.caches import CollectionCache
-from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.scripts import GUARD
+from destination_redis.placements.base import Target
 from destination_redis.placements.record_scripts import expire
 from destination_redis.protocol.messages import Record
 from destination_redis.resp import pack_arguments, unpack_command
@@ -32,14 +32,14 @@ return 'ok'
 class Appender:
     """The batches of one stream, whose sync has begun."""
 
-    def __init__(
-        self, pipeline: Pipeline, lease: StreamLease, cache: CollectionCache, expiry: int, *, staged: bool
-    ) -> None:
-        """Take the seconds that a live collection lives, 0 for ever; a staged one has no expiry."""
+    def __init__(self, pipeline: Pipeline, target: Target, expiry: int) -> None:
+        """Take the seconds after which a live collection expires, 0 for never; a staged one has no expiry."""
+        cache = target.cache
+        assert isinstance(cache, CollectionCache)
         self._pipeline = pipeline
-        self._lease = lease
-        key = lease.keys.staged_collection if staged else lease.keys.collection
-        script = _append(cache, "" if staged else expire("KEYS[2]", expiry))
+        self._lease = lease = target.lease
+        key = lease.keys.staged_collection if target.staged else lease.keys.collection
+        script = _append(cache, "" if target.staged else expire("KEYS[2]", expiry))
         keys = pack_arguments(lease.keys.ledger, key, lease.token.encode())
         self._head = b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n2\r\n%b" % (pipeline.load(script), keys)
         self._parts: list[bytes] = []

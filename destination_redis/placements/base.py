@@ -1,18 +1,49 @@
-"""Where the records of streams live: the protocol of what moves and removes them."""
+"""Where the records of streams live: the protocol of what writes, moves and removes them."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
+from destination_redis.caches import CollectionCache, Encoder, KeyedCache
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Ledger
 
 
-class Placement(Protocol):
-    """Moves and removes records of streams that live in one way.
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the records of a stream, whose sync has begun, are written to."""
 
-    Every step goes by the ledgers and by the ids alone, does no harm when it is done twice, and returns once all of it
-    is answered. Claims are given many at a time, so that what must read every key of a server does it once for all.
+    lease: StreamLease
+    cache: KeyedCache | CollectionCache
+    #: Whether they are staged.
+    staged: bool
+    #: Whether a deleted row is kept as a record.
+    soft_deletions: bool = False
+
+
+def _nothing_gathered() -> None:
+    pass
+
+
+class Writer(NamedTuple):
+    """What writes the records of a stream.
+
+    If `encode` gathers records, it returns nothing for them, and `send_gathered` sends them.
     """
+
+    encode: Encoder
+    send_gathered: Callable[[], None] = _nothing_gathered
+
+
+class Placement(Protocol):
+    """Writes, moves and removes records of streams that live in one way.
+
+    Every step but writing goes by the ledgers and the ids alone, does no harm when it is done twice, and returns once
+    all of it is answered. Many leases are given at a time, so that a step that must read every key does it once.
+    """
+
+    def writer(self, target: Target) -> Writer:
+        """Return what writes the records of a stream."""
 
     def move(self, leases: Sequence[StreamLease]) -> None:
         """Give the records of each staged generation their live keys: all of them, or, in a merge, what is newer.

@@ -11,6 +11,8 @@ from destination_redis.ledger import transitions
 from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
 from destination_redis.ledger.ledger import Ledger, Task
 from destination_redis.ledger.scripts import GUARD
+from destination_redis.placements.appends import Appender
+from destination_redis.placements.base import Target, Writer
 from destination_redis.placements.record_scripts import Scripts, expire
 from destination_redis.protocol.catalog import COLLECTION
 from destination_redis.resp import pack_command
@@ -52,12 +54,17 @@ return 'ok'
 
 
 class CollectionPlacement:
-    """Moves and removes collections."""
+    """Writes, moves and removes collections."""
 
     def __init__(self, pipeline: Pipeline, scripts: Scripts, heartbeat: LeaseHeartbeat) -> None:
         self._pipeline = pipeline
         self._expiry = scripts.expiry
         self._heartbeat = heartbeat
+
+    def writer(self, target: Target) -> Writer:
+        """Return what gathers records and appends them."""
+        appender = Appender(self._pipeline, target, self._expiry)
+        return Writer(appender.gather, appender.send)
 
     def move(self, leases: Sequence[StreamLease]) -> None:
         """In a merge, move the staged elements to the live ones; in a promotion put the collection in its place.

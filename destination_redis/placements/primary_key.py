@@ -10,19 +10,25 @@ from collections.abc import Sequence
 from destination_redis.caches import StorageFormat
 from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
 from destination_redis.ledger.ledger import Ledger, Task
+from destination_redis.placements.base import Target, Writer
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.scan import scan
+from destination_redis.placements.upserts import Upserts
 from destination_redis.protocol.catalog import SEQUENCE
 from destination_redis.transport.pipeline import Pipeline
 
 
 class PrimaryKeyPlacement:
-    """Moves and removes records by what SCAN finds."""
+    """Writes records by their primary keys, and moves and removes them by what SCAN finds."""
 
     def __init__(self, pipeline: Pipeline, scripts: Scripts, heartbeat: LeaseHeartbeat) -> None:
         self._pipeline = pipeline
         self._scripts = scripts
         self._heartbeat = heartbeat
+
+    def writer(self, target: Target) -> Writer:
+        """Return what makes records upserts and deletions."""
+        return Writer(Upserts(target, self._scripts).encoder())
 
     def move(self, leases: Sequence[StreamLease]) -> None:
         """Give staged records their live keys, turn staged deletions into deletions, remove older generations'."""

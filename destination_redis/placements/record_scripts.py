@@ -15,7 +15,7 @@ read a record of every type, and go by the id inside: a refresh may have changed
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from destination_redis.caches import CACHES, Lua, RecordOptions, StorageFormat, plain
+from destination_redis.caches import CACHES, CollectionCache, Lua, RecordOptions, StorageFormat, plain
 from destination_redis.placements.upsert_order import APPLY_FLOOR, FLOORS, READ_TOMBSTONE, newer, order, raise_floor
 from destination_redis.resp import pack_arguments
 from destination_redis.transport.pipeline import Pipeline
@@ -40,7 +40,8 @@ def _read_any(storage_format: StorageFormat) -> str:
     """Return the same for a record of any type; those of the type in `storage_format` are read as of that format."""
     cache_type, record_format = storage_format
     layouts = {name: RecordOptions(record_format if name == cache_type else "envelope") for name in CACHES}
-    kinds = [lua for name, options in layouts.items() if (lua := CACHES[name](options).lua).read]
+    caches = (CACHES[name](options) for name, options in layouts.items())
+    kinds = [cache.lua for cache in caches if not isinstance(cache, CollectionCache)]
     # Several data types may be of one kind: the record is of the one that finds an id.
     cases = "".join(
         f"if kind == '{lua.kind}' then\nlocal function one(){lua.read}end\n"

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
+from destination_redis.caches import CollectionCache, plain
 from destination_redis.keys import KeyTemplate
 from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
 from destination_redis.ledger.ledger import Ledger
+from destination_redis.placements.base import Target, Writer
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.scan import scan
 from destination_redis.protocol.catalog import SEQUENCE
@@ -15,12 +17,20 @@ _BATCH = 1000
 
 
 class SequencePlacement:
-    """Moves and removes records by their ids alone."""
+    """Writes, moves and removes records by their ids alone."""
 
     def __init__(self, pipeline: Pipeline, scripts: Scripts, heartbeat: LeaseHeartbeat) -> None:
         self._pipeline = pipeline
         self._scripts = scripts
         self._heartbeat = heartbeat
+
+    def writer(self, target: Target) -> Writer:
+        """Return what writes each record under its id, without looking at what is there."""
+        assert not isinstance(target.cache, CollectionCache)
+        keys = target.lease.keys
+        if target.staged:
+            return Writer(target.cache.encoder(keys.staged, plain))
+        return Writer(target.cache.encoder(keys.live, self._scripts.start))
 
     def move(self, leases: Sequence[StreamLease]) -> None:
         """RENAME the acknowledged staged records."""

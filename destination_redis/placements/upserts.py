@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from destination_redis.caches import Encoder, KeyedCache, UpsertEncoder
+from destination_redis.caches import CollectionCache, Encoder, UpsertEncoder
 from destination_redis.keys import NULL, key_part
 from destination_redis.ledger import transitions
-from destination_redis.ledger.lease import StreamLease
+from destination_redis.placements.base import Target
 from destination_redis.placements.record_scripts import TOMBSTONE_SECONDS, Scripts
 from destination_redis.protocol.catalog import DELETED_AT
 from destination_redis.protocol.cursor import NULL_CURSOR, encode, warn_unreadable
@@ -62,20 +62,17 @@ class Floors:
 class Upserts:
     """Makes the records of one stream, whose sync has begun, commands."""
 
-    def __init__(self, lease: StreamLease, cache: KeyedCache, scripts: Scripts, *, staged: int, soft: bool) -> None:
-        """Take what is needed; `staged` is the staged generation's first id, 0 where records go to the live one.
-
-        `soft` keeps a deletion as the record.
-        """
-        ledger, keys = lease.value, lease.keys
-        self._lease = lease
-        self._cache = cache
+    def __init__(self, target: Target, scripts: Scripts) -> None:
+        assert not isinstance(target.cache, CollectionCache)
+        self._lease = lease = target.lease
+        self._cache = target.cache
         self._scripts = scripts
         self._stream = lease.stream
-        self._staged = bool(staged)
-        self._soft = soft
-        self._first = staged or ledger.live.first
-        self._template = keys.staged if staged else keys.live
+        self._staged = target.staged
+        self._soft = target.soft_deletions
+        ledger, keys = lease.value, lease.keys
+        self._first = (ledger.newest if target.staged else ledger.live).first
+        self._template = keys.staged if target.staged else keys.live
         self._epoch = f"{ledger.cursor_epoch:04x}"
         self._no_cursor = (self._epoch + NULL_CURSOR).encode()
 

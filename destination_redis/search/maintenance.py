@@ -15,7 +15,6 @@ from typing import Any
 
 from redis import exceptions as redis_errors
 
-from destination_redis.config.parse import storage_format_of
 from destination_redis.config.settings import RedisConfig
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.refusals import about, name_of
@@ -174,7 +173,7 @@ def search_indexes(
         lease: index_of(
             lease.stream.columns,
             lease.keys.live.head,
-            storage_format_of(config),
+            config.storage_format,
             upserts=lease.stream.placement == PRIMARY_KEY,
             full=config.record_metadata == "full",
         )

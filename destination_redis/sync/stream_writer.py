@@ -1,33 +1,21 @@
 """A route: one stream on its way from the input to its place."""
 
-from collections.abc import Callable
-
-from destination_redis.caches import Encoder
 from destination_redis.errors import system_error
 from destination_redis.ledger.generations import Generations
 from destination_redis.ledger.lease import StreamLease
+from destination_redis.placements import Writer
 from destination_redis.protocol.stream_status import StreamStatusTracker
 
 
 class StreamWriter:
     """What a stream's records need on their way, and what was seen of it."""
 
-    def __init__(
-        self,
-        lease: StreamLease,
-        generations: Generations,
-        encode: Encoder,
-        send_gathered: Callable[[], None] | None = None,
-    ) -> None:
-        """Take a stream whose sync has begun, and what makes its records commands.
-
-        Where `encode` gathers records, and returns nothing for them, `send_gathered` sends what it has gathered.
-        """
+    def __init__(self, lease: StreamLease, generations: Generations, writer: Writer) -> None:
+        """Take a stream whose sync has begun, and what writes its records."""
         self.stream = lease.stream
         self.lease = lease
         self.generations = generations
-        self.encode = encode
-        self.send_gathered = send_gathered or (lambda: None)
+        self.encode, self.send_gathered = writer
         self._first_id = generations.next_id
         self._tracker = StreamStatusTracker()
         self.confirmed = 0

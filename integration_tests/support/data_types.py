@@ -5,11 +5,11 @@ from destination_redis.caches import CACHES, CollectionCache, KeyedCache, Record
 #: A data type and a format.
 Shape = tuple[str, RecordFormat]
 HASH: Shape = ("hash", "envelope")
-SHAPES: list[Shape] = [(cache_type, form) for cache_type, made in CACHES.items() for form in made.formats]
+SHAPES: list[Shape] = [(cache_type, form) for cache_type, made in CACHES.items() for form in made.capabilities.formats]
 #: Those that hold all records of a stream in one key, and those with a key for each.
-COLLECTED = [shape for shape in SHAPES if isinstance(CACHES[shape[0]](RecordOptions(shape[1])), CollectionCache)]
+COLLECTED = [shape for shape in SHAPES if CACHES[shape[0]].capabilities.collection]
 KEYED = [shape for shape in SHAPES if shape not in COLLECTED]
-UPSERTING = [shape for shape in SHAPES if CACHES[shape[0]](RecordOptions(shape[1])).lua.write]
+UPSERTING = [shape for shape in SHAPES if shape[1] in CACHES[shape[0]].capabilities.upserts]
 
 #: Data types in which equal records are one: what a sync that died had sent need not be swept away.
 FOLDING = [

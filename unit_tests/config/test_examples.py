@@ -10,7 +10,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from destination_redis.config.parse import parse_config, storage_format_of, unknown_settings
+from destination_redis.config.parse import parse_config, unknown_settings
 from destination_redis.config.spec import specification
 from destination_redis.protocol.catalog import parse_catalog
 
@@ -35,7 +35,7 @@ def test_a_config_is_valid_by_the_specification_and_by_the_connector(name: str) 
     assert [error.message for error in Draft7Validator(FORM).iter_errors(config)] == []
     settings = parse_config(config)
     assert unknown_settings(config) == []
-    assert storage_format_of(settings) == (settings.cache_type, settings.record_format)
+    assert settings.storage_format == (settings.cache_type, settings.record_format)
 
 
 @pytest.mark.parametrize(

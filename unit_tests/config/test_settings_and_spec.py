@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_redis.caches import CACHES
-from destination_redis.config.parse import parse_config, storage_format_of, unknown_settings
+from destination_redis.config.parse import parse_config, unknown_settings
 from destination_redis.config.spec import specification
 from destination_redis.config.tls import SslDisable, SslVerifyFull
 from destination_redis.config.tunnel import NoTunnel, SshKeyTunnel, SshPasswordTunnel
@@ -284,7 +284,7 @@ def test_no_secret_value_ever_appears_in_an_error(place: tuple[str, Json, str], 
 
 def test_no_secret_shows_when_the_settings_are_printed() -> None:
     tunnel = {"tunnel_method": "SSH_PASSWORD_AUTH", **JUMP, "tunnel_user_password": "S3cret"}
-    ssl = {"mode": "verify-full", "client_key": "S3cret", "client_key_password": "S3cret"}
+    ssl = {"mode": "verify-full", "client_certificate": "C", "client_key": "S3cret", "client_key_password": "S3cret"}
     config = parse_config({**JAVA, "tunnel_method": tunnel, "ssl_mode": ssl})
     assert "S3cret" not in f"{config} {config!r}"
 
@@ -381,6 +381,8 @@ def test_a_time_to_live_is_at_least_a_second(seconds: Any) -> None:
     assert "ttl_seconds: " in str(complaint({"host": "h", "ttl_seconds": seconds}).message)
 
 
-@pytest.mark.parametrize("shape", [(name, form) for name, cache in CACHES.items() for form in cache.formats])
+@pytest.mark.parametrize(
+    "shape", [(name, form) for name, cache in CACHES.items() for form in cache.capabilities.formats]
+)
 def test_a_format_a_type_has_is_taken(shape: tuple[str, str]) -> None:
-    assert storage_format_of(parse_config({"host": "h", "cache_type": shape[0], "record_format": shape[1]})) == shape
+    assert parse_config({"host": "h", "cache_type": shape[0], "record_format": shape[1]}).storage_format == shape

@@ -19,4 +19,4 @@ def test_the_pages_and_the_chart_show_the_figures_that_were_measured() -> None:
 
 def test_every_data_type_and_format_was_measured() -> None:
     measured = {name: list(formats) for name, formats in read()["types"]["rows"].items()}
-    assert measured == {name: list(cache.formats) for name, cache in CACHES.items()}
+    assert measured == {name: list(cache.capabilities.formats) for name, cache in CACHES.items()}

@@ -20,7 +20,7 @@ OF_HASHES = "+hlen +hkeys"
 def for_type(cache_type: str) -> str:
     """Return the permissions that a data type's own commands need beside those that every type has."""
     every = set(LEAST.replace(OF_HASHES, "").split())
-    cache = CACHES[cache_type](RecordOptions(CACHES[cache_type].formats[0]))
+    cache = CACHES[cache_type](RecordOptions(CACHES[cache_type].capabilities.formats[0]))
     return " ".join(dict.fromkeys(rule for name, *_ in cache.probes(b"") if (rule := rule_of(name)) not in every))
 
 

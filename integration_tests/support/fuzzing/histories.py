@@ -11,6 +11,7 @@ from destination_redis.config.parse import parse_config
 from destination_redis.connection.clients import connect
 from destination_redis.keys import StreamKeys
 from destination_redis.ledger.lease import StreamLease
+from destination_redis.placements import Target
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.upserts import FlushRequired, Upserts
 from destination_redis.protocol.catalog import parse_catalog
@@ -96,7 +97,7 @@ def written(
         lease = StreamLease(pipeline, plan, StreamKeys("default", "users"), "token")
         lease.take(busy=lambda *_: None)
         pipeline.flush()
-        write = Upserts(lease, cache, Scripts(pipeline), staged=int(staged), soft=soft).encoder()
+        write = Upserts(Target(lease, cache, staged, soft), Scripts(pipeline)).encoder()
         commands = []
         for number, change in enumerate(changes, 1):
             message = decode(json.dumps(change.message).encode())
