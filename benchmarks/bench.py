@@ -28,7 +28,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from benchmarks import figures
-from benchmarks.inputs import COMMANDS, EMPTY, MESSAGES, ROOT, STATE_EVERY, catalog, finish, prepare
+from benchmarks.inputs import COMMANDS, EMPTY, ENDED, MESSAGES, ROOT, STATE_EVERY, catalog, finish, prepare
 from destination_redis.caches import CACHES, CollectionCache, HashCache, RecordOptions
 
 PIPE, APPEND, OVERWRITE, PLAIN = "redis-cli --pipe", "append", "overwrite", "plain connector"
@@ -154,7 +154,7 @@ class Bench:
         for _ in range(rounds):
             for case, command in commands.items():
                 self.client.flushall()
-                idle[case].append(self.run(command, EMPTY).seconds)
+                idle[case].append(self.run(command, EMPTY if case == PIPE else ENDED).seconds)
             for case, command in commands.items():
                 if case not in LATER:
                     self.client.flushall()

@@ -13,7 +13,7 @@ from subprocess import DEVNULL, Popen
 from typing import NamedTuple
 
 from benchmarks import figures
-from benchmarks.inputs import EMPTY, MESSAGES, ROOT, catalog, prepare
+from benchmarks.inputs import ENDED, MESSAGES, ROOT, catalog, prepare
 from integration_tests.support.servers.cluster import ClusterServers, cluster
 
 
@@ -66,7 +66,7 @@ def main() -> None:
                 runs = []
                 for _ in range(arguments.rounds):
                     servers.flush()
-                    idle = timed(servers, folder, EMPTY)
+                    idle = timed(servers, folder, ENDED)
                     servers.flush()
                     run = timed(servers, folder, MESSAGES)
                     there = sum(node.client.dbsize() for node in servers.primaries)

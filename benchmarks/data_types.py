@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks import figures
 from benchmarks.bench import APPEND, INSERT, PIPE, Bench, server
-from benchmarks.inputs import EMPTY, MESSAGES, prepare
+from benchmarks.inputs import EMPTY, ENDED, MESSAGES, prepare
 from benchmarks.recording import recording
 from benchmarks.tables import types
 from destination_redis.caches import CACHES, RecordFormat
@@ -36,7 +36,7 @@ def measured(folder: Path, cache_type: str, record_format: RecordFormat, records
         for _ in range(rounds):
             for name, (command, source) in runs.items():
                 client.flushall()
-                idle[name].append(one.run(command, EMPTY).seconds)
+                idle[name].append(one.run(command, EMPTY if name.endswith(PIPE) else ENDED).seconds)
                 client.flushall()
                 empty = client.info("memory")["used_memory"]
                 seconds[name].append(one.timed(name, command, source))

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import re
+from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -13,19 +15,24 @@ ROOT = Path(__file__).resolve().parent.parent
 STATE_EVERY = 10_000
 MESSAGES = "messages.jsonl"
 COMMANDS = "commands.resp"
-EMPTY = "empty"
+#: What a sync without records sends, and what `redis-cli --pipe` then gets.
+ENDED, EMPTY = "ended.jsonl", "empty"
+
+_UPDATED_AT = re.compile(rb'"updated_at":"[^"]*"')
+_FIRST_UPDATE = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def prepare(folder: Path, records: int) -> None:
-    """Write the messages of a sync of `records` different users, and an empty file."""
+    """Write the messages of a sync of `records` different users, each updated at another time, and of one of none."""
     # Line by line: a child's peak memory is never reported below what this process held when it was started.
     with gzip.open(ROOT / "examples" / "faker.jsonl.gz") as faker:
         start = b'{"type":"RECORD","record":{"stream":"users","data":{"id":'
-        users = [line.partition(b',"created_at')[2] for line in faker if line.startswith(start)]
+        users = [_UPDATED_AT.split(line.partition(b',"created_at')[2]) for line in faker if line.startswith(start)]
     descriptor = {"stream_descriptor": {"name": "users"}}
     with (folder / MESSAGES).open("wb") as messages:
-        for number, user in enumerate(islice(cycle(users), records), 1):
-            messages.write(b'%b%d,"created_at%b' % (start, number, user))
+        for number, (before, after) in enumerate(islice(cycle(users), records), 1):
+            updated_at = (_FIRST_UPDATE + number * timedelta(seconds=61)).isoformat().encode()
+            messages.write(b'%b%d,"created_at%b"updated_at":"%b"%b' % (start, number, before, updated_at, after))
             if number % STATE_EVERY == 0:
                 stream = {**descriptor, "stream_state": {"id": number}}
                 messages.write(_line({"type": "STATE", "state": {"type": "STREAM", "stream": stream}}))
@@ -34,7 +41,9 @@ def prepare(folder: Path, records: int) -> None:
             "emitted_at": 0,
             "stream_status": {**descriptor, "status": "COMPLETE"},
         }
-        messages.write(_line({"type": "TRACE", "trace": status}))
+        ended = _line({"type": "TRACE", "trace": status})
+        messages.write(ended)
+    (folder / ENDED).write_bytes(ended)
     (folder / EMPTY).touch()
 
 

@@ -74,12 +74,18 @@ class CommandError(redis_errors.ResponseError):
     own_words = True
 
 
+class NotWrittenError(redis_errors.ResponseError):
+    """A script for many records did not write this one; sent again alone, it meets the error itself."""
+
+    own_words = True
+
+
 class ForbiddenError(CommandError, redis_errors.NoPermissionError):
     """The user has no permission for a command."""
 
 
 # Their text is a sentence already.
-_SENTENCES = (UnreachableError, RefusedError, CommandError)
+_SENTENCES = (UnreachableError, RefusedError, CommandError, NotWrittenError)
 _MENDED_ERRORS = (
     redis_errors.AuthenticationError,
     redis_errors.NoPermissionError,
@@ -102,7 +108,12 @@ def retry_decision(error: Exception) -> RetryDecision:
             return RetryDecision.RECONNECT  # every connection begins with its scripts
         case redis_errors.ReadOnlyError() | redis_errors.ConnectionError() | redis_errors.TimeoutError():
             return RetryDecision.RECONNECT  # LOADING is a ConnectionError: redis-py closes the connection at once
-        case redis_errors.OutOfMemoryError() | redis_errors.TryAgainError() | redis_errors.ClusterDownError():
+        case (
+            NotWrittenError()
+            | redis_errors.OutOfMemoryError()
+            | redis_errors.TryAgainError()
+            | redis_errors.ClusterDownError()
+        ):
             return RetryDecision.RETRY
         case redis_errors.ResponseError() if _code(error) in _RETRIED_CODES:
             return RetryDecision.RETRY

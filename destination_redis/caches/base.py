@@ -78,8 +78,8 @@ Start = Callable[[bytes, int], tuple[bytes, bytes]]
 Encoder = Callable[[int, Record], bytes]
 #: (id, record) -> the number of arguments it added.
 Gatherer = Callable[[int, Record], int]
-#: (packed key or keys, id, cursor, record) -> what follows an upsert's head.
-UpsertEncoder = Callable[[bytes, int, bytes, Record], bytes]
+#: (id, cursor, record) -> an upsert's packed arguments and how many they are; the first is the number of the others.
+UpsertEncoder = Callable[[int, bytes, Record], tuple[int, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ class Lua:
 
     `kind` is what TYPE says of a record's key. `read` are statements that return, for `key` of that kind: the record's
     id (nil where it is no record of this data type), its cursor, and whether it is a staged deletion. `write` and
-    `mark` replace KEYS[1] whole, by ARGV as `upsert_encoder` gives them, and make it a staged deletion; `held` is its
-    id so far, or nil, and `kept` is the text to store as its cursor. The first write of both is one that a server
-    refuses when it is out of memory. Both are empty in a format without upserts.
+    `mark` replace `key` whole, by ARGV from `at` to `last` as `upsert_encoder` gives them, and make it a staged
+    deletion; `held` is its id so far, or nil, and `kept` is the text to store as its cursor. The first write of both
+    is one that a server refuses when it is out of memory. Both are empty in a format without upserts.
     """
 
     kind: str
@@ -144,11 +144,8 @@ class KeyedCache(RedisCache, Protocol):
     def encoder(self, keys: KeyTemplate, start: Start) -> Encoder:
         """Return what makes a record with an id the one packed command that stores it under the key of that id."""
 
-    def upsert_encoder(self, head: Callable[[int], bytes], first_id: int) -> UpsertEncoder:
-        """Return what makes a record an upsert in the generation that begins with `first_id`.
-
-        `head` gives the command's first bytes for a number of arguments beyond id, cursor and first id.
-        """
+    def upsert_encoder(self) -> UpsertEncoder:
+        """Return what makes a record the arguments of its upsert: id and cursor, then what `lua.write` needs."""
 
 
 @runtime_checkable

@@ -1,6 +1,6 @@
 """A record as a hash: with the field names of the Java connector, or a field for each column."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
 from redis import Redis
@@ -23,8 +23,10 @@ from destination_redis.protocol.messages import Record
 # Packed by hand: at 300,000 records a second the general packer alone takes longer than everything else together.
 # Of the key and the id only the digits differ between records, so their lengths are filled in once for each length.
 _HEAD = b"%b$%d\r\n%b%%d%b\r\n%b$14\r\n_airbyte_ab_id\r\n$%d\r\n%%d\r\n$19\r\n_airbyte_emitted_at\r\n$%%d\r\n%%b\r\n"
-# An upsert's id, cursor, first id and time.
-_UPSERT = b"%%b%%b$%%d\r\n%%d\r\n$%%d\r\n%%b\r\n$%d\r\n%d\r\n$19\r\n_airbyte_emitted_at\r\n$%%d\r\n%%b\r\n"
+# The arguments of an upsert up to its time: their number, id, cursor.
+_UPSERT = b"$%d\r\n%d\r\n$%d\r\n%d\r\n$%d\r\n%b\r\n$19\r\n_airbyte_emitted_at\r\n$%d\r\n%b\r\n"
+# All of them but the data, where there is nothing else.
+_UPSERT_ENVELOPE = b"$1\r\n6\r\n" + _UPSERT[len(b"$%d\r\n%d\r\n") :] + PACKED_DATA
 
 _LUA = Lua(
     kind="hash",
@@ -34,23 +36,23 @@ return tonumber(held[1]), held[2] or '', held[3]
 """,
     # Lua's stack holds some 8,000 arguments.
     write="""
-redis.call('HSET', KEYS[1], '_airbyte_ab_id', ARGV[1], '_airbyte_cursor', kept,
-  unpack(ARGV, 4, math.min(#ARGV, 7003)))
-for i = 7004, #ARGV, 7000 do redis.call('HSET', KEYS[1], unpack(ARGV, i, math.min(#ARGV, i + 6999))) end
-if held and redis.call('HLEN', KEYS[1]) ~= (#ARGV + 1) / 2 then
+redis.call('HSET', key, '_airbyte_ab_id', ARGV[at], '_airbyte_cursor', kept,
+  unpack(ARGV, at + 2, math.min(last, at + 7001)))
+for i = at + 7002, last, 7000 do redis.call('HSET', key, unpack(ARGV, i, math.min(last, i + 6999))) end
+if held and redis.call('HLEN', key) ~= (last - at + 3) / 2 then
   local new = {_airbyte_ab_id = true, _airbyte_cursor = true}
-  for i = 4, #ARGV, 2 do new[ARGV[i]] = true end
-  for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
-    if not new[name] then redis.call('HDEL', KEYS[1], name) end
+  for i = at + 2, last, 2 do new[ARGV[i]] = true end
+  for _, name in ipairs(redis.call('HKEYS', key)) do
+    if not new[name] then redis.call('HDEL', key, name) end
   end
 end
 """,
     mark="""
-redis.call('HSET', KEYS[1], '_airbyte_ab_id', ARGV[1], '_airbyte_cursor', kept, '_airbyte_deleted', '1')
-if redis.call('HLEN', KEYS[1]) > 3 then
+redis.call('HSET', key, '_airbyte_ab_id', ARGV[at], '_airbyte_cursor', kept, '_airbyte_deleted', '1')
+if redis.call('HLEN', key) > 3 then
   local new = {_airbyte_ab_id = true, _airbyte_cursor = true, _airbyte_deleted = true}
-  for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
-    if not new[name] then redis.call('HDEL', KEYS[1], name) end
+  for _, name in ipairs(redis.call('HKEYS', key)) do
+    if not new[name] then redis.call('HDEL', key, name) end
   end
 end
 """,
@@ -109,16 +111,20 @@ class HashCache:
 
         return encode
 
-    def upsert_encoder(self, head: Callable[[int], bytes], first_id: int) -> UpsertEncoder:
-        """Return what makes upserts; the arguments after the first id are names and values."""
+    def upsert_encoder(self) -> UpsertEncoder:
+        """Return what makes upserts; the arguments after the cursor are names and values."""
         body = packer(self._options, upserts=True)
-        arguments = _UPSERT % (len(str(first_id)), first_id)
+        plain = self._options.record_format == "envelope" and not self._options.full
 
-        def upsert(keys: bytes, number: int, cursor: bytes, record: Record) -> bytes:
-            count, packed = body(number, record)
+        def upsert(number: int, cursor: bytes, record: Record) -> tuple[int, bytes]:
             at = record.emitted_at
-            values = (head(2 + 2 * count), keys, len(str(number)), number, len(cursor), cursor, len(at), at)
-            return b"".join((arguments % values, *packed))
+            order = (len(str(number)), number, len(cursor), cursor, len(at), at)
+            if plain and len(record.meta) <= len(b"null"):
+                data = record.data
+                return 7, b"".join((_UPSERT_ENVELOPE % (*order, len(data)), data, b"\r\n"))
+            count, packed = body(number, record)
+            own = 4 + 2 * count
+            return 1 + own, b"".join((_UPSERT % (len(str(own)), own, *order), *packed))
 
         return upsert
 

@@ -1,6 +1,6 @@
 """A record as a RedisJSON document: id, time and data in it, or the record itself."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
 from redis import Redis
@@ -28,8 +28,8 @@ if not held then return nil, '' end
 held = cjson.decode(held)
 return tonumber(held['$._airbyte_ab_id'][1]), held['$._airbyte_cursor'][1] or '', held['$._airbyte_deleted'][1]
 """,
-    write=f"{DOCUMENT}redis.call('JSON.SET', KEYS[1], '$', text)\n",
-    mark=f"{MARK}redis.call('JSON.SET', KEYS[1], '$', text)\n",
+    write=f"{DOCUMENT}redis.call('JSON.SET', key, '$', text)\n",
+    mark=f"{MARK}redis.call('JSON.SET', key, '$', text)\n",
 )
 
 _FORMATS: Final = ("envelope", "columns")
@@ -65,9 +65,9 @@ class JsonCache:
 
         return encode
 
-    def upsert_encoder(self, head: Callable[[int], bytes], first_id: int) -> UpsertEncoder:
-        """Return what makes upserts; the argument after the first id is the document."""
-        return upsert_encoder(documents(self._options, exact, upserts=True), head(1), first_id)
+    def upsert_encoder(self) -> UpsertEncoder:
+        """Return what makes upserts; the argument after the cursor is the document."""
+        return upsert_encoder(documents(self._options, exact, upserts=True))
 
     def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
         """Yield the records under `keys`; their data is the server's JSON text of it."""

@@ -14,17 +14,17 @@ Adapt = Callable[[bytes], tuple[bytes, Sequence[object]]]
 #: (id, cursor or None, record) -> JSON text.
 Document = Callable[[int, bytes | None, Record], bytes]
 
-#: Lua statements: `text` is the document in ARGV[4], with `kept` as its cursor.
+#: Lua statements: `text` is the document in ARGV[at + 2], with `kept` as its cursor.
 DOCUMENT = """
-local text = ARGV[4]
-if kept ~= ARGV[2] then
-  local before = '{"_airbyte_ab_id":' .. ARGV[1] .. ',"_airbyte_cursor":"'
-  text = before .. kept .. string.sub(text, #before + #ARGV[2] + 1)
+local text = ARGV[at + 2]
+if kept ~= ARGV[at + 1] then
+  local before = '{"_airbyte_ab_id":' .. ARGV[at] .. ',"_airbyte_cursor":"'
+  text = before .. kept .. string.sub(text, #before + #ARGV[at + 1] + 1)
 end
 """
 #: Lua statements: `text` is the document of a staged deletion.
 MARK = """
-local text = '{"_airbyte_ab_id":' .. ARGV[1] .. ',"_airbyte_cursor":"' .. kept .. '","_airbyte_deleted":1}'
+local text = '{"_airbyte_ab_id":' .. ARGV[at] .. ',"_airbyte_cursor":"' .. kept .. '","_airbyte_deleted":1}'
 """
 
 _MAYBE_OWN, _MAYBE_NULL, _ESCAPE = b'"_airbyte_', b"null", b"\\u"
@@ -59,14 +59,13 @@ def _members(data: bytes, own: frozenset[str]) -> bytes:
     return as_object(kept)[1:]
 
 
-def upsert_encoder(document: Document, head: bytes, first_id: int) -> UpsertEncoder:
-    """Return what makes upserts whose one argument after the first id is the document."""
-    first = b"$%d\r\n%d\r\n" % (len(str(first_id)), first_id)
+def upsert_encoder(document: Document) -> UpsertEncoder:
+    """Return what makes upserts whose one argument after the cursor is the document."""
 
-    def upsert(keys: bytes, number: int, cursor: bytes, record: Record) -> bytes:
+    def upsert(number: int, cursor: bytes, record: Record) -> tuple[int, bytes]:
         text = document(number, cursor, record)
-        order = b"$%d\r\n%d\r\n$%d\r\n%b\r\n" % (len(str(number)), number, len(cursor), cursor)
-        return b"".join((head, keys, order, first, b"$%d\r\n" % len(text), text, b"\r\n"))
+        order = b"$1\r\n3\r\n$%d\r\n%d\r\n$%d\r\n%b\r\n" % (len(str(number)), number, len(cursor), cursor)
+        return 4, b"".join((order, b"$%d\r\n" % len(text), text, b"\r\n"))
 
     return upsert
 

@@ -1,6 +1,6 @@
 """A record as a string: its JSON text with id and time, or its data alone, byte for byte."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from redis import Redis
@@ -35,8 +35,8 @@ _NONE = "return nil, ''\n"
 _ENVELOPE = Lua(
     kind="string",
     read=_READ + _NONE,
-    write=f"{DOCUMENT}redis.call('SET', KEYS[1], text)\n",
-    mark=f"{MARK}redis.call('SET', KEYS[1], text)\n",
+    write=f"{DOCUMENT}redis.call('SET', key, text)\n",
+    mark=f"{MARK}redis.call('SET', key, text)\n",
 )
 # Data alone holds no id: the key, which is sequential then, does. No application's text begins and ends so by chance.
 _COLUMNS = Lua(
@@ -83,9 +83,9 @@ class StringCache:
 
         return encode
 
-    def upsert_encoder(self, head: Callable[[int], bytes], first_id: int) -> UpsertEncoder:
-        """Return what makes upserts; the argument after the first id is the document."""
-        return upsert_encoder(documents(self._options, upserts=True), head(1), first_id)
+    def upsert_encoder(self) -> UpsertEncoder:
+        """Return what makes upserts; the argument after the cursor is the document."""
+        return upsert_encoder(documents(self._options, upserts=True))
 
     def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
         """Yield the records under `keys`; data alone has its id in the key, and no time."""

@@ -55,16 +55,17 @@ class Appender:
         self._last = number
         return b""
 
-    def send(self) -> None:
-        """Send what was gathered, without waiting."""
+    def send(self) -> list[bytes]:
+        """Send what was gathered, without waiting; return nothing."""
         if not self._first:
-            return
+            return []
         command = self._command(self._first, self._last, self._arguments, self._parts)
         self._parts.clear()
         self._arguments = self._first = 0
         self._pipeline.send([command], on_reply=self._lease.check_reply, moves=True, split=self._split)
         # A move at the end: a server that lost answered writes is found out.
         self._lease.move()
+        return []
 
     def _split(self, command: bytes) -> list[bytes]:
         """Return two commands for a batch, each of half its records; that of a single record as it is."""

@@ -21,18 +21,18 @@ class Target:
     soft_deletions: bool = False
 
 
-def _nothing_gathered() -> None:
-    pass
+def _nothing_gathered() -> list[bytes]:
+    return []
 
 
 class Writer(NamedTuple):
     """What writes the records of a stream.
 
-    If `encode` gathers records, it returns nothing for them, and `send_gathered` sends them.
+    If `encode` gathers records, it returns nothing for them; `take_gathered` returns their commands, or sends them.
     """
 
     encode: Encoder
-    send_gathered: Callable[[], None] = _nothing_gathered
+    take_gathered: Callable[[], list[bytes]] = _nothing_gathered
 
 
 class Placement(Protocol):

@@ -5,7 +5,7 @@ live record is of an older generation, so all of the staged are newer; in a merg
 that died left unacknowledged stays: the source sends it again, with higher ids, and so it is replaced.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from destination_redis.caches import StorageFormat
 from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
@@ -15,7 +15,12 @@ from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.scan import scan
 from destination_redis.placements.upserts import Upserts
 from destination_redis.protocol.catalog import SEQUENCE
+from destination_redis.resp import pack_arguments
+from destination_redis.transport.many_records import ManyRecords
 from destination_redis.transport.pipeline import Pipeline
+
+#: What a record without arguments of its own has in their place: their number.
+_NO_ARGUMENTS = pack_arguments(b"0")
 
 
 class PrimaryKeyPlacement:
@@ -28,35 +33,39 @@ class PrimaryKeyPlacement:
 
     def writer(self, target: Target) -> Writer:
         """Return what makes records upserts and deletions."""
-        return Writer(Upserts(target, self._scripts).encoder())
+        return Upserts(target, self._scripts).writer()
 
     def move(self, leases: Sequence[StreamLease]) -> None:
         """Give staged records their live keys, turn staged deletions into deletions, remove older generations'."""
         for found in scan(self._pipeline, self._heartbeat, {lease.keys.staged: lease for lease in leases}):
-            commands = []
+            gathered: dict[StreamLease, ManyRecords] = {}
             for lease, key, part in found:
-                ledger = lease.value
-                # In a promotion no live record is of this generation, but for those that moved already.
-                staged_first = ledger.newest.first
-                live_first = staged_first if ledger.task is Task.PROMOTE else ledger.live.first
-                live, tombstone = lease.keys.live.key(part), lease.keys.tombstone.key(part)
-                keys = (key, live, tombstone) if ledger.deletes else (key, live)
-                commands.append(
-                    self._scripts.promote(ledger.live.storage.storage_format, keys, staged_first, live_first)
-                )
-            self._send(commands, found)
+                keys = pack_arguments(key, lease.keys.live.key(part))
+                if lease.value.deletes:
+                    keys += pack_arguments(lease.keys.tombstone.key(part))
+                if (many := gathered.get(lease)) is None:
+                    many = gathered[lease] = self._promotions(lease.value)
+                many.add(keys, 1, _NO_ARGUMENTS)
+            self._send(gathered)
         self._pipeline.flush()
+
+    def _promotions(self, ledger: Ledger) -> ManyRecords:
+        # In a promotion no live record is of this generation, but for those that moved already.
+        staged_first = ledger.newest.first
+        live_first = staged_first if ledger.task is Task.PROMOTE else ledger.live.first
+        keys = 3 if ledger.deletes else 2
+        return self._scripts.promotions(ledger.live.storage.storage_format, keys, staged_first, live_first)
 
     def remove_old(self, leases: Sequence[StreamLease]) -> None:
         """Remove live records of older generations; a key with another number of parts is somebody else's."""
         parts = {lease: lease.value.live.storage.key_parts for lease in leases}
         for found in scan(self._pipeline, self._heartbeat, {lease.keys.live: lease for lease in leases}):
-            commands = [
-                self._scripts.remove(lease.value.live.storage.storage_format, key, 0, lease.value.newest.first - 1)
-                for lease, key, part in found
-                if lease.keys.live.part(key, parts[lease]) is not None and not _new_id(part, lease.value)
-            ]
-            self._send(commands, found)
+            gathered: dict[StreamLease, ManyRecords] = {}
+            for lease, key, part in found:
+                ledger = lease.value
+                if lease.keys.live.part(key, parts[lease]) is not None and not _new_id(part, ledger):
+                    self._remove(gathered, lease, key, ledger.live.storage.storage_format, ledger.newest.first - 1)
+            self._send(gathered)
         self._pipeline.flush()
 
     def enter(self, lease: StreamLease, promoted: Ledger) -> None:
@@ -66,22 +75,35 @@ class PrimaryKeyPlacement:
     def drop(self, leases: Sequence[StreamLease]) -> None:
         """Remove staged records up to the last id that is to go."""
         for found in scan(self._pipeline, self._heartbeat, {lease.keys.staged: lease for lease in leases}):
-            commands = [
-                self._scripts.remove(StorageFormat(), key, 0, lease.value.dropped.last)
-                for lease, key, _ in found
-                if lease.value.dropped
-            ]
-            self._send(commands, found)
+            gathered: dict[StreamLease, ManyRecords] = {}
+            for lease, key, _ in found:
+                if dropped := lease.value.dropped:
+                    self._remove(gathered, lease, key, StorageFormat(), dropped.last)
+            self._send(gathered)
         self._pipeline.flush()
 
     def discard_unacknowledged(self, leases: Sequence[StreamLease]) -> None:
         """Leave all as it is."""
 
-    def _send(self, commands: Sequence[bytes], found: Sequence[tuple[StreamLease, bytes, bytes]]) -> None:
+    def _remove(
+        self,
+        gathered: dict[StreamLease, ManyRecords],
+        lease: StreamLease,
+        key: bytes,
+        storage_format: StorageFormat,
+        highest: int,
+    ) -> None:
+        """Add the removal of a record if its id is up to `highest`."""
+        if (many := gathered.get(lease)) is None:
+            many = gathered[lease] = self._scripts.removals(storage_format)
+        many.add(pack_arguments(key), 3, pack_arguments(b"2", b"0", b"%d" % highest))
+
+    def _send(self, gathered: Mapping[StreamLease, ManyRecords]) -> None:
+        commands = [command for many in gathered.values() for command in many.take()]
         if commands:
             self._pipeline.send(commands)
-            # A move at the end: a server that lost answered writes is found out.
-            found[-1][0].move()
+            # A change of a ledger at the end: a server that lost answered writes is found out.
+            next(iter(gathered)).move()
 
 
 def _new_id(part: bytes, ledger: Ledger) -> bool:

@@ -12,12 +12,13 @@ Scripts that write know one data type: the server itself refuses them a key of a
 read a record of every type, and go by the id inside: a refresh may have changed the type or the format.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from destination_redis.caches import CACHES, CollectionCache, Lua, RecordOptions, StorageFormat, plain
 from destination_redis.placements.upsert_order import APPLY_FLOOR, FLOORS, READ_TOMBSTONE, newer, order, raise_floor
 from destination_redis.resp import pack_arguments
+from destination_redis.transport.many_records import ManyRecords, script_for_many
 from destination_redis.transport.pipeline import Pipeline
 
 #: Seconds for which a deletion is remembered, so that an older record cannot come back.
@@ -56,91 +57,99 @@ def expire(key: str, seconds: int) -> str:
     return f"redis.call('EXPIRE', {key}, {seconds})\n" if seconds else f"redis.call('PERSIST', {key})\n"
 
 
+_FIRST_ID = "local first_id = tonumber(ARGV[2])\n"
+
+
 def _upsert(lua: Lua, keys: int, lives: str, *, floors: bool) -> str:
-    """KEYS: record [, its deletion]; ARGV: id, cursor, the generation's first id, then what the data type needs."""
+    """Keys: record [, its tombstone]; shared: the generation's first id; arguments: as the data type's encoder says."""
     ordered = order(tombstone=keys == 2, floors=floors)
-    refuse = _REFUSE_FOREIGN.format(held="held", key="KEYS[1]")
-    if keys == 1:
-        return f"{_read(lua)}{ordered}{refuse}{lua.write}{lives}return 1"
-    forget = "if tombstone then redis.call('UNLINK', KEYS[2]) end"
-    return f"{_read(lua)}{READ_TOMBSTONE}{ordered}{refuse}{lua.write}{lives}{forget} return 1"
+    refuse = _REFUSE_FOREIGN.format(held="held", key="key")
+    forget = "if tombstone then redis.call('UNLINK', key2) end\n" if keys == 2 else ""
+    before = f"{_read(lua)}{READ_TOMBSTONE if keys == 2 else ''}{FLOORS if floors else ''}{_FIRST_ID}"
+    return script_for_many(keys, 1, f"{ordered}{refuse}{lua.write}{lives}{forget}return 1", before)
 
 
 def _delete(lua: Lua, *, floors: bool) -> str:
-    """KEYS: record, its deletion; ARGV: id, cursor, first id, seconds.
+    """Keys: record, its tombstone; shared: the generation's first id; arguments: id, cursor.
 
     The UNLINK comes first: a server that is out of memory allows it, and then the small key after it too.
     """
     # A deletion that finds itself, being sent again, still removes what an older upsert, sent again too, brought back.
-    unlink = "then if held then redis.call('UNLINK', KEYS[1]) end"
+    unlink = "then if held then redis.call('UNLINK', key) end"
     ordered = order(tombstone=True, floors=floors).replace(
         f"{newer('tombstone')} then", f"{newer('tombstone')} {unlink}"
     )
-    value = "with_floor(cursor .. ' ' .. ARGV[1], floor)" if floors else "cursor .. ' ' .. ARGV[1]"
-    return f"""{_read(lua)}{READ_TOMBSTONE}{ordered}{_REFUSE_FOREIGN.format(held="held", key="KEYS[1]")}
-redis.call('UNLINK', KEYS[1])
-redis.call('SET', KEYS[2], {value}, 'EX', ARGV[4])
+    value = "with_floor(cursor .. ' ' .. ARGV[at], floor)" if floors else "cursor .. ' ' .. ARGV[at]"
+    statements = f"""{ordered}{_REFUSE_FOREIGN.format(held="held", key="key")}
+redis.call('UNLINK', key)
+redis.call('SET', key2, {value}, 'EX', {TOMBSTONE_SECONDS})
 return 1
 """
+    return script_for_many(2, 1, statements, f"{_read(lua)}{READ_TOMBSTONE}{FLOORS if floors else ''}{_FIRST_ID}")
 
 
 def _mark(lua: Lua, *, floors: bool) -> str:
-    """KEYS: staged record; ARGV: id, cursor, first id."""
-    return f"{_read(lua)}{order(tombstone=False, floors=floors)}{lua.mark}return 1"
+    """Keys: staged record; shared: the generation's first id; arguments: id, cursor."""
+    ordered = order(tombstone=False, floors=floors)
+    before = f"{_read(lua)}{FLOORS if floors else ''}{_FIRST_ID}"
+    return script_for_many(1, 1, f"{ordered}{lua.mark}return 1", before)
 
 
-def _promote(read: str, seconds: int) -> str:
-    """KEYS: staged record, live record [, its deletion]; ARGV: first ids of the staged and of the live, seconds.
+def _promote(read: str, keys: int, seconds: int) -> str:
+    """Keys: staged record, live record [, its tombstone]; shared: first ids of the staged and of the live generation.
 
     A live floor that the staged record does not have stays beside it, as a deletion that is older than any record.
     """
-    return f"""{read}{READ_TOMBSTONE}{FLOORS}
-local id, cursor, deleted = read(KEYS[1])
+    statements = f"""
+local id, cursor, deleted = read(key)
 if not id then return 0 end
-local live, live_cursor = read(KEYS[2])
-{_REFUSE_FOREIGN.format(held="live", key="KEYS[2]")}
-local tombstone, tombstone_cursor, tombstone_floor = read_tombstone(KEYS[3])
-local first, own_floor, live_floor = tonumber(ARGV[2]), 0, 0
+local live, live_cursor = read(key2)
+{_REFUSE_FOREIGN.format(held="live", key="key2")}
+local tombstone, tombstone_cursor, tombstone_floor = read_tombstone(key3)
+local first, own_floor, live_floor = tonumber(ARGV[3]), 0, 0
 cursor, own_floor = split(cursor)
 live_cursor, live_floor = split(live_cursor)
 local floor = own_floor
 {raise_floor("live")}{raise_floor("tombstone")}{APPLY_FLOOR}
-if id < tonumber(ARGV[1]) or id < floor or {newer("live")} or {newer("tombstone")} then
-  redis.call('UNLINK', KEYS[1])
+if id < tonumber(ARGV[2]) or id < floor or {newer("live")} or {newer("tombstone")} then
+  redis.call('UNLINK', key)
   return 0
 end
 if deleted then
-  redis.call('UNLINK', KEYS[1], KEYS[2])
-  redis.call('SET', KEYS[3], with_floor(cursor .. ' ' .. string.format('%.0f', id), floor), 'EX', ARGV[3])
+  redis.call('UNLINK', key, key2)
+  redis.call('SET', key3, with_floor(cursor .. ' ' .. string.format('%.0f', id), floor), 'EX', {TOMBSTONE_SECONDS})
   return 1
 end
-redis.call('RENAME', KEYS[1], KEYS[2])
-{expire("KEYS[2]", seconds) if seconds else ""}
-if floor > own_floor and KEYS[3] then
-  redis.call('SET', KEYS[3], with_floor(' ' .. string.format('%.0f', floor), floor), 'EX', ARGV[3])
+redis.call('RENAME', key, key2)
+{expire("key2", seconds) if seconds else ""}
+if floor > own_floor and key3 then
+  redis.call('SET', key3, with_floor(' ' .. string.format('%.0f', floor), floor), 'EX', {TOMBSTONE_SECONDS})
 elseif tombstone then
-  redis.call('UNLINK', KEYS[3])
+  redis.call('UNLINK', key3)
 end
 return 1
 """
+    return script_for_many(keys, 2, statements, f"{read}{READ_TOMBSTONE}{FLOORS}")
 
 
 def _remove(read: str) -> str:
-    """KEYS: record; ARGV: lowest and highest id. A key of another type, or without an id, is none of ours."""
-    return f"""{read}
-local id = read(KEYS[1])
-if not id or id < tonumber(ARGV[1]) or id > tonumber(ARGV[2]) then return 0 end
-return redis.call('UNLINK', KEYS[1])
+    """Keys: record; arguments: lowest and highest id. A key of another type, or without an id, is none of ours."""
+    statements = """
+local id = read(key)
+if not id or id < tonumber(ARGV[at]) or id > tonumber(ARGV[at + 1]) then return 0 end
+return redis.call('UNLINK', key)
 """
+    return script_for_many(1, 0, statements, read)
 
 
-def _move(seconds: int) -> str:
-    """KEYS: staged record, live record."""
-    return f"""
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-redis.call('RENAME', KEYS[1], KEYS[2])
-return {expire("KEYS[2]", seconds)}
+def _rename(seconds: int) -> str:
+    """Keys: staged record, live record."""
+    statements = f"""
+if redis.call('EXISTS', key) == 0 then return 0 end
+redis.call('RENAME', key, key2)
+return {expire("key2", seconds) if seconds else "1"}
 """
+    return script_for_many(2, 0, statements)
 
 
 def _write(seconds: int) -> str:
@@ -152,72 +161,63 @@ return {expire("KEYS[1]", seconds)}
 
 
 class Scripts:
-    """The scripts, on one lane; each is loaded when it is first used."""
+    """The scripts, each loaded when it is first used."""
 
     def __init__(self, pipeline: Pipeline, expiry: int = 0) -> None:
-        """Take the seconds that live records live, 0 for ever; staged ones have no expiry."""
+        """Take the seconds after which live records expire, 0 for never; staged ones have no expiry."""
         self._pipeline = pipeline
-        self._expiry = expiry
-        self._heads: dict[tuple[object, ...], bytes] = {}
+        self._shas: dict[tuple[object, ...], bytes] = {}
+        #: The seconds after which live records expire, 0 for never.
+        self.expiry = expiry
 
     def start(self, command: bytes, arguments: int) -> tuple[bytes, bytes]:
         """Return what stands before and after the packed key of a command that writes a live record."""
-        if not self._expiry:
+        if not self.expiry:
             return plain(command, arguments)
-        return self._head(lambda: _write(self._expiry), 1, 1 + arguments, "write"), pack_arguments(command)
+        sha = self._sha(lambda: _write(self.expiry), "write")
+        head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n1\r\n" % (5 + arguments, sha)
+        return head, pack_arguments(command)
 
-    def upsert_head(self, lua: Lua, keys: int, arguments: int, *, staged: bool, floors: bool) -> bytes:
-        """Return the first bytes of an upsert with so many keys and further arguments: up to its first key.
+    def upserts(self, lua: Lua, keys: int, first_id: int, *, staged: bool, floors: bool) -> ManyRecords:
+        """Return what gathers upserts; the second of two keys is the tombstone's.
 
         `floors` is for a stream that may have deletions without a cursor, here and below.
         """
         # A record written anew has no expiry, one that is replaced may.
-        lives = "" if staged else expire("KEYS[1]", self._expiry)
-        if lives and not self._expiry:
+        lives = "" if staged else expire("key", self.expiry)
+        if lives and not self.expiry:
             lives = f"if held then {lives}end\n"
         script = partial(_upsert, lua, keys, lives, floors=floors)
-        return self._head(script, keys, 3 + arguments, "upsert", lua, staged, floors)
+        return self._many(self._sha(script, "upsert", lua, keys, staged, floors), keys, first_id)
 
-    def delete_head(self, lua: Lua, *, floors: bool) -> bytes:
-        """Return the first bytes of a deletion; its keys, id, cursor, first id and `TOMBSTONE_SECONDS` follow."""
-        return self._head(partial(_delete, lua, floors=floors), 2, 4, "delete", lua, floors)
+    def deletions(self, lua: Lua, first_id: int, *, floors: bool) -> ManyRecords:
+        """Return what gathers deletions: keys of a record and its tombstone, id and cursor."""
+        return self._many(self._sha(partial(_delete, lua, floors=floors), "delete", lua, floors), 2, first_id)
 
-    def mark_head(self, lua: Lua, *, floors: bool) -> bytes:
-        """Return the first bytes of a staged deletion; its key, id, cursor and first id follow."""
-        return self._head(partial(_mark, lua, floors=floors), 1, 3, "mark", lua, floors)
+    def staged_deletions(self, lua: Lua, first_id: int, *, floors: bool) -> ManyRecords:
+        """Return what gathers staged deletions: a record's key, id and cursor."""
+        return self._many(self._sha(partial(_mark, lua, floors=floors), "mark", lua, floors), 1, first_id)
 
-    def promote(
-        self, storage_format: StorageFormat, keys: Sequence[bytes], staged_first: int, live_first: int
-    ) -> bytes:
-        """Return the command that gives a staged record its live key, where nothing newer is there.
+    def promotions(self, storage_format: StorageFormat, keys: int, staged_first: int, live_first: int) -> ManyRecords:
+        """Return what gives staged records their live keys, where nothing newer is there.
 
-        `keys`: staged, live, and the deletion's where the stream has any; `storage_format` is what the live ones are.
+        Keys: staged, live, and the tombstone's where the stream has any; `storage_format` is what the live ones are.
         """
-        head = self._head(
-            lambda: _promote(_read_any(storage_format), self._expiry), len(keys), 3, "promote", storage_format
-        )
-        return head + pack_arguments(*keys, b"%d" % staged_first, b"%d" % live_first, b"%d" % TOMBSTONE_SECONDS)
+        script = partial(_promote, _read_any(storage_format), keys, self.expiry)
+        return self._many(self._sha(script, "promote", storage_format, keys), keys, staged_first, live_first)
 
-    @property
-    def expiry(self) -> int:
-        """The seconds that live records live, 0 for ever."""
-        return self._expiry
+    def removals(self, storage_format: StorageFormat) -> ManyRecords:
+        """Return what removes records of that format whose id is between two others, both inclusive."""
+        return self._many(self._sha(lambda: _remove(_read_any(storage_format)), "remove", storage_format), 1)
 
-    def move(self, staged: bytes, live: bytes) -> bytes:
-        """Return the command that gives a staged record its live key and its expiry."""
-        return self._head(lambda: _move(self._expiry), 2, 0, "move") + pack_arguments(staged, live)
+    def renames(self) -> ManyRecords:
+        """Return what gives staged records their live keys and their expiry."""
+        return self._many(self._sha(lambda: _rename(self.expiry), "rename"), 2)
 
-    def remove(self, storage_format: StorageFormat, key: bytes, lowest: int, highest: int) -> bytes:
-        """Return the command that removes a record of that format whose id is between the two, both inclusive."""
-        head = self._head(lambda: _remove(_read_any(storage_format)), 1, 2, "remove", storage_format)
-        return head + pack_arguments(key, b"%d" % lowest, b"%d" % highest)
+    def _many(self, sha: bytes, keys: int, *shared: int) -> ManyRecords:
+        return ManyRecords(sha, keys, [b"%d" % each for each in shared], alone=not self._pipeline.many_keys)
 
-    def _head(self, script: Callable[[], str], keys: int, arguments: int, *what: object) -> bytes:
-        """Return the first bytes of a command with so many keys and arguments; `what` names its script."""
-        name = (*what, keys, arguments)
-        head = self._heads.get(name)
-        if head is None:
-            sha = self._pipeline.load(script())
-            head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n%d\r\n" % (3 + keys + arguments, sha, keys)
-            self._heads[name] = head
-        return head
+    def _sha(self, script: Callable[[], str], *what: object) -> bytes:
+        if (sha := self._shas.get(what)) is None:
+            sha = self._shas[what] = self._pipeline.load(script())
+        return sha

@@ -10,10 +10,15 @@ from destination_redis.placements.base import Target, Writer
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.scan import scan
 from destination_redis.protocol.catalog import SEQUENCE
+from destination_redis.resp import pack_arguments
 from destination_redis.transport.pipeline import Pipeline
 
 #: Commands in a batch while keys are moved or removed.
 _BATCH = 1000
+#: Keys of one UNLINK.
+_UNLINKED = 100
+#: What a record without arguments of its own has in their place: their number.
+_NO_ARGUMENTS = pack_arguments(b"0")
 
 
 class SequencePlacement:
@@ -41,9 +46,12 @@ class SequencePlacement:
             for ids in _digits(staged.first, staged.committed):
                 digits = len(str(ids[0]))
                 source, target = len(head) + digits + len(tail), len(live) + digits
-                if self._scripts.expiry:
-                    move = self._scripts.move
-                    commands = [move(b"%b%d%b" % (head, i, tail), b"%b%d" % (live, i)) for i in ids]
+                if self._scripts.expiry or self._pipeline.many_keys:
+                    renames = self._scripts.renames()
+                    keys = b"$%d\r\n%b%d%b\r\n$%d\r\n%b%d\r\n"
+                    for i in ids:
+                        renames.add(keys % (source, head, i, tail, target, live, i), 1, _NO_ARGUMENTS)
+                    commands = renames.take()
                 else:
                     commands = [rename % (source, head, i, tail, target, live, i) for i in ids]
                 # Moved already, or an id of a sync that died: both are as they should be.
@@ -91,26 +99,32 @@ class SequencePlacement:
         head, tail = template.head, template.tail
         for ids in _digits(first, last):
             size = len(head) + len(str(ids[0])) + len(tail)
-            self._pipeline.send([b"*2\r\n$6\r\nUNLINK\r\n$%d\r\n%b%d%b\r\n" % (size, head, i, tail) for i in ids])
+            keys = [b"$%d\r\n%b%d%b\r\n" % (size, head, i, tail) for i in ids]
+            many = _UNLINKED if self._pipeline.many_keys else 1
+            some = (keys[at : at + many] for at in range(0, len(keys), many))
+            self._pipeline.send([b"*%d\r\n$6\r\nUNLINK\r\n%b" % (1 + len(each), b"".join(each)) for each in some])
             self._mark(lease)
 
     def _remove_older(self, lease: StreamLease, first: int, last: int) -> None:
         head = lease.keys.live.head
         below = lease.value.newest.first
         for ids in _digits(first, last):
-            storage_format = lease.value.live.storage.storage_format
-            self._pipeline.send([self._scripts.remove(storage_format, head + b"%d" % i, 0, below - 1) for i in ids])
+            removals = self._scripts.removals(lease.value.live.storage.storage_format)
+            for i in ids:
+                removals.add(pack_arguments(head + b"%d" % i), 3, pack_arguments(b"2", b"0", b"%d" % (below - 1)))
+            self._pipeline.send(removals.take())
             self._mark(lease)
 
     def _unlink_found(self, lease: StreamLease, template: KeyTemplate, first: int, last: int) -> None:
         """Remove records, found by SCAN, whose ids are outside `first` to `last`; keys of others are left alone."""
-        remove, storage_format = self._scripts.remove, lease.value.live.storage.storage_format
+        storage_format = lease.value.live.storage.storage_format
         for found in scan(self._pipeline, self._heartbeat, {template: lease}):
-            commands = []
+            removals = self._scripts.removals(storage_format)
             for _, key, part in found:
                 if part.isdigit() and not first <= int(part) <= last:
-                    commands.append(remove(storage_format, key, int(part), int(part)))
-            if commands:
+                    own = b"%d" % int(part)
+                    removals.add(pack_arguments(key), 3, pack_arguments(b"2", own, own))
+            if commands := removals.take():
                 self._pipeline.send(commands)
                 self._mark(lease)
         self._pipeline.flush()

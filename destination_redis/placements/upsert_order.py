@@ -41,27 +41,28 @@ def raise_floor(what: str) -> str:
 
 #: What is below the floor counts as of an older generation.
 APPLY_FLOOR = "if floor > first then first = floor end\n"
-_FIND_TOMBSTONE = "local tombstone, tombstone_cursor, tombstone_floor = read_tombstone(KEYS[2])"
+_FIND_TOMBSTONE = "local tombstone, tombstone_cursor, tombstone_floor = read_tombstone(key2)"
 
 
 def order(*, tombstone: bool, floors: bool) -> str:
-    """Return the Lua statements that end a script where something at least as new is there.
+    """Return the Lua statements that end the work on a record where something at least as new is there.
 
-    `kept` is the text to be stored as the cursor then.
+    The record's arguments begin with id and cursor, and `first_id` is the first id of its generation. `kept` is the
+    text to be stored as the cursor.
     """
     if not floors:
-        stop = f"local tombstone, tombstone_cursor = read_tombstone(KEYS[2])\nif {newer('tombstone')} then return 0 end"
+        stop = f"local tombstone, tombstone_cursor = read_tombstone(key2)\nif {newer('tombstone')} then return 0 end"
         return f"""
-local id, cursor, first = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local id, cursor, first = tonumber(ARGV[at]), ARGV[at + 1], first_id
 local kept = cursor
-local held, held_cursor = read(KEYS[1])
+local held, held_cursor = read(key)
 if {newer("held")} then return 0 end
 {stop if tombstone else ""}
 """
-    return f"""{FLOORS}
-local id, first = tonumber(ARGV[1]), tonumber(ARGV[3])
-local cursor, floor = split(ARGV[2])
-local held, held_cursor = read(KEYS[1])
+    return f"""
+local id, first = tonumber(ARGV[at]), first_id
+local cursor, floor = split(ARGV[at + 1])
+local held, held_cursor = read(key)
 local held_floor
 held_cursor, held_floor = split(held_cursor)
 {raise_floor("held")}

@@ -6,19 +6,23 @@ whatever came before it for its key is void (scripts.py).
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from destination_redis.caches import CollectionCache, Encoder, UpsertEncoder
+from destination_redis.caches import CollectionCache
 from destination_redis.keys import NULL, key_part
 from destination_redis.ledger import transitions
-from destination_redis.placements.base import Target
-from destination_redis.placements.record_scripts import TOMBSTONE_SECONDS, Scripts
+from destination_redis.placements.base import Target, Writer
+from destination_redis.placements.record_scripts import Scripts
 from destination_redis.protocol.catalog import DELETED_AT
 from destination_redis.protocol.cursor import NULL_CURSOR, encode, warn_unreadable
 from destination_redis.protocol.json_fields import picker
 from destination_redis.protocol.messages import Record
 from destination_redis.resp import pack_arguments
+
+if TYPE_CHECKING:
+    from destination_redis.transport.many_records import ManyRecords
 
 logger = logging.getLogger("airbyte")
 
@@ -73,11 +77,14 @@ class Upserts:
         ledger, keys = lease.value, lease.keys
         self._first = (ledger.newest if target.staged else ledger.live).first
         self._template = keys.staged if target.staged else keys.live
+        self._tombstone_of = keys.tombstone.key
+        #: Upserts and deletions apart: a script whose first write frees memory would slip past `maxmemory`.
+        self._gathered: dict[str, ManyRecords] = {}
         self._epoch = f"{ledger.cursor_epoch:04x}"
         self._no_cursor = (self._epoch + NULL_CURSOR).encode()
 
-    def encoder(self) -> Encoder:
-        """Return what makes a record with an id its upsert or, where it says so, its deletion.
+    def writer(self) -> Writer:
+        """Return what gathers records with ids as upserts or, where they say so, as deletions.
 
         It raises msgspec.DecodeError where the record's data is no JSON object or a key or cursor is no valid text.
         """
@@ -86,38 +93,43 @@ class Upserts:
         has_cursor = bool(stream.cursor)
         pick = picker((*stream.primary_key, *([stream.cursor] if has_cursor else []), (DELETED_AT,)))
         head, tail = self._template.head, self._template.tail
-        tombstone_of = self._lease.keys.tombstone.key
         no_cursor, cursor_of = self._no_cursor, self._cursors()
         nothing, warned = b":".join([NULL] * width), False
-        upsert, forgets = self._upsert_encoder(), self._forgets
-        staged, soft = self._staged, self._soft
-        floors = Floors()
+        encode, soft, floors = self._cache.upsert_encoder(), self._soft, Floors()
+        add, with_tombstone = self._upserts()
 
-        def encode_record(number: int, record: Record) -> bytes:
-            nonlocal upsert, forgets, warned
+        def gather(number: int, record: Record) -> bytes:
+            nonlocal add, with_tombstone, warned
             values = pick(record.data)
             part = key_part(values[0]) if width == 1 else b":".join(map(key_part, values[:width]))
             if part == nothing and not warned:
                 warned = True
                 self._warn_of_no_key()
-            key = head + part + tail
             cursor = cursor_of(values[width]) if has_cursor else no_cursor
             if bytes(values[-1]) != b"null":
                 floor = has_cursor and cursor == no_cursor
                 if floor or not soft:
                     self._announce_deletions()
-                    if not forgets:
-                        upsert, forgets = self._upsert_encoder(), self._forgets
+                    if self._forgets and not with_tombstone:
+                        add, with_tombstone = self._upserts()
                 if floor:
                     floors.add(part, number)
                 if not soft:
-                    return self._delete(key, tombstone_of(part), number, floors.carried(part, cursor))
+                    self._delete(part, number, floors.carried(part, cursor))
+                    return b""
+            count, arguments = encode(number, floors.carried(part, cursor), record)
+            key = b"%b%b%b" % (head, part, tail)
             keys = b"$%d\r\n%b\r\n" % (len(key), key)
-            if forgets and not staged:
-                keys += pack_arguments(tombstone_of(part))
-            return upsert(keys, number, floors.carried(part, cursor), record)
+            if with_tombstone:
+                keys += pack_arguments(self._tombstone_of(part))
+            add(keys, count, arguments)
+            return b""
 
-        return encode_record
+        return Writer(gather, self._take)
+
+    def _take(self) -> list[bytes]:
+        """Return the commands for what was gathered; their order does not matter."""
+        return [command for gathered in self._gathered.values() for command in gathered.take()]
 
     def _cursors(self) -> Callable[[msgspec.Raw], bytes]:
         """Return what makes a cursor's JSON value its text behind the epoch; one that cannot be read counts as null."""
@@ -158,18 +170,18 @@ class Upserts:
         """Whether deletions without a cursor may be among the stream's; where no record has one, all go by arrival."""
         return bool(self._stream.cursor) and (self._stream.may_delete or self._lease.value.deletes)
 
-    def _upsert_encoder(self) -> UpsertEncoder:
-        keys = 2 if self._forgets and not self._staged else 1
-        lua, staged, floors = self._cache.lua, self._staged, self._floors
-        head = self._scripts.upsert_head
-        return self._cache.upsert_encoder(
-            lambda arguments: head(lua, keys, arguments, staged=staged, floors=floors), self._first
-        )
+    def _upserts(self) -> tuple[Callable[[bytes, int, bytes], None], bool]:
+        """Return what takes upserts, and whether each of them has the key of a tombstone."""
+        with_tombstone = self._forgets and not self._staged
+        keys, lua = 2 if with_tombstone else 1, self._cache.lua
+        gathered = self._scripts.upserts(lua, keys, self._first, staged=self._staged, floors=self._floors)
+        return self._gathered.setdefault(f"upserts of {keys} keys", gathered).add, with_tombstone
 
-    def _delete(self, key: bytes, tombstone: bytes, number: int, cursor: bytes) -> bytes:
-        order = (b"%d" % number, cursor, b"%d" % self._first)
-        if self._staged:
-            return self._scripts.mark_head(self._cache.lua, floors=self._floors) + pack_arguments(key, *order)
-        return self._scripts.delete_head(self._cache.lua, floors=self._floors) + pack_arguments(
-            key, tombstone, *order, b"%d" % TOMBSTONE_SECONDS
-        )
+    def _delete(self, part: bytes, number: int, cursor: bytes) -> None:
+        if (gathered := self._gathered.get("deletions")) is None:
+            make = self._scripts.staged_deletions if self._staged else self._scripts.deletions
+            gathered = self._gathered["deletions"] = make(self._cache.lua, self._first, floors=self._floors)
+        keys = pack_arguments(self._template.key(part))
+        if not self._staged:
+            keys += pack_arguments(self._tombstone_of(part))
+        gathered.add(keys, 3, pack_arguments(b"2", b"%d" % number, cursor))

@@ -66,6 +66,8 @@ class Sync:
         self._logger = logger
         self._without_status = without_status
         self._commands: list[bytes] = []
+        #: Writers that have gathered records.
+        self._gathering: dict[StreamWriter, None] = {}
         self._current = self._all[0] if self._all else None
         #: Streams with records since the last state that speaks for all, the current one and, at first, all.
         self._touched = dict.fromkeys(self._all)
@@ -112,7 +114,7 @@ class Sync:
             self._send()
 
     def _take_messages(self, messages: list[Message], lines: bytes) -> None:
-        writers, add = self._writers, self._commands.append
+        writers, add, gathering = self._writers, self._commands.append, self._gathering
         apart: list[bytes] = []
         for index, message in enumerate(messages):
             record = message.record
@@ -126,15 +128,19 @@ class Sync:
             if number > generations.reserve_above:
                 writer.admit()
             try:
-                add(writer.encode(number, record))
+                command = writer.encode(number, record)
             except FlushRequired:
                 self.commit()
                 add = self._commands.append
-                add(writer.encode(number, record))
+                command = writer.encode(number, record)
             except UNREADABLE as error:
                 raise system_error(
                     f"{self._parser.place(index)} has data that cannot be read: {why_unreadable(error)}"
                 ) from None
+            if command:
+                add(command)
+            else:
+                gathering[writer] = None
             generations.next_id = number + 1
             if writer is not self._current:
                 self._current = writer
@@ -199,13 +205,12 @@ class Sync:
 
     def _send(self) -> None:
         """Send what is open; each batch ends with a move, so that a server that lost answered writes is found out."""
-        if self._commands:
-            commands = list(filter(None, self._commands))
-            for writer in self._all if not commands else ():  # one data type holds for all streams
-                writer.send_gathered()
-            if commands and self._current is not None:
-                self._pipeline.send(commands)
-                self._current.lease.move()
+        for writer in self._gathering:
+            self._commands += writer.take_gathered()
+        self._gathering.clear()
+        if self._commands and self._current is not None:
+            self._pipeline.send(self._commands)
+            self._current.lease.move()
             self._commands = []
         self._states.sent()
         self._states.advance()

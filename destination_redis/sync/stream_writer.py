@@ -15,7 +15,7 @@ class StreamWriter:
         self.stream = lease.stream
         self.lease = lease
         self.generations = generations
-        self.encode, self.send_gathered = writer
+        self.encode, self.take_gathered = writer
         self._first_id = generations.next_id
         self._tracker = StreamStatusTracker()
         self.confirmed = 0

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from destination_redis.connection.deployment import Servers
 from destination_redis.console.terminal import say
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY
-from destination_redis.protocol.messages import Record
 from destination_redis.resp import first_key
 from destination_redis.sync.stream_writer import StreamWriter
+from destination_redis.transport.many_records import divided
 
 #: Streams in the table, those with the most records.
 _MOST = 20
@@ -52,10 +52,10 @@ class Example:
     def __init__(self, writer: StreamWriter) -> None:
         """Take the route before any record is written."""
         self.writer = writer
-        self._write = writer.encode
+        self._take_gathered = writer.take_gathered
         self._commands: list[bytes] = []
         if writer.stream.placement == PRIMARY_KEY:
-            writer.encode = self._note
+            writer.take_gathered = self._note
 
     def key(self, exists: Exists) -> bytes:
         """Return a key that exists; else the pattern of all of the stream's keys, or nothing if it got no record."""
@@ -68,12 +68,13 @@ class Example:
             found = (keys.live.key(b"%d" % number) for number in (writer.generations.last_id,))
         return next(filter(exists, found), keys.live.pattern if writer.received else b"")
 
-    def _note(self, number: int, record: Record) -> bytes:
-        command = self._write(number, record)
-        self._commands.append(command)
+    def _note(self) -> list[bytes]:
+        commands = self._take_gathered()
+        for command in commands[: _NOTED - len(self._commands)]:
+            self._commands += divided(command)[: _NOTED - len(self._commands)]
         if len(self._commands) == _NOTED:
-            self.writer.encode = self._write
-        return command
+            self.writer.take_gathered = self._take_gathered
+        return commands
 
     def _part(self, command: bytes) -> bytes | None:
         keys = self.writer.lease.keys

@@ -8,6 +8,7 @@ server refuses for now, and all that is open where the server serves no slots an
 import math
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redis import exceptions as redis_errors
@@ -16,6 +17,7 @@ from destination_redis.connection.refusals import about, packed_name
 from destination_redis.connection.slots import Address
 from destination_redis.errors import (
     NodeRemoved,
+    NotWrittenError,
     RetryDecision,
     TlsError,
     UnreachableError,
@@ -24,6 +26,7 @@ from destination_redis.errors import (
     traced,
 )
 from destination_redis.redaction.replies import is_reply
+from destination_redis.transport.many_records import divided
 from destination_redis.transport.reconnect import Peer, ReconnectingConnection
 from destination_redis.transport.retry import RetryPolicy
 from destination_redis.transport.too_large import says_too_large
@@ -221,15 +224,31 @@ class NodePipeline:
                     raise reply
                 if isinstance(reply, redis_errors.RedisError):
                     self._refused(batch, command, reply)
-                elif batch.on_reply is not None and command is not ASKING:
+                elif batch.on_reply is None:
+                    self._not_written(batch, command, reply)
+                elif command is not ASKING:
                     batch.on_reply(reply)
                 batch.answered += 1
+
+    def _not_written(self, batch: Batch, command: bytes, reply: object) -> None:
+        """Take back the records that a script for many names as not written; each is sent again alone."""
+        if isinstance(reply, list):
+            alone = divided(command)
+            some = [number for number in reply if isinstance(number, int) and 0 <= number < len(alone)]
+            self._take_back(batch, [alone[number] for number in some] if len(some) == len(reply) else alone)
+
+    def _take_back(self, batch: Batch, commands: Sequence[bytes]) -> None:
+        error = NotWrittenError("The server did not write every record of a script")
+        self.returned += [Returned(batch, command, error, self) for command in commands]
 
     def _refused(self, batch: Batch, command: bytes, error: redis_errors.RedisError) -> None:
         if batch.ignore_error and batch.ignore_error in str(error):
             return
         what = retry_decision(error)
         if what is RetryDecision.FAIL and says_too_large(error) and not (batch.keyless or batch.covers):
+            if len(alone := divided(command)) > 1:
+                self._take_back(batch, alone)
+                return
             batch.refused = command, error
             # What was sent after it must not be written: on a new connection it is left out.
             raise UnreachableError("The server does not take a command of this size")

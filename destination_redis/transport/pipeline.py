@@ -16,6 +16,7 @@ from redis import exceptions as redis_errors
 
 from destination_redis.config.durability import Durability
 from destination_redis.connection.deployment import Servers
+from destination_redis.connection.many_keys import ONE_KEY, takes_many_keys
 from destination_redis.connection.slots import Address
 from destination_redis.errors import NodeRemoved, safe_text, transient_error
 from destination_redis.resp import pack_command
@@ -58,6 +59,9 @@ class Pipeline:
         self._refusal: AirbyteTracedException | None = None
         self._late = False
         self._unsecured = 0
+        self._prefix = prefix
+        #: Whether one command may have keys of several slots.
+        self.many_keys = False
         #: The number of the last batch sent.
         self.sent = 0
         #: Whether an answer alone is not safe enough.
@@ -71,6 +75,17 @@ class Pipeline:
         if self._servers.clustered:
             self._router.load(watermarks.SCRIPT)
         self._router.open()
+        self.many_keys = not self._servers.clustered and self._takes_many_keys()
+
+    def _takes_many_keys(self) -> bool:
+        client = self._servers.client(self.servers[0])
+        try:
+            if takes_many_keys(client, self._prefix):
+                return True
+        finally:
+            client.connection_pool.disconnect(inuse_connections=False)  # else it is idle until the sync ends
+        logger.info(ONE_KEY)
+        return False
 
     def close(self) -> None:
         """End all connections."""

@@ -18,5 +18,5 @@ def test_records_of_two_data_types_of_one_kind_are_told_apart(server: Server, mo
     remove = record_scripts._remove(record_scripts._read_any(StorageFormat("numbered")))
     for key, name in (("ours", "_airbyte_ab_id"), ("other", "number"), ("foreign", "id")):
         server.client.hset(key, name, "5")
-    removed = {key: server.client.eval(remove, 1, key, "5", "5") for key in ("ours", "other", "foreign")}
+    removed = {key: server.client.eval(remove, 1, key, "1 0", "2", "5", "5") for key in ("ours", "other", "foreign")}
     assert removed == {"ours": 1, "other": 1, "foreign": 0}

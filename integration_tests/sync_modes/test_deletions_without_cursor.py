@@ -14,6 +14,7 @@ from destination_redis.caches import StorageFormat
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.upserts import Floors, FlushRequired
 from destination_redis.protocol.cursor import Order, encode
+from destination_redis.resp import pack_arguments
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import HASH, UPSERTING, Shape
 from integration_tests.support.data_types import cache as cache_of
@@ -155,7 +156,9 @@ def test_what_is_below_a_floor_stays_void_after_a_merge_put_a_record_without_one
         }
         newer["_airbyte_data"] = '{"id":0,"value":10}'
         server.client.hset(staged, mapping=newer)
-        pipeline.send([Scripts(pipeline).promote(StorageFormat(), (staged, live, deletion), 10, 1)])
+        promotions = Scripts(pipeline).promotions(StorageFormat(), 3, 10, 1)
+        promotions.add(pack_arguments(staged, live, deletion), 1, pack_arguments(b"0"))
+        pipeline.send(promotions.take())
         pipeline.send(commands)
     assert found(server, "default:users:", HASH) == {0: 10}
     assert server.client.ttl(deletion) > 0

@@ -97,14 +97,15 @@ def written(
         lease = StreamLease(pipeline, plan, StreamKeys("default", "users"), "token")
         lease.take(busy=lambda *_: None)
         pipeline.flush()
-        write = Upserts(Target(lease, cache, staged, soft), Scripts(pipeline)).encoder()
+        write, take = Upserts(Target(lease, cache, staged, soft), Scripts(pipeline)).writer()
         commands = []
         for number, change in enumerate(changes, 1):
             message = decode(json.dumps(change.message).encode())
             assert message.record
             while True:
                 try:
-                    commands.append(write(number, message.record))
+                    write(number, message.record)
+                    commands += take()
                     break
                 except FlushRequired:
                     pipeline.flush()

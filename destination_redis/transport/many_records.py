@@ -1,0 +1,112 @@
+"""Scripts for many records: each record is written, or not, on its own, and one that was not is sent again alone.
+
+A command for many records is laid out so that it can be divided without knowing what its script does::
+
+    KEYS    the keys of each record, one record after the other
+    ARGV    "<keys of a record> <shared arguments>", the shared arguments, then for each record the number of its
+            arguments and these
+
+The reply is an integer, or the numbers of the records, from 0, that were not written. It never holds an error: hiredis
+would hand it over as a part of a good reply. Sent again alone, the record meets the error itself. A server looks at
+`maxmemory` before a script's first write alone, so the bytes of a command are what a script can exceed it by.
+"""
+
+from collections.abc import Sequence
+
+from destination_redis.resp import pack_arguments, unpack_command
+
+#: Bytes of a command for several records, and its records: some hundred microseconds of a server's time each ten.
+_BYTES, _RECORDS = 60 * 1024, 100
+#: Arguments before the first key: EVALSHA, the SHA1 and the number of keys.
+_BEFORE = 3
+
+
+def script_for_many(keys: int, shared: int, statements: str, before: str = "") -> str:
+    """Return the script that runs Lua statements for each record.
+
+    They have the record's keys in `key`, `key2` and `key3`, and its arguments in ARGV from `at` to `last`. They return
+    an integer, or an error reply. Shared arguments begin at ARGV[2]; the statements `before` run once.
+    """
+    names = ["key", "key2", "key3"][:keys]
+    first = ", ".join(f"KEYS[{number + 1}]" for number in range(keys))
+    each = ", ".join(f"KEYS[i + {number}]" for number in range(keys))
+    absent = ["key", "key2", "key3"][keys:]
+    return f"""{before}
+local function one({", ".join(names)}, at, last)
+{f"local {', '.join(absent)}" if absent else ""}
+{statements}
+end
+local at = {2 + shared}
+if #KEYS == {keys} then return one({first}, at + 1, at + ARGV[at]) end
+local number, missing = 0, {{}}
+for i = 1, #KEYS, {keys} do
+  local last = at + ARGV[at]
+  local ran, reply = pcall(one, {each}, at + 1, last)
+  if not ran or type(reply) == 'table' then missing[#missing + 1] = number end
+  number, at = number + 1, last + 1
+end
+if #missing > 0 then return missing end
+return number
+"""
+
+
+def divided(command: bytes) -> list[bytes]:
+    """Return a command for each record of a command for many; of any other command, itself."""
+    parts = list(unpack_command(command))
+    if parts[0] != b"EVALSHA":
+        return [command]
+    keys, arguments = parts[_BEFORE : (end := _BEFORE + int(parts[2]))], parts[end:]
+    layout = arguments[0].split(b" ") if arguments else []
+    if len(layout) != len(("keys", "shared")) or not all(map(bytes.isdigit, layout)):
+        return [command]
+    each, shared = map(int, layout)
+    commands, at = [], 1 + shared
+    for first in range(0, len(keys), each):
+        last = at + int(arguments[at])
+        own = (*keys[first : first + each], *arguments[: 1 + shared], *arguments[at : last + 1])
+        start = b"*%d\r\n" % (_BEFORE + len(own))
+        commands.append(start + pack_arguments(b"EVALSHA", parts[1], b"%d" % each, *own))
+        at = last + 1
+    return commands
+
+
+class ManyRecords:
+    """Gathers records into the commands of one script."""
+
+    def __init__(self, sha: bytes, keys: int, shared: Sequence[bytes] = (), *, alone: bool = False) -> None:
+        """Take the script, the keys of a record, and the shared arguments; `alone` gives each record a command."""
+        self._head = b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n" % sha
+        self._shared = pack_arguments(b"%d %d" % (keys, len(shared)), *shared)
+        self._keys_each = keys
+        self._most = 1 if alone else _RECORDS
+        self._commands: list[bytes] = []
+        self._keys: list[bytes] = []
+        self._arguments: list[bytes] = []
+        self._count = self._least = _BEFORE + 1 + len(shared)
+        self._size = 0
+
+    def add(self, keys: bytes, count: int, arguments: bytes) -> None:
+        """Add a record by its packed keys, and its packed arguments, of which the first one is their number."""
+        size = len(keys) + len(arguments)
+        if self._keys and (self._size + size > _BYTES or len(self._keys) == self._most):
+            self._close()
+        self._keys.append(keys)
+        self._arguments.append(arguments)
+        self._count += self._keys_each + count
+        self._size += size
+
+    def take(self) -> list[bytes]:
+        """Return the commands for all records added since the last call."""
+        if self._keys:
+            self._close()
+        commands, self._commands = self._commands, []
+        return commands
+
+    def _close(self) -> None:
+        keys = b"%d" % (self._keys_each * len(self._keys))
+        start = b"*%d\r\n%b$%d\r\n%b\r\n" % (self._count, self._head, len(keys), keys)
+        self._commands.append(b"".join((start, *self._keys, self._shared, *self._arguments)))
+        self._count = self._least
+        self._keys.clear()
+        self._arguments.clear()
+        self._size = 0
