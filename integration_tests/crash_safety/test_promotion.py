@@ -1,14 +1,12 @@
-"""A promotion that dies between any two commands: a proxy stops passing them on after so many bytes."""
+"""A promotion that dies after any number of bytes: a proxy passes no more of them on, be it within a command."""
 
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from integration_tests.support.connector.process import Connector, Running
+from integration_tests.support.faults.proxy import Cut, proxy
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
 from integration_tests.support.servers.server import SERVERS, Server, running
 from integration_tests.support.stored import ledger, rows, values
@@ -21,73 +19,6 @@ def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield server
 
 
-class Gate:
-    """A proxy that lets so many bytes of commands pass once a promotion has begun, then nothing more."""
-
-    def __init__(self, target: int, begins: bytes) -> None:
-        self._target = target
-        self._begins = begins
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        self.allowance = 0
-        self.closed = threading.Event()
-        self._sockets: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._target))
-            self._sockets += [client, server]
-            threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
-            threading.Thread(target=self._back, args=(server, client), daemon=True).start()
-
-    def _forward(self, client: socket.socket, server: socket.socket) -> None:
-        promoting = False
-        left = self.allowance
-        try:
-            while data := client.recv(1 << 16):
-                if not promoting and (at := data.find(self._begins)) >= 0:
-                    promoting = True
-                    server.sendall(data[:at])
-                    data = data[at:]
-                if promoting:
-                    data, left = data[:left], left - len(data[:left])
-                server.sendall(data)
-                if promoting and left <= 0:
-                    self.closed.set()
-                    return
-        except OSError:
-            pass
-
-    def _back(self, server: socket.socket, client: socket.socket) -> None:
-        try:
-            while data := server.recv(1 << 16):
-                client.sendall(data)
-        except OSError:
-            pass
-
-    def close(self) -> None:
-        self._listener.close()
-        for one in self._sockets:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)  # threads still read from it
-            one.close()
-
-
-@contextmanager
-def gate(target: int, begins: bytes) -> Iterator[Gate]:
-    """Open a proxy to `target` for which a promotion begins with these bytes."""
-    opened = Gate(target, begins)
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
 @pytest.mark.parametrize("allowance", [0, 60, 130, 200, 1000, 2600, 3600])
 def test_a_promotion_that_dies_after_any_number_of_bytes_is_finished_by_the_next_run(
     server: Server, tmp_path: Path, allowance: int
@@ -95,14 +26,14 @@ def test_a_promotion_that_dies_after_any_number_of_bytes_is_finished_by_the_next
     old, new = list(range(-3, 0)), list(range(1, 4))
     direct = Connector(server.config, tmp_path)
     direct.write([stream(**generation(1, 0, 1))], [*map(record, old), COMPLETE])
-    with gate(server.port, b"$6\r\nRENAME\r\n") as proxy:
-        proxy.allowance = allowance
-        through = Connector({**server.config, "port": proxy.port}, tmp_path)
+    cut = Cut(b"$6\r\nRENAME\r\n", allowance)
+    with proxy(server.port, cut) as way:
+        through = Connector({**server.config, "port": way.port}, tmp_path)
         dying: Running = through.start([stream(**generation(2, 2, 2))])
         dying.send(*map(record, new), state(3), COMPLETE)
         assert dying.process.stdin
         dying.process.stdin.close()
-        wait_until(lambda: proxy.closed.is_set() or dying.process.poll() is not None, 60)
+        wait_until(lambda: cut.done.is_set() or dying.process.poll() is not None, 60)
         seen = values(server.client)
         dying.kill()
 
@@ -123,14 +54,14 @@ def test_a_promotion_by_primary_key_that_dies_after_any_number_of_bytes_is_finis
     old, new = {str(n): n for n in (1, 2, 3)}, {str(n): 10 * n for n in (2, 4)}
     direct = Connector(server.config, tmp_path)
     direct.write([dedup(**generation(1, 0, 1))], [*map(row, old, old.values()), COMPLETE])
-    with gate(server.port, b"$4\r\nSCAN\r\n") as proxy:
-        proxy.allowance = allowance
-        through = Connector({**server.config, "port": proxy.port}, tmp_path)
+    cut = Cut(b"$4\r\nSCAN\r\n", allowance)
+    with proxy(server.port, cut) as way:
+        through = Connector({**server.config, "port": way.port}, tmp_path)
         dying = through.start([dedup(**generation(2, 2, 2))])
         dying.send(*map(row, new, new.values()), deleted("3"), state(3), COMPLETE)
         assert dying.process.stdin
         dying.process.stdin.close()
-        assert proxy.closed.wait(60)
+        assert cut.done.wait(60)
         seen = rows(server.client)
         dying.kill()
 
@@ -155,10 +86,10 @@ def test_a_merge_or_drop_by_primary_key_that_dies_after_any_number_of_bytes_is_f
     assert direct.write([dedup(**generation(2, 2, 2))], cancelled).code != 0
     minimum = 0 if next_one == "adds" else 3
     following = [dedup(**generation(3, minimum, 3))]
-    with gate(server.port, b"$4\r\nSCAN\r\n") as proxy:
-        proxy.allowance = allowance
-        dying = Connector({**server.config, "port": proxy.port}, tmp_path).start(following)
-        assert proxy.closed.wait(60)
+    cut = Cut(b"$4\r\nSCAN\r\n", allowance)
+    with proxy(server.port, cut) as way:
+        dying = Connector({**server.config, "port": way.port}, tmp_path).start(following)
+        assert cut.done.wait(60)
         dying.kill()
 
     outcome = direct.write(following, [row("5", 5), COMPLETE])

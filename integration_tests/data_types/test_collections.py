@@ -16,12 +16,11 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.crash_safety.test_faults import feed
-from integration_tests.crash_safety.test_promotion import gate
 from integration_tests.support.connector.library import check, full, write
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, Shape, cache
 from integration_tests.support.docs.permissions import FOR_SETTING, LEAST, OF_HASHES, for_type
-from integration_tests.support.faults.proxy import Exchange, proxy
+from integration_tests.support.faults.proxy import Cut, Exchange, proxy
 from integration_tests.support.faults.runner import dump
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status, stream
 from integration_tests.support.servers.cluster import cluster
@@ -267,14 +266,14 @@ def test_a_promotion_that_dies_after_any_number_of_bytes_is_finished_by_the_next
     configured = dedup(**generation(1, 0, 1)) if old == "append_dedup" else full(**generation(1, 0, 1))
     configured["stream"]["supported_sync_modes"] = ["full_refresh"]
     written(server, shape if old == "same" else HASH, [configured], record(-2), record(-1), COMPLETE)
-    with gate(server.port, b"promote") as proxy:
-        proxy.allowance = allowance
-        through = Connector(config_of(server, shape, port=proxy.port), tmp_path)
+    cut = Cut(b"promote", allowance)
+    with proxy(server.port, cut) as way:
+        through = Connector(config_of(server, shape, port=way.port), tmp_path)
         dying = through.start([stream(**generation(2, 2, 2))])
         dying.send(*map(record, range(1, 4)), state(3), COMPLETE)
         assert dying.process.stdin
         dying.process.stdin.close()
-        assert proxy.closed.wait(60)
+        assert cut.done.wait(60)
         if old == "same":
             assert held(server, shape) in ([-2, -1], [1, 2, 3])
         else:
@@ -363,10 +362,10 @@ def test_a_merge_that_dies_after_any_number_of_bytes_is_finished_by_the_next_run
     with pytest.raises(AirbyteTracedException, match="Not complete"):
         written(server, shape, [full(**generation(2, 2, 2))], *map(record, range(1, 3501)), state(3500))
     following = [stream(**generation(3, 0, 3))]
-    with gate(server.port, b"merge") as proxy:
-        proxy.allowance = allowance
-        dying = Connector(config_of(server, shape, port=proxy.port), tmp_path).start(following)
-        assert proxy.closed.wait(60)
+    cut = Cut(b"merge", allowance)
+    with proxy(server.port, cut) as way:
+        dying = Connector(config_of(server, shape, port=way.port), tmp_path).start(following)
+        assert cut.done.wait(60)
         dying.kill()
     written(server, shape, [full(**generation(3, 0, 3))], record(4000), COMPLETE)
     assert held(server, shape) == [-1, *range(1, 3501), 4000]

@@ -121,6 +121,10 @@ class Exchange:
                 pass
         raise Gone
 
+    def send(self, size: int) -> None:
+        """Let the server have the first bytes of it, so many."""
+        self._server.send(self.command[:size])
+
     def hold(self) -> None:
         """Reset the client's connection alone, and keep the server's with this command and all that followed inside."""
         held = self.command + self._client.buffer
@@ -141,6 +145,35 @@ Act = Callable[[Exchange], None]
 def at(acts: Mapping[int, Act]) -> Act:
     """Act on the commands of these numbers, forward all others."""
     return lambda exchange: acts.get(exchange.number, Exchange.forward)(exchange)
+
+
+class Cut:
+    """Passes so many bytes on from where `begins` first stands in a command, then nothing more."""
+
+    def __init__(self, begins: bytes, size: int) -> None:
+        self._begins = begins
+        self._left = size
+        self._begun = False
+        #: Set once no more passes.
+        self.done = threading.Event()
+
+    def __call__(self, exchange: Exchange) -> None:
+        if not self._begun:
+            start = exchange.command.find(self._begins)
+            if start < 0:
+                exchange.forward()
+                return
+            self._begun = True
+            self._left += start
+        size = len(exchange.command)
+        if size < self._left:
+            self._left -= size
+            exchange.forward()
+            return
+        exchange.send(self._left)
+        self._left = 0
+        self.done.set()
+        exchange.fall_silent()
 
 
 class Proxy:
