@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from integration_tests.support.servers.listener import Listener, received, shut
+
 #: Seconds without another byte after which all that a client has sent is taken to be there.
 _SENT = 0.05
 
@@ -25,13 +27,9 @@ class Stream:
         self.buffer = b""
 
     def next(self) -> bytes:
-        """Return the next whole command or reply; raises Gone at the end."""
+        """Return the next whole command or reply; raises Gone at the end, ValueError where it is neither."""
         while not self.buffer or (end := _end(self.buffer, 0)) < 0:
-            try:
-                data = self.socket.recv(1 << 16)
-            except OSError:
-                raise Gone from None
-            if not data:
+            if not (data := received(self.socket)):
                 raise Gone
             self.buffer += data
         found, self.buffer = self.buffer[:end], self.buffer[end:]
@@ -40,7 +38,7 @@ class Stream:
     def send(self, data: bytes) -> None:
         try:
             self.socket.sendall(data)
-        except OSError:
+        except ConnectionError:
             raise Gone from None
 
     def reset(self) -> None:
@@ -76,11 +74,32 @@ def _commands(buffer: bytes) -> Iterator[bytes]:
         at = end
 
 
-def _name(command: bytes) -> str:
-    """Return the command's name with its first argument, of a script with the first key."""
-    parts = command.split(b"\r\n")[2::2]
-    shown = parts[:2] if parts[0] not in (b"EVAL", b"EVALSHA") else [parts[0], *parts[3:4]]
-    return b" ".join(each[:60] for each in shown).decode()
+def _words(command: bytes) -> list[bytes]:
+    """Return the first words of a command; raises ValueError where it is none."""
+    count, at = _size(command, 0, b"*")
+    if not count:
+        raise ValueError("A command without words")
+    words = []
+    for _ in range(min(count, 4)):
+        size, at = _size(command, at, b"$")
+        words.append(command[at : at + size])
+        at += size + 2
+    return words
+
+
+def _size(command: bytes, at: int, kind: bytes) -> tuple[int, int]:
+    """Return the number in the line of this kind at `at`, and where the next one begins."""
+    end = command.index(b"\r\n", at)
+    size = int(command[at + 1 : end])
+    if command[at : at + 1] != kind or size < 0:
+        raise ValueError(f"Not {kind!r} and a size: {command[at:end]!r}")
+    return size, end + 2
+
+
+def _name(words: list[bytes]) -> str:
+    """Return a command's name with its first argument, of a script with the first key."""
+    shown = words[:2] if words[0] not in (b"EVAL", b"EVALSHA") else [words[0], *words[3:]]
+    return b" ".join(each[:60] for each in shown).decode(errors="replace")
 
 
 @dataclass
@@ -89,13 +108,15 @@ class Exchange:
 
     number: int
     command: bytes
+    #: The first four at the most: the command's name and what comes after it.
+    words: list[bytes]
     _client: Stream
     _server: Stream
     _proxy: "Proxy"
 
     @property
     def name(self) -> str:
-        return _name(self.command)
+        return _name(self.words)
 
     def execute(self) -> bytes:
         """Let the server execute it; return the reply."""
@@ -116,9 +137,8 @@ class Exchange:
 
     def fall_silent(self) -> None:
         """Take no notice of anything until the client leaves."""
-        with suppress(OSError):
-            while self._client.socket.recv(1 << 16):
-                pass
+        while received(self._client.socket):
+            pass
         raise Gone
 
     def send(self, size: int) -> None:
@@ -128,11 +148,8 @@ class Exchange:
     def hold(self) -> None:
         """Reset the client's connection alone, and keep the server's with this command and all that followed inside."""
         held = self.command + self._client.buffer
-        with suppress(OSError):
-            while select.select([self._client.socket], [], [], _SENT)[0] and (
-                data := self._client.socket.recv(1 << 16)
-            ):
-                held += data
+        while select.select([self._client.socket], [], [], _SENT)[0] and (data := received(self._client.socket)):
+            held += data
         self._client.reset()
         self._proxy.held.append((self._server, held))
         raise Gone
@@ -177,7 +194,11 @@ class Cut:
 
 
 class Proxy:
-    """Connections to one port, each to a server; all commands go through `act`."""
+    """Connections to one port, each to a server; all commands go through `act`.
+
+    What sends no command is told so and dropped, as a server does: a port that was free a moment ago may be one that
+    another test, in a process of its own, has in mind.
+    """
 
     def __init__(
         self, target: int, act: Act = Exchange.forward, idle: float | None = None, *, silently: bool = False
@@ -195,9 +216,8 @@ class Proxy:
         self.held: list[tuple[Stream, bytes]] = []
         self._counting = threading.Lock()
         self._streams: list[Stream] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._listener = Listener(self._serve)
+        self.port = self._listener.port
 
     def release(self) -> list[str]:
         """Let through what was held; return which of these commands the server answered, by name."""
@@ -209,66 +229,65 @@ class Proxy:
                 server.socket.shutdown(socket.SHUT_WR)
                 for command in _commands(held):
                     server.next()
-                    answered.append(_name(command))
+                    answered.append(_name(_words(command)))
             server.socket.close()
         self.held.clear()
         return answered
 
     def reset(self) -> None:
         """Reset all connections, but for those that are held."""
-        held = [server for server, _ in self.held]
         for stream in list(self._streams):
-            if stream not in held:
-                with suppress(OSError):
-                    stream.socket.shutdown(socket.SHUT_RDWR)
+            if not self._holds(stream):
+                shut(stream.socket)
 
     def close(self) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # a thread still accepts
+        for stream in list(self._streams):
+            shut(stream.socket)
         self._listener.close()
         for stream in self._streams:
-            with suppress(OSError):
-                stream.socket.shutdown(socket.SHUT_RDWR)
             stream.socket.close()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client = Stream(self._listener.accept()[0])
-            except OSError:
-                return
-            try:
-                server = Stream(socket.create_connection(("127.0.0.1", self.target)))
-            except OSError:
-                client.reset()
-                continue
-            self._streams += [client, server]
-            threading.Thread(target=self._serve, args=(client, server), daemon=True).start()
-
-    def _serve(self, client: Stream, server: Stream) -> None:
+    def _serve(self, connection: socket.socket) -> None:
+        client = Stream(connection)
         try:
-            while True:
-                if not client.buffer:
-                    ready, _, _ = select.select([client.socket, server.socket], [], [], self._idle)
-                    if not ready:
-                        self._drop(client, server)
-                    if server.socket in ready:  # nothing is asked: it has closed the connection
-                        break
-                command = client.next()
-                with self._counting:
-                    exchange = Exchange(len(self.seen) + 1, command, client, server, self)
-                    self.seen.append(exchange.name)
-                self.act(exchange)
-        except (Gone, OSError, ValueError):
+            server = Stream(socket.create_connection(("127.0.0.1", self.target)))
+        except ConnectionError:
+            client.reset()
+            return
+        self._streams += [client, server]
+        try:
+            self._pass_on(client, server)
+        except Gone:
             pass
-        held = server in [each for each, _ in self.held]
-        for stream in (client,) if held else (client, server):
-            with suppress(OSError):
-                stream.socket.close()
+        finally:
+            if not self._holds(server):
+                server.socket.close()
+
+    def _pass_on(self, client: Stream, server: Stream) -> None:
+        while True:
+            if not client.buffer:
+                ready, _, _ = select.select([client.socket, server.socket], [], [], self._idle)
+                if not ready:
+                    self._drop(client, server)
+                if server.socket in ready:  # nothing is asked: it has closed the connection
+                    return
+            try:
+                command = client.next()
+                words = _words(command)
+            except ValueError:
+                client.send(b"-ERR Protocol error: no command\r\n")
+                return
+            with self._counting:
+                exchange = Exchange(len(self.seen) + 1, command, words, client, server, self)
+                self.seen.append(exchange.name)
+            self.act(exchange)
+
+    def _holds(self, server: Stream) -> bool:
+        return server in [each for each, _ in self.held]
 
     def _drop(self, client: Stream, server: Stream) -> None:
         self.dropped += 1
-        exchange = Exchange(0, b"", client, server, self)
+        exchange = Exchange(0, b"", [], client, server, self)
         (exchange.fall_silent if self._silently else exchange.reset)()
 
 

@@ -41,7 +41,7 @@ def greeting(said: bytes, *, after: bool = False, closes: bool = True) -> Iterat
 
 def is_one_of(exchange: Exchange, names: tuple[str, ...]) -> bool:
     """Return whether a command, or its container, is one of these."""
-    words = [word.decode(errors="replace").upper() for word in exchange.command.split(b"\r\n")[2:5:2]]
+    words = [word.decode(errors="replace").upper() for word in exchange.words[:2]]
     return words[0] in names or " ".join(words) in names
 
 
