@@ -4,7 +4,6 @@ import base64
 import contextlib
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from integration_tests.support.faults.seed import FULL, report, rng
 from integration_tests.support.fuzzing.malformed import HOLE, Random, assert_honest, filled, settings
 from integration_tests.support.messages import COMPLETE, Json, record, state, stream
 from integration_tests.support.servers.certificates import AUTHORITY, CLIENT, KEY_PASSWORD, SERVER, Identity, listening
+from integration_tests.support.servers.listener import listening_to, received
 from integration_tests.support.servers.server import Server, free_port
 from integration_tests.support.servers.ssh_server import OPENSSH, Jump, jumping, private
 
@@ -51,25 +51,16 @@ def told(secret: str) -> list[str]:
 @contextmanager
 def echoing(write: Callable[[str], str]) -> Iterator[int]:
     """Yield the port of a server that answers with an error that holds what it was sent, as `write` has it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+    def answer(connection: socket.socket) -> None:
+        while said := received(connection):
+            text = write(said.decode(errors="replace").replace("\r\n", " "))
+            one_line = text.replace("\r", " ").replace("\n", " ")
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(f"-ERR you said {one_line}\r\n".encode(errors="replace") * said.count(b"*"))
 
-        def answer(connection: socket.socket) -> None:
-            with connection, contextlib.suppress(OSError):
-                while said := connection.recv(65536):
-                    text = write(said.decode(errors="replace").replace("\r\n", " "))
-                    one_line = text.replace("\r", " ").replace("\n", " ")
-                    connection.sendall(f"-ERR you said {one_line}\r\n".encode(errors="replace") * said.count(b"*"))
-
-        serving = threading.Thread(target=serve, daemon=True)
-        serving.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        serving.join(10)
+    with listening_to(answer) as port:
+        yield port
 
 
 def noting(way: Callable[[str], str], secret: str, quoted: list[bool]) -> Callable[[str], str]:

@@ -17,6 +17,7 @@ from integration_tests.support.connector.library import check
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.messages import COMPLETE, Json, record, state, stream
 from integration_tests.support.servers.certificates import AUTHORITY, SERVER, identity, listening
+from integration_tests.support.servers.listener import listening_to
 from integration_tests.support.servers.server import Server, free_port, running
 from integration_tests.support.servers.ssh_server import OPENSSH, PEM, PKCS8, Jump, Key, jumping, private, public, user
 from integration_tests.support.stored import values
@@ -116,16 +117,8 @@ def test_a_redis_host_that_the_jump_server_does_not_reach_is_told_apart(jump: Ju
 
 
 def test_a_server_that_hangs_up_is_said_to_be_no_jump_server_maybe(jump: Jump, server: Server) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def hang_up() -> None:
-            listener.accept()[0].close()
-
-        hanging_up = threading.Thread(target=hang_up)
-        hanging_up.start()
-        tunnel = {**jump.tunnel(KEY), "tunnel_port": listener.getsockname()[1]}
-        answer = check({**server.config, "tunnel_method": tunnel})
-        hanging_up.join()
+    with listening_to(socket.socket.close) as port:
+        answer = check({**server.config, "tunnel_method": {**jump.tunnel(KEY), "tunnel_port": port}})
     assert answer == "The SSH jump server ended the connection before the login; it may not be an SSH server."
 
 

@@ -29,6 +29,7 @@ from integration_tests.support.servers.certificates import (
     identity,
     listening,
 )
+from integration_tests.support.servers.other_servers import greeting
 from integration_tests.support.servers.server import Server
 from integration_tests.support.servers.ssh_server import PKCS8, private
 from integration_tests.support.stored import values
@@ -193,19 +194,9 @@ def test_no_tls_where_the_server_answers_it_with_an_alert_is_the_same_plain_sent
 
 
 def test_what_speaks_another_protocol_is_said_to_be_no_redis() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def answer() -> None:
-            for _ in range(2):
-                with listener.accept()[0] as plain:
-                    plain.recv(1000)
-                    plain.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-        answering = threading.Thread(target=answer)
-        answering.start()
-        says = "What listens on this port is no Redis: it speaks another protocol."
-        assert check({"host": "127.0.0.1", "port": listener.getsockname()[1]}, mode="disable") == ("FAILED", says)
-        answering.join()
+    says = "What listens on this port is no Redis: it speaks another protocol."
+    with greeting(b"HTTP/1.1 400 Bad Request\r\n\r\n", after=True) as config:
+        assert check(config, mode="disable") == ("FAILED", says)
 
 
 @pytest.mark.parametrize(

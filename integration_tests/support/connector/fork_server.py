@@ -66,6 +66,16 @@ class Forked(Process):
         self.stdin = os.fdopen(stdin, "wb", buffering=0)
         self.stdout = os.fdopen(stdout, "rb", buffering=0)
 
+    def feed(self, content: bytes) -> None:
+        """Write to its standard input, until that is closed or the process has ended."""
+        try:
+            self.stdin.write(content)
+        except BrokenPipeError:
+            pass
+        except ValueError:
+            if not self.stdin.closed:
+                raise
+
     def close(self) -> None:
         """Close the pipes and end the process, if it has not ended."""
         with contextlib.suppress(OSError):

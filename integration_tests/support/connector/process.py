@@ -3,7 +3,6 @@
 Tests of the whole program start it for real: by `Connector.command`, in the image, under PyAirbyte.
 """
 
-import contextlib
 import io
 import json
 import threading
@@ -51,8 +50,7 @@ class Running:
 
     def feed(self, messages: list[Json]) -> None:
         """Send until the process ends."""
-        with contextlib.suppress(BrokenPipeError, ValueError):
-            self.send(*messages)
+        self.process.feed(_input(messages))
 
     def wait_for_states(self, count: int, seconds: float = 60) -> list[Json]:
         with self._arrived:
@@ -102,8 +100,7 @@ class Connector:
 
     def write_bytes(self, streams: Iterable[Json], content: bytes) -> Outcome:
         running = self.start(streams)
-        with contextlib.suppress(BrokenPipeError):
-            running.process.stdin.write(content)
+        running.process.feed(content)
         return running.finish()
 
     def command(self, streams: Iterable[Json]) -> list[str]:

@@ -1,6 +1,7 @@
 """A person at a terminal: the connector with a pseudo-terminal, and what is seen on it."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import pty
@@ -109,9 +110,13 @@ class Process(Protocol):
 
 
 def _watch(descriptor: int, found: bytearray) -> None:
-    with os.fdopen(descriptor, "rb", buffering=0) as file, contextlib.suppress(OSError):
-        while data := file.read(65536):  # of a terminal Linux says EIO where nobody has the other end any more
-            found += data
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        try:
+            while data := file.read(65536):
+                found += data
+        except OSError as error:
+            if error.errno != errno.EIO:  # Linux says it of a terminal whose other end nobody has any more
+                raise
 
 
 def seen(drawn: str) -> list[str]:

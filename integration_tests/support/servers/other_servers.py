@@ -1,42 +1,29 @@
 """Servers that are not Redis, or not alone: what greets and hangs up, and proxies that refuse or change replies."""
 
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from integration_tests.support.faults.proxy import Act, Exchange
 from integration_tests.support.messages import Json
+from integration_tests.support.servers.listener import listening_to, received
 
 
 @contextmanager
 def greeting(said: bytes, *, after: bool = False, closes: bool = True) -> Iterator[Json]:
     """Yield the config of a server that says this to every connection, `after` a first command, and `closes` it."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    kept = []
 
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                client = listener.accept()[0]
-                with suppress(OSError):
-                    if after:
-                        client.recv(1000)
-                    client.sendall(said)
-                kept.append(client)
-                if closes:
-                    client.close()
+    def greet(client: socket.socket) -> None:
+        if after:
+            received(client)
+        with suppress(ConnectionError):
+            client.sendall(said)
+        while not closes and received(client):
+            pass
 
-    serving = threading.Thread(target=serve)
-    serving.start()
-    try:
-        yield {"host": "127.0.0.1", "port": listener.getsockname()[1]}
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        serving.join()
-        for one in (listener, *kept):
-            one.close()
+    with listening_to(greet) as port:
+        yield {"host": "127.0.0.1", "port": port}
 
 
 def is_one_of(exchange: Exchange, names: tuple[str, ...]) -> bool:
