@@ -59,7 +59,7 @@ def killed_and_resumed(
     twice: list[int] = []
     while True:
         running = connector.start(streams)
-        feeder = threading.Thread(target=feed, args=(running.process.stdin, source(cursor)))
+        feeder = threading.Thread(target=running.feed_all, args=(source(cursor),))
         feeder.start()
         if deaths < DEATHS:
             running.wait_for_states(chance.randint(1, 4))
@@ -95,15 +95,6 @@ def committed(client: Redis, cursor: int, shape: Shape) -> int:
     return max([cursor, *(int(json.loads(each.data)["id"]) for each in found)])
 
 
-def feed(pipe: object, content: bytes) -> None:
-    assert hasattr(pipe, "write")
-    try:
-        pipe.write(content)
-        pipe.close()  # type: ignore[attr-defined]
-    except (BrokenPipeError, ValueError):
-        pass
-
-
 def test_an_append_killed_at_random_instants_ends_with_exactly_the_records(
     connector: Connector, server: Server, shape: Shape
 ) -> None:
@@ -129,7 +120,7 @@ def test_connections_cut_while_it_runs_lose_and_double_nothing(
     connector: Connector, server: Server, shape: Shape
 ) -> None:
     running = connector.start([stream(**generation(2, 2, 2))])
-    feeder = threading.Thread(target=feed, args=(running.process.stdin, source()))
+    feeder = threading.Thread(target=running.feed_all, args=(source(),))
     feeder.start()
     own = server.client.client_id()
     cuts = 0
@@ -158,7 +149,7 @@ def test_a_server_stopped_and_started_again_with_its_data_loses_and_doubles_noth
     running.process.stdin.flush()
     running.wait_for_states(10)
     server.stop()
-    feeder = threading.Thread(target=feed, args=(running.process.stdin, b"\n".join(half[middle:])))
+    feeder = threading.Thread(target=running.feed_all, args=(b"\n".join(half[middle:]),))
     feeder.start()
     time.sleep(0.5)
     server.start()

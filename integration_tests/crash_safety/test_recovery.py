@@ -9,12 +9,11 @@ from redis import Redis
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.messages import COMPLETE, Json, generation, record, state, stream
 from integration_tests.support.servers.server import SERVERS, Server, running
-from integration_tests.support.stored import ledger, values
+from integration_tests.support.stored import LEDGER, ledger, values
 from integration_tests.support.waiting import wait_until
 
 Command = tuple[str | int, ...]
 
-LEDGER = "airbyte:{default:users}"
 OLD, STAGED = [-2, -1], [1, 2, 3]
 
 

@@ -11,10 +11,8 @@ from integration_tests.support.connector.process import Connector, Running
 from integration_tests.support.faults.proxy import Exchange, proxy
 from integration_tests.support.messages import COMPLETE, generation, record, state, stream
 from integration_tests.support.servers.server import Server
-from integration_tests.support.stored import ledger, values
+from integration_tests.support.stored import LEDGER, ledger, values
 from integration_tests.support.waiting import wait_until
-
-LEDGER = "airbyte:{default:users}"
 
 
 def writing(connector: Connector) -> Running:

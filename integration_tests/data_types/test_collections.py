@@ -15,7 +15,6 @@ import redis
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from integration_tests.crash_safety.test_faults import feed
 from integration_tests.support.connector.library import check, full, write
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, Shape, cache
@@ -235,7 +234,7 @@ def test_a_server_out_of_memory_now_and_then_takes_every_batch_once_and_in_order
     running.wait_for_states(1)
     messages = [*map(record, range(1, 20_001)), state(20_000), COMPLETE]
     content = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
-    feeder = threading.Thread(target=feed, args=(running.process.stdin, content))
+    feeder = threading.Thread(target=running.feed_all, args=(content,))
     feeder.start()
     try:
         while running.process.poll() is None:

@@ -17,6 +17,7 @@ from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import Shape
 from integration_tests.support.docs.permissions import FOR_SETTING, LEAST
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state
+from integration_tests.support.search import ask, found
 from integration_tests.support.servers.server import SERVERS, WITH_SEARCH, Server, json_module, running, search_module
 from integration_tests.support.waiting import wait_until
 
@@ -90,19 +91,6 @@ def refused(server: Server, shape: Shape, **more: Any) -> str:
         synced(server, shape, users(), row(1), COMPLETE, **more)
     assert caught.value.failure_type is FailureType.config_error
     return str(caught.value)
-
-
-def ask(client: Redis, *command: str) -> Any:
-    """Return a reply as it is: by default redis-py makes something else of those about indexes."""
-    given = client.get_connection_kwargs()
-    with Redis(port=given["port"], username=given.get("username"), password=given.get("password"), protocol=2) as plain:
-        return plain.execute_command(*command)
-
-
-def found(client: Redis, query: str = "*", alias: str = "default:users") -> list[str]:
-    """Return the keys that a query finds."""
-    reply = ask(client, "FT.SEARCH", alias, query, "NOCONTENT", "LIMIT", "0", "100", "DIALECT", "2")
-    return sorted(key.decode() for key in reply[1:])
 
 
 def said(client: Redis, alias: str = "default:users") -> dict[str, Any]:

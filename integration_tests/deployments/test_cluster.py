@@ -16,10 +16,9 @@ from integration_tests.support.docs.permissions import LEAST, OF_CLUSTER
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
 from integration_tests.support.servers.cluster import ClusterServers, cluster, slot
 from integration_tests.support.servers.server import Server, free_port, running
-from integration_tests.support.stored import ledger, rows, values
+from integration_tests.support.stored import LEDGER, ledger, rows, values
 from integration_tests.support.waiting import wait_until
 
-LEDGER = "airbyte:{default:users}"
 MODES = ("append", "overwrite", "append_dedup", "refresh of append_dedup")
 
 
@@ -98,13 +97,6 @@ def replicated() -> Iterator[ClusterServers]:
         yield servers
 
 
-def own_keys(servers: ClusterServers) -> list[bytes]:
-    """Return the connector's own keys, other than ledgers and deletions."""
-    with servers.client() as client:
-        keys = list(client.scan_iter("airbyte:*"))
-    return [key for key in keys if not key.startswith((b"airbyte:{", b"airbyte:tombstone:"))]
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_every_sync_mode_spreads_its_records_over_all_primaries(
     plain: ClusterServers, tmp_path: Path, mode: str
@@ -120,7 +112,7 @@ def test_every_sync_mode_spreads_its_records_over_all_primaries(
     assert outcome.code == 0, outcome.text
     assert len(outcome.states) == 10
     assert work.found(plain) == work.expected
-    assert own_keys(plain) == []
+    assert plain.own_keys() == []
     assert all(len(node.client.keys("default:users:*")) > 20 for node in plain.primaries)
 
 
@@ -170,7 +162,7 @@ def test_slots_that_move_while_a_sync_runs_lose_and_double_nothing(
     assert outcome.code == 0, outcome.text
     assert len(outcome.states) == 10
     assert work.found(plain) == work.expected
-    assert own_keys(plain) == []
+    assert plain.own_keys() == []
     assert plain.errors("MOVED") > before
 
 
@@ -195,15 +187,7 @@ def test_a_slot_that_stays_half_way_is_waited_for_where_there_is_no_other_way(
     assert outcome.code == 0, outcome.text
     with plain.client() as client:
         assert values(client) == list(range(1, 101))  # type: ignore[arg-type]
-    assert own_keys(plain) == []
-
-
-def failover(servers: ClusterServers, node: Server) -> None:
-    """Kill a primary whose replica is in step, and return when the replica has taken over."""
-    replica = servers.replicas[servers.primaries.index(node)]
-    servers.wait_until_in_step()
-    servers.kill(node)
-    wait_until(lambda: servers.takes_over(replica), 30)
+    assert plain.own_keys() == []
 
 
 @pytest.mark.parametrize("whose", ["ledger", "another"])
@@ -219,7 +203,7 @@ def test_a_primary_that_dies_in_the_middle_of_a_sync_is_replaced_and_the_result_
     half = len(work.messages) // 2
     work.feed(run, part=slice(half))
     run.wait_for_states(4)
-    failover(replicated, of_ledger if whose == "ledger" else others[-1])
+    replicated.fail_over(of_ledger if whose == "ledger" else others[-1])
     work.feed(run, part=slice(half, None))
     replicated.wait_until_whole()  # a node that takes some slots for down keeps its witness
     run.feed([COMPLETE])
@@ -228,7 +212,7 @@ def test_a_primary_that_dies_in_the_middle_of_a_sync_is_replaced_and_the_result_
     assert outcome.code == 0, outcome.text
     assert len(outcome.states) == 10
     assert work.found(replicated) == work.expected
-    assert own_keys(replicated) == []
+    assert replicated.own_keys() == []
     again = connector.write([work.streams[0] | generation(2, 0, 3)], [COMPLETE])
     assert again.code == 0, again.text
 
@@ -261,21 +245,7 @@ def test_a_primary_that_dies_while_a_promotion_is_under_way_is_replaced_and_the_
         outcome = connector.write([work.streams[0] | generation(2, 0, 3)], [COMPLETE])
         assert outcome.code == 0, outcome.text
     assert work.found(replicated) == work.expected
-    assert own_keys(replicated) == []
-
-
-@contextmanager
-def parted(servers: ClusterServers, primary: Server) -> Iterator[None]:
-    """Have the primary's replica, in step before, receive nothing; it goes on afterwards."""
-    replica = servers.replicas[servers.primaries.index(primary)]
-    servers.wait_until_in_step()
-    replica._process.send_signal(signal.SIGSTOP)
-    try:
-        # What is on its way to a stopped process would be read once it goes on.
-        primary.client.client_kill_filter(_type="replica")
-        yield
-    finally:
-        replica._process.send_signal(signal.SIGCONT)
+    assert replicated.own_keys() == []
 
 
 @pytest.mark.parametrize("acknowledged", [True, False])
@@ -288,7 +258,7 @@ def test_what_a_replica_lacks_that_takes_over_from_a_server_without_the_ledger_i
     run = connector.start([stream()])
     run.send(*map(record, range(1, 101)), state(100))
     run.wait_for_states(1)
-    with parted(replicated, lost):
+    with replicated.parted(lost):
         run.send(*map(record, range(101, 201)))
         if acknowledged:
             run.send(state(200))
@@ -326,7 +296,7 @@ def test_with_durability_a_state_stays_back_as_long_as_no_replica_has_its_record
     run = connector.start([stream()])
     run.send(*map(record, range(1, 101)), state(100))
     run.wait_for_states(1)
-    with parted(replicated, lagging):
+    with replicated.parted(lagging):
         run.send(*map(record, range(101, 201)), state(200), COMPLETE)
         outcome = run.finish()
 
@@ -358,7 +328,7 @@ def test_with_durability_no_acknowledged_record_is_missing_after_a_failover_at_a
     time.sleep(0.037 * seed)
     node = replicated.primaries[seed % 3]
     replicated.kill(node)
-    replica = replicated.replicas[replicated.primaries.index(node)]
+    replica = replicated.replica_of(node)
     wait_until(lambda: replicated.takes_over(replica), 30)
     # From here on the outcome is decided by what was acknowledged, whether the sync goes on or not.
     run.process.kill()
@@ -568,7 +538,7 @@ def test_the_least_permissions_do_in_a_cluster(plain: ClusterServers, tmp_path: 
     outcome = connector.write(work.streams, [*work.messages, COMPLETE])
     assert outcome.code == 0, outcome.text
     assert work.found(plain) == work.expected
-    assert own_keys(plain) == []
+    assert plain.own_keys() == []
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,12 @@ from destination_redis.config.parse import parse_config
 from destination_redis.connection.clients import connect
 from destination_redis.connection.slots import SLOTS
 from destination_redis.transport.pipeline import Pipeline
-from integration_tests.deployments.test_cluster import LEDGER, failover, own_keys, parted
 from integration_tests.support.connector.library import check
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
 from integration_tests.support.servers.cluster import ClusterServers, cluster, slot
 from integration_tests.support.servers.server import Server
-from integration_tests.support.stored import ledger, rows, values
+from integration_tests.support.stored import LEDGER, ledger, rows, values
 from integration_tests.support.waiting import wait_until
 
 
@@ -39,7 +38,7 @@ def test_a_sync_that_begins_while_a_primary_is_being_replaced_waits_for_its_succ
 
 def exchange(servers: ClusterServers, primary: Server) -> None:
     """Have a primary and its replica change places, as one does before an upgrade: no connection is lost."""
-    replica = servers.replicas[servers.primaries.index(primary)]
+    replica = servers.replica_of(primary)
     replica.client.execute_command("CLUSTER", "FAILOVER")
     wait_until(lambda: servers.takes_over(replica) and not servers.takes_over(primary))
 
@@ -74,7 +73,7 @@ def test_a_merged_refresh_of_which_a_new_primary_lacks_something_counts_as_lost(
     cancelled.kill()
     of_ledger = replicated.owner(slot(LEDGER))
     lost = next(node for node in replicated.primaries if node is not of_ledger)
-    with parted(replicated, lost):
+    with replicated.parted(lost):
         run = connector.start([stream(**generation(2, 0, 3))])
         wait_until(lambda: b"staged_first" in of_ledger.client.hgetall(LEDGER))
         wait_until(lambda: of_ledger.client.hget(LEDGER, "committed") == b"300")
@@ -123,7 +122,7 @@ def test_commands_are_packed_while_the_first_primary_is_gone(replicated: Cluster
     with connect(parse_config(replicated.config)) as servers:
         pipeline = Pipeline(servers)
         pipeline.open()
-        failover(replicated, replicated.primaries[0])
+        replicated.fail_over(replicated.primaries[0])
         for number in range(3):  # a command with a key would find a lost primary, and leave it, at once
             pipeline.load(f"return {number}")
         pipeline.flush()
@@ -148,7 +147,7 @@ def test_a_batch_of_which_a_part_has_moved_is_witnessed_all_the_same(
     run.feed([COMPLETE])
     outcome = run.finish()
     assert "lost acknowledged data of the stream users: refresh it" in outcome.error["message"]
-    assert own_keys(with_spare) == []
+    assert with_spare.own_keys() == []
 
 
 def test_a_sync_may_be_idle_for_a_week_before_its_witnesses_expire(with_spare: ClusterServers, tmp_path: Path) -> None:

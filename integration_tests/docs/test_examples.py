@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from destination_redis import DestinationRedis
-from integration_tests.data_types.test_search import found
 from integration_tests.support.connector.library import check, full, write
 from integration_tests.support.messages import COMPLETE, record
+from integration_tests.support.search import found
 from integration_tests.support.servers.server import WITH_SEARCH, Server, json_module, running, search_module
 
 CONFIGS = Path(__file__).parents[2] / "examples" / "configs"

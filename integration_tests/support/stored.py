@@ -7,6 +7,9 @@ from redis import Redis
 
 from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, Shape, cache
 
+#: The key of the ledger of the stream that most tests write.
+LEDGER = "airbyte:{default:users}"
+
 
 def stored(client: Redis, prefix: str = "default:users:", shape: Shape = HASH) -> dict[int, int]:
     """Return record id -> the "id" in its data, for every key under `prefix`."""

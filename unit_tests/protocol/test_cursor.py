@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from destination_redis.protocol.cursor import NULL_CURSOR, Order, encode, number_of, order_of
 from destination_redis.protocol.messages import UNREADABLE
-from unit_tests.protocol.test_instants import NO_TIMES
+from integration_tests.support.fuzzing.no_times import NO_TIMES
 
 
 def maybe(value: object, order: Order) -> str | None:

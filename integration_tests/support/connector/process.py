@@ -52,6 +52,11 @@ class Running:
         """Send until the process ends."""
         self.process.feed(_input(messages))
 
+    def feed_all(self, content: bytes) -> None:
+        """Send all the rest of the input, until the process ends."""
+        self.process.feed(content)
+        self.process.stdin.close()
+
     def wait_for_states(self, count: int, seconds: float = 60) -> list[Json]:
         with self._arrived:
             self._arrived.wait_for(lambda: len(self.outcome(0).states) >= count or self._over, seconds)

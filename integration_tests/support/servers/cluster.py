@@ -1,5 +1,6 @@
 """A Redis Cluster of real servers, whose primaries fail and whose slots move on demand."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -95,12 +96,41 @@ class ClusterServers:
         node._process.kill()
         node._process.wait(60)
 
+    def fail_over(self, node: Server) -> None:
+        """Kill a primary whose replica is in step, and return when the replica has taken over."""
+        replica = self.replica_of(node)
+        self.wait_until_in_step()
+        self.kill(node)
+        wait_until(lambda: self.takes_over(replica), 30)
+
+    @contextmanager
+    def parted(self, primary: Server) -> Iterator[None]:
+        """Have the primary's replica, in step before, receive nothing; it goes on afterwards."""
+        replica = self.replica_of(primary)
+        self.wait_until_in_step()
+        replica.signal(signal.SIGSTOP)
+        try:
+            # What is on its way to a stopped process would be read once it goes on.
+            primary.client.client_kill_filter(_type="replica")
+            yield
+        finally:
+            replica.signal(signal.SIGCONT)
+
     def takes_over(self, node: Server) -> bool:
         return bool(node.client.role()[0] == b"master")
 
     def wait_until_whole(self) -> None:
         """Return when each living node serves what it has: after a failover some refuse that for a while."""
         _wait(lambda: all(b"cluster_state:ok" in _info(node) for node in self._living()))
+
+    def own_keys(self) -> list[bytes]:
+        """Return the connector's own keys, other than ledgers and deletions."""
+        with self.client() as client:
+            keys = list(client.scan_iter("airbyte:*"))
+        return [key for key in keys if not key.startswith((b"airbyte:{", b"airbyte:tombstone:"))]
+
+    def replica_of(self, primary: Server) -> Server:
+        return self.replicas[self.primaries.index(primary)]
 
     def _primary_of(self, replica: Server) -> Server:
         return self.primaries[self.replicas.index(replica)]
