@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from destination_redis.config.spec import specification
+from integration_tests.support.project import ROOT
 from integration_tests.support.servers.server import Server
 
-ROOT = Path(__file__).parents[2]
 #: Long enough, and with a digit, for the suite to look for it in all that the connector says.
 PASSWORD = "correct-horse-8"
 

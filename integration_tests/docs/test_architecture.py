@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from destination_redis import CACHES
-from integration_tests.support.docs.markdown import ROOT, block, section
+from integration_tests.support.docs.markdown import block, section
 from integration_tests.support.messages import COMPLETE, Json, record, state, stream
-from integration_tests.support.project import PYTHON
+from integration_tests.support.project import PYTHON, ROOT
 from integration_tests.support.servers.server import SERVERS, Server, running
 
 

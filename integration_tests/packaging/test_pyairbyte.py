@@ -18,7 +18,8 @@ from integration_tests.support.connector.library import full
 from integration_tests.support.data_types import cache
 from integration_tests.support.docs.markdown import block, section
 from integration_tests.support.messages import Json
-from integration_tests.support.packaging.environments import ROOT, locked, with_this_checkout
+from integration_tests.support.packaging.environments import locked, with_this_checkout
+from integration_tests.support.project import ROOT
 from integration_tests.support.servers.server import Server
 
 COUNTS = {"products": 100, "users": 120}

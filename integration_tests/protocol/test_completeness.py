@@ -1,7 +1,6 @@
 """When a stream is replaced: by a platform that sends statuses, by one that sends none, and by a shell's pipe."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +10,10 @@ from destination_redis.config.settings import RedisConfig
 from integration_tests.support.connector.process import Connector, Outcome
 from integration_tests.support.data_types import HASH, Shape
 from integration_tests.support.messages import COMPLETE, Json, generation, record, state, status, stream
+from integration_tests.support.project import FIELD_CASES
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import values
 
-FIELD_CASES = Path(__file__).parent.parent / "field_cases"
 LIST: Shape = ("list", "envelope")
 #: The syncs of a connection, as (generation, minimum, sync id): the first one, and one that replaces it.
 FIRST, SECOND = generation(1, 1, 1001), generation(2, 2, 1002)

@@ -4,7 +4,6 @@ import itertools
 import json
 import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +27,7 @@ from integration_tests.support.fuzzing.histories import (
     written,
 )
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, state
+from integration_tests.support.project import FIELD_CASES
 from integration_tests.support.servers.server import Server, needs_json
 
 #: In soft mode the value of a row whose deletion is kept as the record.
@@ -167,7 +167,7 @@ def test_what_is_below_a_floor_stays_void_after_a_merge_put_a_record_without_one
 def test_a_cdc_deletion_with_the_key_alone_removes_the_row_until_it_comes_again(
     connector: Connector, server: Server
 ) -> None:
-    case = Path(__file__).parent.parent / "field_cases" / "deletion-without-cursor"
+    case = FIELD_CASES / "deletion-without-cursor"
     catalog = json.loads((case / "catalog.json").read_text())["streams"]
     messages = (case / "messages.jsonl").read_text().splitlines()
     assert connector.write(catalog, messages).code == 0

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +9,10 @@ from redis import Redis
 
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status, stream
+from integration_tests.support.project import FIELD_CASES
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import ledger, rows, values
 
-FIELD_CASES = Path(__file__).parent.parent / "field_cases"
 INTEGER = {"type": "integer"}
 INSTANT = {"type": "string", "format": "date-time"}
 CDC = {"properties": {"id": INTEGER, "at": INTEGER, "_ab_cdc_deleted_at": {"type": ["null", "string"]}}}

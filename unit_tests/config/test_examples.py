@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from jsonschema import Draft7Validator
 from destination_redis.config.parse import parse_config, unknown_settings
 from destination_redis.config.spec import specification
 from destination_redis.protocol.catalog import parse_catalog
+from integration_tests.support.project import EXAMPLES, ROOT
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 CONFIGS = {path.stem: json.loads(path.read_text()) for path in sorted((EXAMPLES / "configs").glob("*.json"))}
 FORM = specification()["connectionSpecification"]
 COMPOSE = yaml.safe_load((EXAMPLES / "docker-compose.yml").read_text())
@@ -94,4 +93,4 @@ def test_docker_compose_has_a_config_that_leads_to_it() -> None:
 def test_the_files_that_docker_compose_tells_to_use_are_there() -> None:
     told = re.findall(r"examples/\S+", (EXAMPLES / "docker-compose.yml").read_text())
     assert len(told) == 4
-    assert [name for name in told if not (EXAMPLES.parent / name).exists()] == []
+    assert [name for name in told if not (ROOT / name).exists()] == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from integration_tests.support.project import ROOT
 
 
 def checks() -> list[str]:

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from destination_redis.config.spec import specification
+from integration_tests.support.project import ROOT
 
-ROOT = Path(__file__).parents[2]
 METADATA: dict[str, Any] = yaml.safe_load((ROOT / "metadata.yaml").read_text())
 DATA: dict[str, Any] = METADATA["data"]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())

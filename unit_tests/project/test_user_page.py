@@ -2,9 +2,10 @@
 
 import re
 from itertools import groupby
-from pathlib import Path
 
-LINES = (Path(__file__).parents[2] / "docs" / "redis.md").read_text().splitlines()
+from integration_tests.support.project import ROOT
+
+LINES = (ROOT / "docs" / "redis.md").read_text().splitlines()
 TAGS = {"<details>": "</details>", "<HideInUI>": "</HideInUI>"}
 #: Rows of a table, its head included, and lines of an example that stand unfolded.
 LONGEST = 12

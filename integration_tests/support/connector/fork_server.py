@@ -13,10 +13,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[3]
+from integration_tests.support.project import ROOT
 
 
 class Process:

@@ -1,9 +1,8 @@
 """A document taken apart: its sections, and the code blocks in them."""
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+from integration_tests.support.project import ROOT
 
 
 def section(document: str, title: str) -> str:

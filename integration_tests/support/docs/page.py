@@ -2,11 +2,12 @@
 
 import re
 from itertools import groupby
-from pathlib import Path
 from textwrap import dedent
 from typing import NamedTuple
 
-TEXT = (Path(__file__).parents[3] / "docs" / "redis.md").read_text()
+from integration_tests.support.project import ROOT
+
+TEXT = (ROOT / "docs" / "redis.md").read_text()
 
 
 class Block(NamedTuple):

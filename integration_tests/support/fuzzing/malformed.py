@@ -6,16 +6,15 @@ import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from destination_redis.config.spec import specification
 from integration_tests.support.connector.cli import Ran
 from integration_tests.support.messages import Json
+from integration_tests.support.project import EXAMPLES
 
 #: What records hold and no output may.
 MARK = "M4rker"
-_FAKER = Path(__file__).parents[3] / "examples" / "faker.jsonl.gz"
 _DEEP = 100_000
 
 #: Where a value goes.
@@ -61,7 +60,7 @@ Random = random.Random
 
 @cache
 def _recorded() -> tuple[bytes, ...]:
-    with gzip.open(_FAKER) as lines:
+    with gzip.open(EXAMPLES / "faker.jsonl.gz") as lines:
         return tuple(line for line in lines if b'"users"' in line)
 
 

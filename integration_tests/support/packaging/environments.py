@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from integration_tests.support.project import ROOT
+
 #: May be removed at any time. What an environment was made of is in its name, so none is ever changed.
 KEPT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "destination-redis-tests"
 

@@ -17,13 +17,12 @@ from typing import Any
 
 import pytest
 
-from integration_tests.support.project import PYTHON
+from integration_tests.support.project import PYTHON, ROOT
 from integration_tests.support.servers.server import require
 
-PROJECT = Path(__file__).parents[3]
 #: Where it is pulled from, and by what the stand-in goes: a digest would be another's.
 _BASE_IMAGE = re.search(
-    r"^ARG BASE_IMAGE=([^@\s]+)@sha256:[0-9a-f]{64}$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE
+    r"^ARG BASE_IMAGE=([^@\s]+)@sha256:[0-9a-f]{64}$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
 )
 #: The release of Debian whose Python is the base image's, 3.13; and the base image's user.
 _RELEASE = "trixie"
@@ -98,7 +97,7 @@ class Store:
         buildah = self._buildah
         _do(
             *(*buildah, "build", "--isolation", "chroot", "--pull-never", "--tag", tag, *arguments),
-            *("--build-arg", f"BASE_IMAGE={self._base}", *_registry(self._folder), str(PROJECT)),
+            *("--build-arg", f"BASE_IMAGE={self._base}", *_registry(self._folder), str(ROOT)),
         )
         described = json.loads(_do(*buildah, "inspect", "--type", "image", tag))
         container = _do(*buildah, "from", "--pull-never", tag)
