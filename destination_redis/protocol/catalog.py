@@ -1,4 +1,4 @@
-"""The configured catalog -> one frozen value per (namespace, stream)."""
+"""The configured catalog: one frozen `Stream` per (namespace, name)."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from destination_redis.protocol.messages import UNREADABLE, why_unreadable
 from destination_redis.protocol.schema import Column, columns_of
 
 Mode = Literal["append", "overwrite", "append_dedup"]
-#: Where records live, by the names that ledgers use.
+#: Where records are stored, as named in the ledger.
 SEQUENCE, PRIMARY_KEY, COLLECTION = "sequence", "primary_key", "collection"
-#: The column by which CDC sources say that a row was deleted.
+#: The column in which CDC sources report that a row was deleted.
 DELETED_AT = "_ab_cdc_deleted_at"
 
-#: What PyAirbyte sends for every sync: generation, minimum and sync id say nothing then.
+#: The ids PyAirbyte sends for every sync (generation, minimum generation, sync): they carry no information.
 _PYAIRBYTE = (1, 1, 1)
 
 
@@ -46,7 +46,7 @@ class _Catalog(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One configured stream; `namespace` None where the catalog has none or an empty one."""
+    """One configured stream; `namespace` is None if it is missing or empty in the catalog."""
 
     name: str
     namespace: str | None
@@ -54,16 +54,16 @@ class Stream:
     generation_id: int | None = None
     minimum_generation_id: int | None = None
     sync_id: int | None = None
-    #: In append_dedup: paths into a record's data.
+    #: Paths into a record's data; empty unless the mode is append_dedup.
     primary_key: tuple[Path, ...] = ()
-    #: A path, and how cursors compare; () where there is none: then arrival alone orders.
+    #: The cursor's path and how its values compare; () if there is none: records are then ordered by arrival.
     cursor: Path = ()
     cursor_order: Order = Order.TEXT
-    #: Whether all its records live in one key, a list for example.
+    #: Whether all its records are stored in one key, such as a list.
     collected: bool = False
-    #: Whether the schema has the column that tells of deletions, or says nothing about columns.
+    #: Whether the schema has the column that reports deletions, or lists no columns.
     may_delete: bool = False
-    #: What of its schema a search index can have.
+    #: The columns of its schema that can be indexed.
     columns: tuple[Column, ...] = ()
 
     def __str__(self) -> str:
@@ -71,46 +71,46 @@ class Stream:
 
     @property
     def pair(self) -> tuple[int | None, int | None]:
-        """(generation, sync id), by which live and staged records are known."""
+        """(generation, sync id), which identifies live and staged records."""
         return self.generation_id, self.sync_id
 
     @property
     def placement(self) -> str:
-        """Where its records live."""
+        """Where its records are stored."""
         if self.primary_key:
             return PRIMARY_KEY
         return COLLECTION if self.collected else SEQUENCE
 
     @property
     def key_fields(self) -> str:
-        """The primary key's paths as the ledger keeps them; empty for sequential ids."""
+        """The primary key's paths as stored in the ledger; empty for sequential ids."""
         return _text(self.primary_key) if self.primary_key else ""
 
     @property
     def order(self) -> str:
-        """What orders its upserts, as the ledger keeps it: the cursor's path and how it compares."""
+        """What orders its upserts, as stored in the ledger: the cursor's path and how its values compare."""
         return f"{_text(self.cursor)} {self.cursor_order}" if self.primary_key else ""
 
     @property
     def truncates(self) -> bool:
-        """Whether the catalog's generations ask for records of older ones to go."""
+        """Whether the catalog's generation ids ask to remove the records of older generations."""
         numbers = (self.generation_id, self.minimum_generation_id, self.sync_id)
         generation, minimum, _ = numbers
         return generation is not None and generation == minimum and generation > 0 and numbers != _PYAIRBYTE
 
     @property
     def starts_anew(self) -> bool:
-        """Whether it replaces whatever is there, staged or live: an overwrite without a usable generation."""
+        """Whether it replaces all records, staged and live: an overwrite without a usable generation."""
         return self.mode == "overwrite" and not self.truncates
 
     @property
     def needs_complete(self) -> bool:
-        """Whether only a COMPLETE can end it: a refresh by generation."""
+        """Whether it ends only with a COMPLETE status: a refresh by generation."""
         return self.truncates and self.mode != "overwrite"
 
 
 def parse_catalog(content: bytes) -> tuple[Stream, ...]:
-    """Return the configured streams; raises a config error where the catalog is not one or has a mode we lack."""
+    """Return the configured streams; raises a config error if the catalog is invalid or has an unsupported mode."""
     try:
         streams = tuple(map(_stream, msgspec.json.decode(content, type=_Catalog).streams))
     except UNREADABLE as error:
@@ -127,18 +127,19 @@ def _stream(configured: _Configured) -> Stream:
     inner, mode = configured.stream, configured.destination_sync_mode
     if mode not in ("append", "overwrite", "append_dedup"):
         raise config_error(
-            f"The stream {inner.name} has the sync mode {mode!r}; this connector has append, overwrite and append_dedup"
+            f"The stream {inner.name} has the sync mode {mode!r}; this connector supports append, overwrite and "
+            "append_dedup"
         )
     if configured.include_files:
         raise config_error(
-            f"The stream {inner.name} is to be synced with its files (include_files), but this destination takes no "
-            "files: sync it without them"
+            f"The stream {inner.name} includes files (include_files), which this destination does not support: turn "
+            "file transfer off"
         )
     cursor = tuple(configured.cursor_field or ())
     stream = Stream(
         name=inner.name,
         namespace=inner.namespace or None,
-        mode=mode,  # type: ignore[arg-type] # looked for above
+        mode=mode,  # type: ignore[arg-type] # checked above
         generation_id=configured.generation_id,
         minimum_generation_id=configured.minimum_generation_id,
         sync_id=configured.sync_id,

@@ -1,7 +1,7 @@
-"""A cursor's value -> text that sorts as the values do.
+"""Cursor values, encoded as text that sorts in the order of the values.
 
-Hexadecimal digits only, since scripts compare text by the server's locale. The first digit is the kind: null, boolean,
-number, instant, text, anything else; so nulls are lowest, and values of different kinds have an order too.
+The text has hexadecimal digits only, because scripts compare strings by the server's locale. The first digit is the
+kind: null, boolean, number, instant, text, anything else. So null sorts lowest, and different kinds are comparable.
 """
 
 import logging
@@ -17,14 +17,14 @@ from destination_redis.protocol.messages import UNREADABLE
 
 logger = logging.getLogger("airbyte")
 
-#: The text for null, the lowest.
+#: The encoding of null, which sorts lowest.
 NULL_CURSOR = "0"
 
 
 class Order(StrEnum):
-    """What the stream's schema says the values are; where it says neither, any value has its place.
+    """How the stream's schema types the values; TEXT, for any other type, orders values of every kind.
 
-    A JSON number is one under INSTANT too, since some sources send epochs there.
+    INSTANT accepts JSON numbers too, because some sources send epoch times.
     """
 
     TEXT = "text"
@@ -32,7 +32,7 @@ class Order(StrEnum):
     INSTANT = "instant"
 
 
-#: The first byte of a JSON number.
+#: First bytes of a JSON number.
 _NUMERIC = frozenset(b"%c" % character for character in b"-0123456789")
 _NUMBER = re.compile(r"([+-]?)(?=\.?\d)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?", re.ASCII)
 _NINES = str.maketrans("0123456789", "9876543210")
@@ -40,7 +40,7 @@ _INFINITE = {"infinity": "23", "+infinity": "23", "inf": "23", "+inf": "23", "-i
 
 
 def order_of(schema: object, path: Path) -> Order:
-    """Return how the values at `path` are compared, by the stream's JSON schema."""
+    """Return how the values at `path` compare, according to the stream's JSON schema."""
     node: Any = schema
     for name in path:
         properties = node.get("properties") if isinstance(node, dict) else None
@@ -50,9 +50,9 @@ def order_of(schema: object, path: Path) -> Order:
 
 
 def encode(value: msgspec.Raw, order: Order) -> str | None:
-    """Return the text for a JSON value; None where it cannot be read as `order` says, and so counts as null.
+    """Return the encoding of a JSON value; None if it cannot be read as `order`, which counts as null.
 
-    Text that is compared by its bytes has to be valid; raises one of `UNREADABLE` where it is not.
+    Under TEXT, raises one of `UNREADABLE` if a string is invalid.
     """
     text = bytes(value)
     first = text[:1]
@@ -68,9 +68,9 @@ def encode(value: msgspec.Raw, order: Order) -> str | None:
 
 
 def number_of(value: msgspec.Raw, order: Order) -> float | None:
-    """Return a number as it is, an instant as seconds since 1970, both as far as a double holds; None for all else.
+    """Return a number unchanged or an instant as seconds since 1970, to the precision of a double; else None.
 
-    All else is null, what cannot be read as `order` says and, where it says neither, whatever is no JSON number.
+    None is returned for null, for a value that cannot be read as `order` and, under TEXT, for all but JSON numbers.
     """
     text = bytes(value)
     if text[:1] in _NUMERIC:
@@ -88,7 +88,7 @@ def number_of(value: msgspec.Raw, order: Order) -> float | None:
 
 
 def warn_unreadable(stream: str, path: Path, order: Order, consequence: str) -> None:
-    """Warn that a cursor of the stream cannot be read as `order` says."""
+    """Warn that a cursor value of the stream cannot be read as `order`."""
     logger.warning(
         "A record of the stream %s has a value in its cursor field (%s) that is not a %s: %s",
         stream,
@@ -116,25 +116,25 @@ def _decoded(text: bytes) -> str:
 
 
 def _integer(digits: bytes) -> str:
-    """Return what `_number` does, in a third of the time, for a JSON number of digits alone."""
+    """Return the same as `_number` for a JSON number of digits only, in a third of the time."""
     if digits == b"0":
         return "21"
     return f"22{_scale(len(digits))}{digits.rstrip(b'0').decode()}"
 
 
 def _number(text: str) -> str | None:
-    """Return decimal digits behind their exponent, so that text order is the order of the numbers, at any size."""
+    """Return the exponent followed by the decimal digits, so that text sorts as numbers do, at any size."""
     if (parts := _NUMBER.fullmatch(text)) is None:
         return None
     sign, whole, fraction, exponent = parts.groups()
     digits = (whole + (fraction or "")).lstrip("0")
-    # The value is 0.digits times 10 to the power of `point`; an absurd exponent is cut off.
+    # The value is 0.digits times 10 to the power of `point`; an absurd exponent is capped.
     point = len(digits) - len(fraction or "") + _exponent(exponent or "0")
     digits = digits.rstrip("0")
     if not digits:
         return "21"
     if sign == "-":
-        # The larger the digits the lower the number, also where one goes on longer than the other.
+        # Larger digits mean a lower number, also if one number has more digits than the other.
         return "20" + _scale(-point) + digits.translate(_NINES) + "f"
     return "22" + _scale(point) + digits
 
@@ -145,7 +145,7 @@ def _exponent(text: str) -> int:
 
 
 def _scale(point: int) -> str:
-    """Return a power of ten as digits of one length for all common ones."""
+    """Return a power of ten as digits, of the same length for all common ones."""
     if -0x7000 <= point < 0x7000:
         return f"{point + 0x8000:04x}"
     return f"{'f' if point > 0 else '0'}{point + (1 << 59):016x}"

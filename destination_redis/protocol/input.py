@@ -1,4 +1,4 @@
-"""The input: bytes of a file descriptor -> whole lines, and the wish to stop."""
+"""The input: whole lines read from a file descriptor, until a stop is requested."""
 
 import contextlib
 import fcntl
@@ -9,26 +9,26 @@ from collections.abc import Iterator
 from destination_redis.errors import Terminated, system_error
 from destination_redis.shutdown import Stop
 
-#: Bytes read at once: large, so that reading costs little; a pipe is widened to it where the system allows.
+#: Bytes per read: large, so that reading is cheap. A pipe's buffer is set to this size if the system allows it.
 _CHUNK = 256 * 1024
-#: Bytes of a line: as many as Redis takes for a value, unless it is told to take more (proto-max-bulk-len).
+#: Bytes per line: the most that Redis accepts for a value by default (proto-max-bulk-len).
 _LONGEST = 512 * 1024 * 1024
-#: Milliseconds an idle input is waited for before whoever reads may look after other things.
+#: Milliseconds to wait for idle input before the caller can do other work.
 _IDLE = 1000
 
 
 def read_lines(descriptor: int, stop: Stop, longest: int = _LONGEST) -> Iterator[bytes]:
-    """Yield whole lines, with their ends, as many as each reading brings; nothing where the input has nothing ready.
+    """Yield the whole lines of each read, with their line feeds; b"" while no input is ready.
 
-    A last line without an end is given one. Raises Terminated as soon as `stop` is requested, and a system error as
-    soon as a line has more than `longest` bytes, so that one that never ends does not take all memory.
+    A missing line feed is added to the last line. Raises Terminated as soon as `stop` is requested, and a system error
+    as soon as a line has more than `longest` bytes, so that an endless line does not exhaust the memory.
     """
-    with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
+    with contextlib.suppress(OSError, AttributeError):  # Linux only
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _CHUNK)
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
     poller.register(stop.fileno(), select.POLLIN)
-    rest: list[bytes] = []  # of a line that has not ended, however long, joined once
+    rest: list[bytes] = []  # parts of an unfinished line, joined only once
     size = 0
     while True:
         ready = {number for number, _ in poller.poll(0)}
@@ -51,19 +51,19 @@ def read_lines(descriptor: int, stop: Stop, longest: int = _LONGEST) -> Iterator
             rest.append(chunk[end:])
             size += len(rest[-1])
             if size > longest:
-                raise system_error(f"A line of the input is longer than {longest:,} bytes, which no record can be")
+                raise system_error(f"A line of the input is longer than {longest:,} bytes, the limit for a record")
     if rest:
         yield _joined(rest, b"\n")
 
 
 def may_have_line_above(size: int, lines: bytes) -> bool:
-    """Return whether any of `lines` may have more bytes than `size`: it has, or more than half of them."""
+    """Return whether any of `lines` may have more than `size` bytes; a line of more than half of that may count."""
     step = size // 2
     return any(lines.find(b"\n", at, at + step) < 0 for at in range(0, len(lines), step))
 
 
 def _joined(parts: list[bytes], last: bytes) -> bytes:
-    """Return the parts and the last one as one, and let them go: a long line would be in memory twice."""
+    """Return the parts joined, and clear them: otherwise a long line would be in memory twice."""
     whole = b"".join((*parts, last))
     parts.clear()
     return whole

@@ -1,8 +1,8 @@
-"""A time as text -> text that sorts as instants do.
+"""Instants: times given as text, encoded as text that sorts in their order.
 
-Read are RFC 3339 and ISO 8601 (extended and basic, week dates, a time of day alone), what databases add to them (years
-BC and of more than four digits, any number of decimals, `infinity`), a zone's name behind an offset, and RFC 2822. A
-time without an offset is UTC, one without a date is on 1970-01-01. Not read is what depends on a locale or a guess:
+Supported: RFC 3339, ISO 8601 (extended and basic, week dates, a time of day alone), what databases add to them (years
+BC or of more than four digits, any number of decimals, `infinity`), a zone's name after an offset, and RFC 2822. A time
+without an offset is UTC, one without a date is on 1970-01-01. Not supported is what depends on a locale or a guess:
 02/03/2024, AM and PM, names of months outside RFC 2822, two-digit years, other zones' names, seconds since 1970.
 """
 
@@ -10,12 +10,12 @@ import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-#: Added to the seconds, so that they have so many hexadecimal digits for all years from -`_YEARS` to `_YEARS`.
+#: Added to the seconds, so that they have `_DIGITS` hexadecimal digits for all years from -`_YEARS` to `_YEARS`.
 _ZERO, _DIGITS, _YEARS = 365 * 10**14, 14, 10**9
 _FIRST_DAY, _FIRST_DAY_UTC = datetime.min, datetime.min.replace(tzinfo=UTC)  # noqa: DTZ901 - only subtracted
-#: Days from there to 1970, and in 400 years, after which the calendar repeats itself, weekdays included.
+#: Days from there to 1970, and in 400 years, after which the calendar repeats, weekdays included.
 _DAYS_TO_1970, _DAYS_IN_400_YEARS = date(1970, 1, 1).toordinal() - 1, 146_097
-#: Before and behind whatever digits an instant has.
+#: Sort before and after the digits of any instant.
 _INFINITE = {"infinity": "ff", "+infinity": "ff", "-infinity": "0"}
 
 _INSTANT = re.compile(
@@ -26,7 +26,7 @@ _INSTANT = re.compile(
             (?P<dash>[-/]?)(?P<month>\d\d)(?:(?P=dash)(?P<day>\d\d)|(?<=-\d\d)\Z)
             |-?W(?P<week>\d\d)-?(?P<weekday>\d)
         )
-        (?:[T\ ](?=\d)|(?<=\d{8})(?=\d{6})|(?!\d))  # nothing stands between date and time in 20240229120000
+        (?:[T\ ](?=\d)|(?<=\d{8})(?=\d{6})|(?!\d))  # 20240229120000 has nothing between date and time
         |T?(?=\d\d:)
     )
     (?:(?P<hour>\d\d)(?:(?P<colon>:?)(?P<minute>\d\d)(?:(?P=colon)(?P<second>\d\d)(?:[.,](?P<fraction>\d*))?)?)?)?
@@ -48,12 +48,12 @@ _RFC_2822 = re.compile(
 
 
 def sortable(text: str) -> str | None:
-    """Return hexadecimal digits that sort as instants do; None where `text`, but for spaces around it, is no time."""
+    """Return hexadecimal digits that sort as instants do; None if `text`, without spaces around it, is not a time."""
     return _common(text) or _any(text.strip())
 
 
 def seconds(instant: str) -> float:
-    """Return the seconds since 1970 of an instant from `sortable`, as far as a double holds."""
+    """Return an instant from `sortable` as seconds since 1970, to the precision of a double."""
     if len(instant) < _DIGITS:
         return float("inf" if instant == _INFINITE["infinity"] else "-inf")
     whole, fraction = int(instant[:_DIGITS], 16) - _ZERO - _DAYS_TO_1970 * 86_400, instant[_DIGITS:]
@@ -61,14 +61,14 @@ def seconds(instant: str) -> float:
 
 
 def _common(text: str) -> str | None:
-    """Return what `_any` does, in a fraction of the time, for dates and the usual timestamps; None for all else."""
+    """Return the same as `_any` for dates and common timestamps, in a fraction of the time; None for all else."""
     fraction = ""
     if text[13:17:3] == "::" and text[10] in "T ":
-        if text[19:20] in (".", ","):  # of which datetime keeps six digits
+        if text[19:20] in (".", ","):  # datetime keeps six digits only
             tail = text[20:].lstrip("0123456789")
             fraction = text[20 : len(text) - len(tail)].rstrip("0")
             text = text[:19] + tail
-        # Datetime also takes 12:00:+01:00 and 12:00:00:00 for times.
+        # datetime also accepts 12:00:+01:00 and 12:00:00:00.
         if not 19 <= len(text) <= 25 or text[19:20] not in "Z+-":
             return None
     elif len(text) != len("2024-02-29"):
@@ -104,7 +104,7 @@ def _days(parts: re.Match[str]) -> int:
     year = int(parts["year"])
     if abs(year) > _YEARS or (parts["era"] and (year < 1 or parts["year"][0] == "+")):
         raise ValueError
-    # The year before 1 is 0 in ISO 8601, and 1 BC. Datetime has the days of a year that is like it.
+    # The year before 1 is 0 in ISO 8601, and 1 BC. datetime computes the days from an equivalent year.
     cycles, rest = divmod(1 - year if parts["era"] else year, 400)
     if parts["week"]:
         day = date.fromisocalendar(2000 + rest, int(parts["week"]), int(parts["weekday"]))
@@ -114,7 +114,7 @@ def _days(parts: re.Match[str]) -> int:
 
 
 def _time_of_day(parts: re.Match[str]) -> int:
-    """Return seconds; 24:00 is the end of a day, and the 60 of a leap second the next minute's 0."""
+    """Return seconds; 24:00 is the end of a day, and a leap second (60) is second 0 of the next minute."""
     hour, minute, second = (int(parts[name] or 0) for name in ("hour", "minute", "second"))
     whole = hour * 3600 + minute * 60 + second
     ends = hour == 24 and whole == 86_400 and not (parts["fraction"] or "").strip("0")
@@ -124,7 +124,7 @@ def _time_of_day(parts: re.Match[str]) -> int:
 
 
 def _offset(zone: str) -> int:
-    """Return seconds east of UTC; raises ValueError where they are a day or more."""
+    """Return seconds east of UTC; raises ValueError if they are a day or more."""
     if zone[0] not in "+-":
         return _ZONES.get(zone.upper(), 0) * 3600
     digits = zone[1:].replace(":", "").ljust(6, "0")

@@ -1,4 +1,4 @@
-"""Values picked out of a record's data by their paths, everything else left undecoded."""
+"""JSON fields: values of a record's data, selected by path; everything else stays undecoded."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,14 +8,14 @@ Path = tuple[str, ...]
 _NULL = msgspec.Raw(b"null")
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT = msgspec.json.Decoder(str)
-#: A JSON object's fields, of each name the last; raises msgspec.DecodeError where it is none.
+#: Returns the fields of a JSON object, the last one of each name; raises msgspec.DecodeError if it is not an object.
 fields = _OBJECT.decode
 
 
 def picker(paths: Sequence[Path]) -> Callable[[msgspec.Raw], Sequence[msgspec.Raw]]:
-    """Return what picks the JSON values at `paths`, in their order; one that is not there is null.
+    """Return a function that selects the JSON values at `paths`, in their order; a missing one is null.
 
-    It raises msgspec.DecodeError where the data is no JSON object. Of a field named twice the last counts.
+    It raises msgspec.DecodeError if the data is not a JSON object. If a name occurs twice, the last one counts.
     """
     names = list(dict.fromkeys(path[0] for path in paths))
     places = [(names.index(path[0]), path[1:]) for path in paths]
@@ -33,7 +33,7 @@ def picker(paths: Sequence[Path]) -> Callable[[msgspec.Raw], Sequence[msgspec.Ra
 
 def _top(names: Sequence[str]) -> Callable[[msgspec.Raw], Sequence[msgspec.Raw]]:
     if any(character < " " or character in '"\\' for name in names for character in name):
-        # A struct cannot have such a field.
+        # A struct cannot have fields with such names.
         missing = dict.fromkeys(names, _NULL)
         return lambda data: list(map((missing | _OBJECT.decode(data)).__getitem__, names))
     fields = [(f"f{index}", msgspec.Raw, _NULL) for index in range(len(names))]
@@ -52,12 +52,12 @@ def _descend(value: msgspec.Raw, rest: Path) -> msgspec.Raw:
 
 
 def text(value: bytes) -> bytes:
-    """Return a JSON value as a field of its own holds it: a string as it is, anything else as its JSON text."""
+    """Return a JSON value as stored in a field of its own: a string without quotes, anything else as JSON text."""
     if value[:1] != b'"':
         return value
     return _TEXT.decode(value).encode() if b"\\" in value else value[1:-1]
 
 
 def as_object(columns: Mapping[str, bytes]) -> bytes:
-    """Return JSON values as the object they are the fields of."""
+    """Return the JSON object that has these values as its fields."""
     return msgspec.json.encode({name: msgspec.Raw(value) for name, value in columns.items()})

@@ -1,8 +1,8 @@
-"""Bytes of a line -> a message.
+"""Airbyte messages, decoded from lines of input.
 
-Only what is needed is decoded. Record data, states and unknown fields stay the bytes they came as, so numbers of any
-size and precision, nulls and fields nobody knows yet survive. Input lines: Airbyte protocol v0, one JSON object each,
-fields in any order, every optional one possibly null.
+Only what is needed is decoded. Record data, states and unknown fields stay the bytes received, so numbers of any size
+and precision, nulls and future fields survive. Input lines: Airbyte protocol v0, one JSON object each, fields in any
+order, optional ones possibly null.
 """
 
 import re
@@ -10,22 +10,22 @@ from enum import StrEnum
 
 import msgspec
 
-#: What stands for a field that is absent.
+#: The value of an absent field.
 ABSENT = msgspec.Raw(b"null")
 
-#: A stream's names: (namespace, name), the namespace None where it is absent or empty.
+#: A stream's (namespace, name); the namespace is None if it is absent or empty.
 Key = tuple[str | None, str]
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """A RECORD's body; `data`, `emitted_at` (milliseconds) and `meta` are the bytes received."""
+    """The body of a RECORD; `data`, `emitted_at` (milliseconds) and `meta` are the bytes received."""
 
     stream: str
     data: msgspec.Raw
     emitted_at: msgspec.Raw
     namespace: str | None = None
     meta: msgspec.Raw = ABSENT
-    #: This destination takes no files: a record with one cannot be read.
+    #: Files are not supported: decoding a record with one fails.
     file_reference: None = None
 
     @property
@@ -35,7 +35,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """One line of input; of the bodies at most the one that `type` names is meaningful."""
+    """One line of input; only the body named by `type` is meaningful."""
 
     type: str
     record: Record | None = None
@@ -44,7 +44,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class Descriptor(msgspec.Struct, frozen=True, gc=False):
-    """A stream's name as messages give it."""
+    """A stream's name and namespace in a message."""
 
     name: str
     namespace: str | None = None
@@ -65,19 +65,19 @@ class Status(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing may follow it."""
+        """Whether no other status may follow it."""
         return self in (Status.COMPLETE, Status.INCOMPLETE)
 
 
 class StreamStatus(msgspec.Struct, frozen=True, gc=False):
-    """The body of a TRACE about a stream's status."""
+    """The body of a TRACE with a stream's status."""
 
     stream_descriptor: Descriptor
     status: Status
 
 
 class SourceError(msgspec.Struct, frozen=True, gc=False):
-    """The body of a TRACE about an error of the source; `stream_descriptor` None where it concerns every stream."""
+    """The body of a TRACE with a source error; `stream_descriptor` is None if it concerns every stream."""
 
     stream_descriptor: Descriptor | None = None
 
@@ -88,7 +88,7 @@ class _Trace(msgspec.Struct, frozen=True, gc=False):
     error: msgspec.Raw = ABSENT
 
 
-#: What decoding raises; RecursionError where arrays or objects are nested deeper than the interpreter goes.
+#: What decoding raises; RecursionError if arrays or objects exceed the interpreter's recursion limit.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _MESSAGE = msgspec.json.Decoder(Message)
@@ -97,47 +97,47 @@ decode = _MESSAGE.decode
 
 
 def decode_all(lines: bytes) -> list[Message] | None:
-    """Return the message of each of `lines`, in half the time that takes one by one; None where not all are one."""
+    """Return the messages in `lines`, twice as fast as one by one; None if any line is not a message."""
     try:
         messages = _MESSAGE.decode_lines(lines)
     except UNREADABLE:
         return None
-    # An object over two lines and an empty line are no messages, though the decoder takes them.
+    # The decoder also accepts empty lines and objects that span two lines; neither is a message.
     return messages if len(messages) == lines.count(b"\n") else None
 
 
-#: An escape that stands for no character alone.
+#: The escape of half a surrogate pair.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-#: The value that is none of an enum's.
+#: An invalid enum value quoted by msgspec.
 _QUOTED = re.compile(r"(?<=^Invalid enum value) .*(?= - at )")
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RECORD = msgspec.json.Decoder(Record)
 _TRACE = msgspec.json.Decoder(_Trace)
 _STATUS = msgspec.json.Decoder(StreamStatus)
 _ERROR = msgspec.json.Decoder(SourceError | None)
-#: How a JSON object begins, or what is left of one that was cut off.
+#: The beginning of a JSON object, possibly cut off.
 _OBJECT = re.compile(rb"\s*\{\s*(\"|$)")
-#: What every message has that must not be lost.
+#: Found in every message that must not be lost.
 _TYPE = re.compile(rb"\"type\"\s*:\s*\"(RECORD|STATE|TRACE)\"")
 
 
 def why_no_message(line: bytes, error: Exception) -> str | None:
-    """Return why `line`, met with `error`, is none, never its content; None where no message can be lost with it.
+    """Return why `line`, which failed with `error`, is not a message; None if it cannot contain one.
 
-    A message is lost if its line was cut off, if other text stands before it on its line, or if one of its fields is
-    wrong. What a program logs is no message, be it text or a JSON object without a `type`.
+    A message is lost if its line was cut off, if other text precedes it on its line, or if one of its fields is
+    wrong. Log output is not a message, whether text or a JSON object without a `type`. The result never quotes `line`.
     """
     line = line.replace(b"\0", b"")  # UTF-16
     if not _OBJECT.match(line):
-        return "other text stands before it" if _TYPE.search(line) else None
+        return "other text precedes it" if _TYPE.search(line) else None
     if _is_log(line):
         return None
     why = why_unreadable(error)
-    return f"{why} (a text in it may hold half of a surrogate pair)" if _SURROGATE.search(line) else why
+    return f"{why} (a string in it may contain half of a surrogate pair)" if _SURROGATE.search(line) else why
 
 
 def _is_log(line: bytes) -> bool:
-    """Whether a line is a whole JSON object, but neither has a type nor holds a record."""
+    """Whether a line is a complete JSON object with neither a type nor a record."""
     try:
         fields = _FIELDS.decode(line)
     except UNREADABLE:
@@ -152,12 +152,12 @@ def _is_log(line: bytes) -> bool:
 
 
 def has_file(error: Exception) -> bool:
-    """Whether a record cannot be read, by `error`, because it comes with a file."""
+    """Whether `error` says that a record could not be decoded because it has a file."""
     return str(error).endswith("`$.record.file_reference`")
 
 
 def why_unreadable(error: Exception) -> str:
-    """Return what one of `UNREADABLE` says is wrong, never what it was given."""
+    """Return what is wrong according to one of `UNREADABLE`, without quoting the input."""
     match error:
         case UnicodeDecodeError():
             return "invalid UTF-8"
@@ -167,7 +167,7 @@ def why_unreadable(error: Exception) -> str:
 
 
 def decode_trace(message: Message) -> StreamStatus | SourceError | None:
-    """Return the stream status or the source's error in a TRACE, None for its other kinds.
+    """Return the stream status or the source error in a TRACE, None for other kinds.
 
     Raises one of `UNREADABLE`.
     """

@@ -1,4 +1,4 @@
-"""The columns of a stream's JSON schema, and the types of index fields that they can have."""
+"""The columns of a stream's JSON schema, with the index field type of each."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,9 +11,9 @@ class Column(NamedTuple):
 
     name: str
     type: str
-    #: Whether it is an array of such values.
+    #: Whether it is an array of values of this type.
     many: bool = False
-    #: Whether it is a number that may have more digits than a double keeps.
+    #: Whether it is a number that may have more digits than a double can hold.
     big: bool = False
 
 
@@ -22,7 +22,7 @@ def columns_of(schema: object) -> tuple[Column, ...]:
     properties = schema.get("properties") if isinstance(schema, dict) else None
     if not isinstance(properties, dict):
         return ()
-    # The module's own names end at a NUL.
+    # RediSearch's names end at a NUL.
     named = {name: node for name, node in properties.items() if name and "\0" not in name}
     return tuple(column for name, node in named.items() if (column := _column(name, node)))
 
@@ -42,7 +42,7 @@ def _column(name: str, node: object) -> Column | None:
 
 
 def _choices(node: object) -> list[dict[str, Any]]:
-    """Return what a column's values may be, one by one, but for null."""
+    """Return the schemas a column's values may have, one for each type except null."""
     if not isinstance(node, dict):
         return [{}]
     listed = (choices for name in ("oneOf", "anyOf") if isinstance(choices := node.get(name), list))
@@ -55,7 +55,7 @@ def _choices(node: object) -> list[dict[str, Any]]:
 
 
 def _described(choice: Mapping[str, Any]) -> tuple[str | None, bool]:
-    """Return the type of an index's field, or "array", or None; and whether it is a big number."""
+    """Return the index field type, "array" or None; and whether it is a big number."""
     airbyte_type = str(choice.get("airbyte_type") or "")
     match choice.get("type"):
         case "integer" | "number":
@@ -67,7 +67,7 @@ def _described(choice: Mapping[str, Any]) -> tuple[str | None, bool]:
         case "string" if choice.get("format") == "geo":
             return GEO, False
         case "string":
-            # What is named, dated or one of a few is looked for as it is, what is written by its words.
+            # Formatted strings, dates and enums are searched by exact value, free text by its words.
             exact = airbyte_type or choice.get("format") or "enum" in choice or "const" in choice
             return (TAG if exact else TEXT), False
     return None, False

@@ -1,4 +1,4 @@
-"""A STATE -> what it says of the end of a stream, and its line back, whole, with the count of records."""
+"""STATE messages: whether one marks the end of a stream, and the line that acknowledges it."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import msgspec
 
 from destination_redis.protocol.messages import ABSENT, UNREADABLE, Descriptor, Key, Message
 
-#: States with one of these fields, set to true and alone, end a full refresh.
+#: A state whose only field is one of these, set to true, ends a full refresh.
 _END_MARKS = ("__ab_full_refresh_sync_complete", "__ab_no_cursor_state_message")
 
 
@@ -26,35 +26,35 @@ class _Head(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cleared(NamedTuple):
-    """Which streams a GLOBAL state has nothing of any more: those named so, of the others all or none."""
+    """The streams for which a GLOBAL state holds no state any more; `others` answers for streams not in `streams`."""
 
     streams: dict[Key, bool]
     others: bool
 
     def includes(self, key: Key) -> bool:
-        """Whether a stream is among them."""
+        """Whether a stream is one of them."""
         return self.streams.get(key, self.others)
 
 
 class State(msgspec.Struct, frozen=True, gc=False):
-    """A STATE; `stream` is None for a GLOBAL or legacy one, which speaks for every stream."""
+    """A STATE; `stream` is None for a GLOBAL or legacy state, which covers every stream."""
 
     stream: Descriptor | None
-    #: Whether it says that its stream is all there.
+    #: Whether it says that its stream is complete.
     end_mark: bool
     fields: dict[str, msgspec.Raw]
     body: dict[str, msgspec.Raw]
 
     def acknowledged(self, records: int) -> bytes:
-        """Return the line to answer with: all that came, and `records` as destinationStats.recordCount."""
+        """Return the acknowledging line: the whole message, with `records` as destinationStats.recordCount."""
         stats = _FIELDS.decode(self.body.get("destinationStats", ABSENT)) or {}
         stats["recordCount"] = msgspec.Raw(b"%d.0" % records)
         body = {**self.body, "destinationStats": msgspec.Raw(msgspec.json.encode(stats))}
-        # A carriage return, which JSON takes for a space between values, ends a line for many readers.
+        # A carriage return is whitespace in JSON, but ends a line for many readers.
         return msgspec.json.encode({**self.fields, "state": body}).replace(b"\r", b" ") + b"\n"
 
     def cleared(self) -> Cleared:
-        """Return what a GLOBAL state clears if the input holds no record; any other state clears nothing."""
+        """Return what a GLOBAL state clears if the input has no records; any other state clears nothing."""
         try:
             found = _GLOBAL.decode(self.body["global"])
         except (KeyError, *UNREADABLE):
@@ -69,8 +69,8 @@ _GLOBAL = msgspec.json.Decoder(_Global)
 
 
 def decode_state(line: bytes, message: Message) -> State:
-    """Return the state of `line`, already decoded as `message`; raises one of `UNREADABLE`."""
-    line.decode()  # it goes back as text, all of it
+    """Return the state in `line`, already decoded as `message`; raises one of `UNREADABLE`."""
+    line.decode()  # the whole line is sent back as text
     head = _HEAD.decode(message.state)
     own = head.stream if head.type in ("STREAM", None) else None
     if head.type == "STREAM" and own is None:
@@ -87,5 +87,5 @@ def _is_end_mark(state: msgspec.Raw) -> bool:
     try:
         fields = _FIELDS.decode(state) or {}
     except UNREADABLE:
-        return False  # text, a number or a list
+        return False  # a string, a number or an array
     return not fields or any(fields == {name: msgspec.Raw(b"true")} for name in _END_MARKS)

@@ -134,7 +134,7 @@ def test_a_record_of_tens_of_megabytes_arrives_whole(connector: Connector, serve
         ),
         ('{"record":{"stream":"users","data":{"secret":1},"emitted_at":1}}', "missing required field `type`"),
         ('{"type":"record","record":{"stream":"users","data":{"secret":1},"emitted_at":1}}', "its type is not RECORD"),
-        ('secret{"type":"RECORD","record":{"stream":"users","data":{},"emitted_at":1}}', "other text stands before it"),
+        ('secret{"type":"RECORD","record":{"stream":"users","data":{},"emitted_at":1}}', "other text precedes it"),
         ('{"type":"RECORD","record":{"secret": 2026-01-01 INFO secret', "Line 2 of the input is not an Airbyte"),
     ],
 )

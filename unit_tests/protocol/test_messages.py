@@ -139,7 +139,7 @@ def test_a_message_that_is_cut_off_behind_its_first_name_and_followed_by_text_is
 @pytest.mark.parametrize("before", [b"50%", b"\r 50%|###  |", b"INFO starting ", b"[", b'"', b"{}", b"{INFO}", b"}}"])
 @pytest.mark.parametrize("message", [RECORD, TURNED, STATE, ERROR])
 def test_a_message_behind_other_text_on_its_line_is_not_either(before: bytes, message: bytes) -> None:
-    assert why(before + message) == "other text stands before it"
+    assert why(before + message) == "other text precedes it"
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
