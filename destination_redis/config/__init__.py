@@ -1,1 +1,1 @@
-"""The settings: pydantic models, the specification made from them, and the rules across settings."""
+"""The settings: pydantic models, the specification generated from them, and the rules across settings."""

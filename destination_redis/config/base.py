@@ -1,4 +1,4 @@
-"""The choices of a setting that has several forms: TLS modes, tunnels, deployments, as pydantic models."""
+"""The base of the settings models: common types, and how empty form fields are treated."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -8,12 +8,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from destination_redis.config.hosts import HOST_PORT, host
 
 NO_BRACES = r"^[^{}]*$"
-#: What patterns ask for, in words.
+#: Patterns -> their description for users.
 PATTERNS = {NO_BRACES: "text without { and }", HOST_PORT: "host:port"}
 
 
-def setting(title: str, order: int, **extra: Any) -> Any:  # noqa: ANN401 - what pydantic's Field takes and gives
-    """Return a pydantic field; what pydantic does not know (group, pattern_descriptor …) goes into the schema."""
+def setting(title: str, order: int, **extra: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
+    """Return a pydantic field; keywords unknown to pydantic (group, pattern_descriptor …) go into the schema."""
     known = {
         name: extra.pop(name)
         for name in ("default", "description", "examples", "ge", "le", "min_length", "pattern")
@@ -22,22 +22,22 @@ def setting(title: str, order: int, **extra: Any) -> Any:  # noqa: ANN401 - what
     return Field(title=title, json_schema_extra={"order": order, **extra}, **known)
 
 
-#: What can be looked up; or the path of a socket.
+#: A host name, an address or the path of a Unix socket.
 Host = Annotated[str, AfterValidator(host)]
 
 
 class Settings(BaseModel):
-    """Frozen settings; unknown ones are left out, and optional ones that are null or empty text count as absent."""
+    """Frozen settings; unknown ones are ignored, optional ones that are null or an empty string count as absent."""
 
     # Input values stay out of validation errors: a mistyped secret must not be printed.
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-    #: Settings for which empty text is a value.
+    #: Settings for which an empty string is a value.
     may_be_empty: ClassVar[frozenset[str]] = frozenset()
 
     @model_validator(mode="before")
     @classmethod
     def _without_empty(cls, given: object) -> object:
-        """Leave out what a form sends for a field that was left empty."""
+        """Drop what a form sends for an empty field."""
         if not isinstance(given, Mapping):
             return given
 

@@ -1,4 +1,4 @@
-"""Hosts in the settings: a name or an address alone, for which people paste URLs, ports and more."""
+"""Hosts in the settings: validation that rejects pasted URLs, ports and the like."""
 
 import ipaddress
 import re
@@ -12,14 +12,14 @@ _QUOTATION_MARKS = "\"'`\u2018\u2019\u201c\u201d"
 
 
 def host(text: str) -> str:
-    """Return a server's host, or the path of its Unix socket, as it is; raises pydantic's error for anything more."""
+    """Return a server's host, or the path of its Unix socket, unchanged; raises pydantic's error if there is more."""
     if re.match(r"(unix|file):/", text, re.IGNORECASE):
-        raise _error("Input should be the path of the Unix socket alone, which begins with /")
+        raise _error("Input should be only the path of the Unix socket, which begins with /")
     return text if text.startswith("/") else remote_host(text)
 
 
 def remote_host(text: str) -> str:
-    """Do as `host` where there is no Unix socket."""
+    """Do as `host`, but reject Unix sockets."""
     surplus, rest = _surplus(text)
     if "[" in rest or "]" in rest:
         surplus.append("brackets")
@@ -27,15 +27,15 @@ def remote_host(text: str) -> str:
     if ":" in rest and not _is_address(rest):
         surplus.append("a port")
     if surplus:
-        raise _error(f"Input should be a host name or an address alone, without {_listed(surplus)}")
+        raise _error(f"Input should be only a host name or an address, without {_listed(surplus)}")
     return _named(text)
 
 
 def node(text: str) -> str:
-    """Return a node's host and port, "host:port", as they are; raises pydantic's error for anything more."""
+    """Return a node's "host:port" unchanged; raises pydantic's error if there is more."""
     surplus, rest = _surplus(text)
     if surplus:
-        raise _error(f"Input should be host:port alone, without {_listed(surplus)}")
+        raise _error(f"Input should be only host:port, without {_listed(surplus)}")
     if not re.fullmatch(HOST_PORT, rest):
         raise _error("Input should be host:port")
     name, _, port = rest.rpartition(":")
@@ -48,10 +48,10 @@ def node(text: str) -> str:
 
 
 def _surplus(text: str) -> tuple[list[str], str]:
-    """Return what is too much in a host or a node, by its kind, for it may hold a password; and the rest of it."""
+    """Return the kinds of surplus parts, never the parts themselves, which may hold a password; and the rest."""
     surplus = []
     if any(each.isspace() for each in text):
-        surplus.append("blanks")
+        surplus.append("whitespace")
         text = "".join(text.split())
     if set(text) & set(_QUOTATION_MARKS):
         surplus.append("quotation marks")
@@ -67,7 +67,7 @@ def _surplus(text: str) -> tuple[list[str], str]:
         surplus.append("a path")
         text = parts[1]
     if "," in text or ";" in text:
-        surplus.append("further hosts")
+        surplus.append("additional hosts")
         text = re.split("[,;]", text)[0]
     return surplus, text
 
@@ -86,7 +86,7 @@ def _is_address(text: str) -> bool:
 
 def _named(text: str) -> str:
     try:
-        text.encode("idna")  # as looking it up does
+        text.encode("idna")  # as a DNS lookup does
     except UnicodeError:
         text = "\0"
     if "\0" in text:

@@ -1,4 +1,4 @@
-"""The settings, read from JSON: a config error names each wrong one, and never shows its value."""
+"""The parser of the settings: a config error names each invalid one, never its value."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from destination_redis.errors import config_error
 
 
 def parse_config(config: Mapping[str, Any]) -> RedisConfig:
-    """Return the settings in `config`; raises a config error about wrong ones, or two that exclude each other."""
+    """Return the settings in `config`; raises a config error if one is invalid, or if two exclude each other."""
     try:
         parsed = RedisConfig.model_validate(config)
     except ValidationError as error:
@@ -24,12 +24,12 @@ def parse_config(config: Mapping[str, Any]) -> RedisConfig:
 
 
 def unknown_settings(config: Mapping[str, Any]) -> list[str]:
-    """Return the names of top-level settings that mean nothing here, such as mistyped ones."""
+    """Return the names of top-level settings that are unknown, such as mistyped ones."""
     return sorted(set(config) - set(RedisConfig.model_fields))
 
 
 def _said(problem: ErrorDetails) -> str:
-    """Return which setting is wrong and how, without what was given: a mistyped secret must not be printed."""
+    """Return which setting is wrong and why, without its value: a mistyped secret must not be printed."""
     told, context = problem["msg"], problem.get("ctx", {})
     match problem["type"]:
         case "union_tag_invalid":

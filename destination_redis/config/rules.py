@@ -1,4 +1,4 @@
-"""The rules across settings: what cannot be combined is a config error that says what to change."""
+"""The rules across settings: a combination that is not possible is a config error that says what to change."""
 
 from destination_redis.caches import CACHES
 from destination_redis.config.deployment import Cluster, Sentinel
@@ -34,17 +34,19 @@ def _check_connection(config: RedisConfig) -> None:
     cluster = isinstance(config.deployment, Cluster)
     if config.host.startswith("/"):
         if config.ssl:
-            raise config_error("A Unix socket (host begins with /) has no TLS: turn ssl off")
+            raise config_error("A Unix socket (host begins with /) cannot be used with TLS: turn ssl off")
         if tunnelled:
-            raise config_error("A Unix socket (host begins with /) has no SSH tunnel: set tunnel_method to NO_TUNNEL")
+            raise config_error(
+                "A Unix socket (host begins with /) cannot be used with an SSH tunnel: set tunnel_method to NO_TUNNEL"
+            )
         if sentinel:
-            raise config_error("A sentinel is not reached by a Unix socket: set its host and port")
+            raise config_error("Sentinels cannot be reached over a Unix socket: set the host and port of one")
         if cluster:
-            raise config_error("A cluster is not reached by a Unix socket: set a node's host and port")
+            raise config_error("A cluster cannot be reached over a Unix socket: set the host and port of a node")
     if cluster and tunnelled:
-        raise config_error("A cluster is not reached through an SSH tunnel: set tunnel_method to NO_TUNNEL")
+        raise config_error("A cluster cannot be reached through an SSH tunnel: set tunnel_method to NO_TUNNEL")
     if sentinel and tunnelled:
-        raise config_error("Sentinels are not asked through an SSH tunnel: set tunnel_method to NO_TUNNEL")
+        raise config_error("Sentinels cannot be reached through an SSH tunnel: set tunnel_method to NO_TUNNEL")
 
 
 def _check_certificate(config: RedisConfig) -> None:
@@ -61,11 +63,11 @@ def _check_records(config: RedisConfig) -> None:
         raise config_error(f"cache_type {cache_type} has no record_format {record_format}, only {formats}")
     if config.record_metadata == "full" and record_format not in capabilities.metadata:
         raise config_error(
-            f"record_metadata full is not possible in cache_type {cache_type} with record_format {record_format}: it "
-            "holds a record's data alone"
+            f"record_metadata full is not supported by cache_type {cache_type} with record_format {record_format}, "
+            "which stores a record's data only"
         )
     if config.stream_max_length is not None and cache_type != "stream":
-        raise config_error(f"stream_max_length is for cache_type stream, which {cache_type} is not")
+        raise config_error(f"stream_max_length needs cache_type stream, not {cache_type}")
 
 
 def _check_search_index(config: RedisConfig) -> None:
@@ -73,9 +75,9 @@ def _check_search_index(config: RedisConfig) -> None:
     if cache_type != "json" and (cache_type, record_format) != ("hash", "columns"):
         raise config_error(
             "search_index needs cache_type json, or cache_type hash with record_format columns; "
-            f"it has no columns to index in cache_type {cache_type} with record_format {record_format}"
+            f"cache_type {cache_type} with record_format {record_format} has no columns to index"
         )
     if isinstance(config.deployment, Cluster):
-        raise config_error("search_index is not possible in a cluster: an index holds only what its own node holds")
+        raise config_error("search_index is not possible in a cluster: an index covers the keys of its own node only")
     if config.database:
-        raise config_error(f"search_index needs the database 0, the only one that has indexes, not {config.database}")
+        raise config_error(f"search_index needs database 0, the only one with indexes, not {config.database}")

@@ -1,4 +1,4 @@
-"""The configuration: pydantic models whose fields, titles and descriptions are the spec's."""
+"""The configuration: a pydantic model, from which the spec takes fields, titles and descriptions."""
 
 from typing import Annotated, Literal
 
@@ -12,21 +12,21 @@ from destination_redis.config.durability import Durability
 from destination_redis.config.tls import SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
 from destination_redis.config.tunnel import NoTunnel, SshKeyTunnel, SshPasswordTunnel
 
-#: What ends an overwrite where the input has no statuses.
+#: What completes an overwrite if the input has no stream statuses.
 WithoutStatus = Literal["end_mark", "trailing_state"]
 
 
 def _known_type(name: str) -> str:
     if name not in CACHES:
-        # Not the name itself: a mistyped secret must not be printed.
+        # The name itself is left out: a mistyped secret must not be printed.
         raise PydanticCustomError("cache_type", "Input should be {names}", {"names": " or ".join(CACHES)})
     return name
 
 
 class RedisConfig(Settings):
-    """What a user sets; only `host` is required."""
+    """The user's settings; only `host` is required."""
 
-    #: Stands in keys as it is, as it did in the Java connector's.
+    #: An empty namespace is used in keys as it is, as in the Java connector.
     may_be_empty = frozenset({"default_namespace"})
 
     host: Host = setting(
@@ -44,14 +44,14 @@ class RedisConfig(Settings):
         "Username",
         2,
         default=None,
-        description="The ACL user; empty for the server's default user.",
+        description="The ACL user; leave empty for the default user.",
         group="connection",
     )
     password: SecretStr | None = setting(
         "Password",
         3,
         default=None,
-        description="The user's password; empty where the server asks for none.",
+        description="The user's password; leave empty if the server requires none.",
         airbyte_secret=True,
         group="connection",
     )
@@ -67,7 +67,7 @@ class RedisConfig(Settings):
             "SSL mode",
             5,
             default=None,
-            description="How the server's certificate is verified; verify-full unless set.",
+            description="How the server's certificate is verified; by default verify-full.",
             group="connection",
         )
     )
@@ -87,7 +87,7 @@ class RedisConfig(Settings):
         "Cache type",
         0,
         default="hash",
-        description="The Redis data type of a record.",
+        description="The Redis data type in which records are stored.",
         enum=list(CACHES),
         group="records",
     )
@@ -95,22 +95,22 @@ class RedisConfig(Settings):
         "Record format",
         1,
         default="envelope",
-        description="What of a record is stored: envelope keeps its id, its time and its data as received, columns "
-        "puts each top-level field of the data into a place of its own.",
+        description="envelope stores a record's id, time and data as received; columns stores each top-level field of "
+        "the data separately.",
         group="records",
     )
     default_namespace: str | None = setting(
         "Default namespace",
         2,
         default=None,
-        description="Stands in keys for streams without a namespace; 'default' unless set.",
+        description="The namespace used in keys for streams without one; by default 'default'.",
         group="records",
     )
     key_prefix: str = setting(
         "Key prefix",
         3,
         default="",
-        description="Stands in front of every key, as it is. No braces.",
+        description="Prepended to every key. Braces are not allowed.",
         pattern=NO_BRACES,
         pattern_descriptor=PATTERNS[NO_BRACES],
         examples=["staging:"],
@@ -120,17 +120,17 @@ class RedisConfig(Settings):
         "Record metadata",
         4,
         default="minimal",
-        description="full adds to every record Airbyte's _airbyte_raw_id, _airbyte_extracted_at, "
-        "_airbyte_generation_id and _airbyte_meta.",
+        description="full adds Airbyte's _airbyte_raw_id, _airbyte_extracted_at, _airbyte_generation_id and "
+        "_airbyte_meta to every record.",
         group="records",
     )
     ttl_seconds: int | None = setting(
         "Time to live",
         5,
         default=None,
-        description="Seconds after which a record expires, counted from when it was last written; never unless set.",
+        description="Seconds until a record expires, counted from its last write; leave empty to keep records forever.",
         ge=1,
-        # What Redis takes, in milliseconds, with the time of today added.
+        # Redis accepts this: it converts to milliseconds and adds the current time.
         le=10**11,
         group="records",
     )
@@ -138,23 +138,23 @@ class RedisConfig(Settings):
         "Deletion mode",
         6,
         default="hard",
-        description="In append_dedup: hard removes the key of a row that the source deleted, soft keeps it as a record "
-        "that says when it was deleted.",
+        description="In append_dedup: hard removes the key of a row that was deleted in the source, soft keeps it as a "
+        "record with the time of deletion.",
         group="records",
     )
     search_index: bool = setting(
         "Search index",
         7,
         default=False,
-        description="Whether to keep a search index of each stream, named <namespace>:<stream>, over its columns by "
-        "their types (FT.CREATE). For cache_type json, or hash with record_format columns.",
+        description="Whether to maintain a search index for each stream, named <namespace>:<stream>, with its columns "
+        "by type (FT.CREATE). For cache_type json, or hash with record_format columns.",
         group="records",
     )
     stream_max_length: int | None = setting(
         "Stream length",
         9,
         default=None,
-        description="With cache_type stream: the entries that are kept, the newest ones; all unless set.",
+        description="With cache_type stream: how many of the newest entries are kept; leave empty to keep all.",
         ge=1,
         group="records",
     )
@@ -163,16 +163,16 @@ class RedisConfig(Settings):
         10,
         default="end_mark",
         description="When an overwrite replaces the old data if the platform sends no stream statuses, as for a custom "
-        "connector. end_mark: when the source's last state says that the stream is complete. trailing_state: when any "
-        "state follows the last record, for sources that send no such state; if the source fails right after a "
-        "state, incomplete data then replaces the old.",
+        "connector. end_mark: when the source's last state marks the stream as complete. trailing_state: when any "
+        "state follows the last record, for sources that send no such mark; if the source fails right after a state, "
+        "incomplete data then replaces the old.",
         group="records",
     )
     durability: Durability | None = setting(
         "Durability",
         8,
         default=None,
-        description="What has to have the records beside the server that answered, before a state is acknowledged.",
+        description="Which replicas and disks must confirm writes before a state is acknowledged.",
         group="records",
     )
 
@@ -183,7 +183,7 @@ class RedisConfig(Settings):
 
     @property
     def durable(self) -> Durability:
-        """What has to confirm what was written."""
+        """The durability required."""
         return self.durability or Durability()
 
     @property

@@ -1,4 +1,4 @@
-"""The models as Airbyte's form: JSON schema draft-07 by the rules of its connector specification."""
+"""The specification: the models as JSON schema draft-07, by the rules of Airbyte's connector specification."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ GROUPS = [{"id": "connection", "title": "Connection"}, {"id": "records", "title"
 
 
 def specification(*, cloud: bool = False) -> dict[str, Any]:
-    """Return the connector's specification, as a SPEC message carries it; `cloud` asks for that of Airbyte Cloud."""
+    """Return the connector's specification, as in a SPEC message; with `cloud` that of Airbyte Cloud."""
     schema = RedisConfig.model_json_schema()
     form = _form(schema, schema.pop("$defs", {}))
     form.pop("description")
@@ -35,19 +35,19 @@ def specification(*, cloud: bool = False) -> dict[str, Any]:
 
 
 def _form(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
-    """Return `node` with references inlined, `X or null` as X, and unions as a form's options."""
+    """Return `node` with references inlined, `X or null` as X, and unions as the options of a form."""
     if isinstance(node, list):
         return [_form(item, definitions) for item in node]
     if not isinstance(node, dict):
         return node
     node = {key: value for key, value in node.items() if not (key == "default" and value is None)}
-    if node.get("writeOnly"):  # what pydantic says of secrets; Airbyte says airbyte_secret
+    if node.get("writeOnly"):  # how pydantic marks secrets; Airbyte uses airbyte_secret
         node.pop("writeOnly")
         node.pop("format")
     if "$ref" in node:
         return _form(definitions[node.pop("$ref").rsplit("/", 1)[1]] | node, definitions)
     if options := [option for option in node.pop("anyOf", []) if option != {"type": "null"}]:
-        node = {**options[0], **node}  # the field's own title and description stand
+        node = {**options[0], **node}  # the field's own title and description win
         return _form(node, definitions)
     discriminator = node.pop("discriminator", None)
     node.pop("additionalProperties", None)

@@ -1,4 +1,4 @@
-"""The settings for TLS: one model for each ssl_mode."""
+"""The TLS settings: one model for each ssl_mode."""
 
 from typing import Literal
 
@@ -8,23 +8,23 @@ from destination_redis.config.base import Settings, setting
 
 
 class SslDisable(Settings):
-    """No certificates of one's own."""
+    """Verification against the system's certificate authorities only."""
 
     model_config = ConfigDict(title="disable", frozen=True)
     mode: Literal["disable"] = setting(
         "Mode",
         0,
         default="disable",
-        description="With SSL on: the server's certificate must come from an authority the system trusts.",
+        description="With SSL on: the server's certificate must be signed by an authority that the system trusts.",
     )
 
 
 class SslRequire(Settings):
-    """Encryption without identification."""
+    """Encryption without verification."""
 
     model_config = ConfigDict(title="require", frozen=True)
     mode: Literal["require"] = setting(
-        "Mode", 0, default="require", description="Encrypt; accept whatever certificate the server shows."
+        "Mode", 0, default="require", description="Encrypt, but accept any certificate of the server."
     )
 
 
@@ -33,7 +33,7 @@ class _Certificates(Settings):
         "CA certificate",
         1,
         default=None,
-        description="The authority's certificate (PEM). Without it the system's authorities are trusted.",
+        description="The certificate of the authority (PEM). If empty, the system's authorities are trusted.",
         multiline=True,
         airbyte_secret=True,
     )
@@ -41,7 +41,7 @@ class _Certificates(Settings):
         "Client certificate",
         2,
         default=None,
-        description="For a server that asks clients for one (PEM).",
+        description="Needed if the server requires one (PEM).",
         multiline=True,
         airbyte_secret=True,
     )
@@ -57,13 +57,13 @@ class _Certificates(Settings):
         "Client key password",
         4,
         default=None,
-        description="Where the client key is encrypted.",
+        description="Needed if the client key is encrypted.",
         airbyte_secret=True,
     )
 
 
 class SslVerifyCa(_Certificates):
-    """The certificate must come from a trusted authority."""
+    """The certificate must be signed by a trusted authority."""
 
     model_config = ConfigDict(title="verify-ca")
     mode: Literal["verify-ca"] = setting(
@@ -72,7 +72,7 @@ class SslVerifyCa(_Certificates):
 
 
 class SslVerifyFull(_Certificates):
-    """The certificate must come from a trusted authority and name the host."""
+    """The certificate must be signed by a trusted authority and valid for the host."""
 
     model_config = ConfigDict(title="verify-full")
     mode: Literal["verify-full"] = setting(

@@ -1,4 +1,4 @@
-"""The settings for an SSH tunnel: one model for each tunnel_method."""
+"""The SSH tunnel settings: one model for each tunnel_method."""
 
 from typing import Annotated, Literal
 
@@ -21,7 +21,7 @@ class NoTunnel(Settings):
 
 class _Tunnel(Settings):
     tunnel_host: _RemoteHost = setting(
-        "SSH tunnel jump server host", 1, description="The server that the tunnel goes through.", min_length=1
+        "SSH tunnel jump server host", 1, description="The host of the SSH jump server.", min_length=1
     )
     tunnel_port: int = setting(
         "SSH connection port", 2, default=22, description="Its SSH port.", ge=1, le=65535, examples=["22"]
@@ -31,36 +31,36 @@ class _Tunnel(Settings):
         "Public key of the jump server",
         5,
         default=None,
-        description="As in its /etc/ssh/ssh_host_*_key.pub. Where it is set, a server with any other key is refused.",
+        description="As in its /etc/ssh/ssh_host_*_key.pub. If set, a server with any other key is refused.",
         examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…"],
     )
 
 
 class SshKeyTunnel(_Tunnel):
-    """Through a jump server, by key."""
+    """A connection through a jump server, authenticated by key."""
 
     model_config = ConfigDict(title="SSH Key Authentication")
     tunnel_method: Literal["SSH_KEY_AUTH"] = setting(
-        "Tunnel method", 0, default="SSH_KEY_AUTH", description="Connect through a jump server, by SSH key."
+        "Tunnel method", 0, default="SSH_KEY_AUTH", description="Connect through a jump server with an SSH key."
     )
     ssh_key: SecretStr = setting(
         "SSH private key",
         4,
-        description="The user's private key, in PEM or OpenSSH form.",
+        description="The user's private key, in PEM or OpenSSH format.",
         multiline=True,
         airbyte_secret=True,
     )
 
 
 class SshPasswordTunnel(_Tunnel):
-    """Through a jump server, by password."""
+    """A connection through a jump server, authenticated by password."""
 
     model_config = ConfigDict(title="Password Authentication")
     tunnel_method: Literal["SSH_PASSWORD_AUTH"] = setting(
         "Tunnel method",
         0,
         default="SSH_PASSWORD_AUTH",
-        description="Connect through a jump server, by password.",
+        description="Connect through a jump server with a password.",
     )
     tunnel_user_password: SecretStr = setting(
         "Password", 4, description="The user's password on the jump server.", airbyte_secret=True

@@ -302,7 +302,7 @@ def test_with_durability_a_state_stays_back_as_long_as_no_replica_has_its_record
 
     assert outcome.code != 0
     assert outcome.error["failure_type"] == "transient_error"
-    assert "0 of 1 replicas confirmed what was written within 1000 ms" in outcome.error["message"]
+    assert "0 of 1 replicas confirmed the writes within 1000 ms" in outcome.error["message"]
     assert len(outcome.states) == 1
 
 
@@ -564,4 +564,4 @@ def test_the_disk_is_waited_for_where_the_server_can(server_name: str, says: str
 
 def test_check_says_that_fewer_replicas_confirm_than_are_asked_for(start_server: Callable[..., Server]) -> None:
     config = {**start_server().config, "durability": {"replicas": 1, "timeout_ms": 100}}
-    assert check(config) == "0 of 1 replicas confirmed what was written within 100 ms (durability)."
+    assert check(config) == "0 of 1 replicas confirmed the writes within 100 ms (durability)."

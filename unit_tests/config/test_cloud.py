@@ -74,7 +74,7 @@ def test_a_connection_without_tls_and_tunnel_is_refused_whatever_the_tls_mode(
 def test_a_tunnel_is_proposed_only_where_there_can_be_one() -> None:
     assert "tunnel_method" in refusal()
     assert "tunnel_method" not in refusal(deployment=CLUSTER)
-    assert refusal(deployment=SENTINEL).endswith("turn ssl on, which the sentinels must support too")
+    assert refusal(deployment=SENTINEL).endswith("turn ssl on; the sentinels must support it too")
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)

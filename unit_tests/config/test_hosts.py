@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from destination_redis.config.parse import parse_config
 
-ALONE = "Input should be a host name or an address alone, without "
-NODE = "Input should be host:port alone, without "
-SOCKET = "Input should be the path of the Unix socket alone, which begins with /"
+ALONE = "Input should be only a host name or an address, without "
+NODE = "Input should be only host:port, without "
+SOCKET = "Input should be only the path of the Unix socket, which begins with /"
 
 #: A host with more than it should have, and what that is called.
 SURPLUS = [
@@ -28,15 +28,15 @@ SURPLUS = [
     ("[::1]", "brackets"),
     ("[::1]:6379", "brackets and a port"),
     ("[h]", "brackets"),
-    ("h ", "blanks"),
-    (" h", "blanks"),
-    ("h\n", "blanks"),
-    ("\u00a0h", "blanks"),
-    (" ", "blanks"),
+    ("h ", "whitespace"),
+    (" h", "whitespace"),
+    ("h\n", "whitespace"),
+    ("\u00a0h", "whitespace"),
+    (" ", "whitespace"),
     ("h/0", "a path"),
     ("h?db=1", "a path"),
-    ("h,i", "further hosts"),
-    ("h:1,i:2", "further hosts and a port"),
+    ("h,i", "additional hosts"),
+    ("h:1,i:2", "additional hosts and a port"),
     ('"h"', "quotation marks"),
 ]
 HOSTS = ["h", "localhost", "redis_1", "redis.example.com", "redis.example.com.", "münchen.de", "127.0.0.1"]
@@ -94,9 +94,9 @@ def test_the_path_of_a_unix_socket_is_a_host_but_none_of_a_jump_server() -> None
         ("redis://h:6379", f"{NODE}a scheme"),
         ("redis://h", f"{NODE}a scheme"),
         ("user:S3cret@h:6379", f"{NODE}a user or a password"),
-        ("h:6379 ", f"{NODE}blanks"),
+        ("h:6379 ", f"{NODE}whitespace"),
         ("h:6379/0", f"{NODE}a path"),
-        ("h:1,i:2", f"{NODE}further hosts"),
+        ("h:1,i:2", f"{NODE}additional hosts"),
         ("h", "Input should be host:port"),
         (":6379", "Input should be host:port"),
         ("[::1]", "Input should be host:port"),
