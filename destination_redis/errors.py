@@ -281,7 +281,7 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("Connection refused", "The connection was refused: no server listens there"),
     ("No such file or directory", "There is no Unix socket of that path"),
     ("Permission denied", "The Unix socket must not be used by the user who runs the connector"),
-    ("[SSL", "The server ended the TLS connection; it may ask for a client certificate"),
+    ("[SSL", "The server ended the TLS connection; it may require a client certificate"),
     ("imeout", "The connection timed out"),
     ("timed out", "The connection timed out"),
     ("unreachable", "The host cannot be reached"),

@@ -1,1 +1,1 @@
-"""Connections: from the settings to redis-py clients, for each kind of deployment."""
+"""Connections: redis-py clients made from the settings, for each kind of deployment."""

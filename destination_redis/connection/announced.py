@@ -1,6 +1,6 @@
-"""Connections to addresses that another server announced: where one cannot be reached, they say whose word it was.
+"""Connections to announced addresses: if one cannot be reached, the error names the server that announced it.
 
-Behind Docker or NAT a server often announces an address that only its own network can reach.
+Behind Docker or NAT, servers often announce addresses that are reachable from their own network only.
 """
 
 import socket
@@ -16,10 +16,10 @@ from destination_redis.errors import UnreachableError, explain
 
 
 class AnnouncedConnection(Connection):
-    """A connection whose host and port another server announced, if `announcer` names one."""
+    """A connection to an address announced by another server, unless `announcer` returns None."""
 
     def __init__(self, *, announcer: Callable[[], str | None], **arguments: Any) -> None:  # noqa: ANN401 - redis-py's signature
-        """Take what names the server that announced the address, asked once it cannot be reached."""
+        """`announcer` returns the server that announced the address; it is called if that cannot be reached."""
         self._announcer = announcer
         super().__init__(**arguments)  # type: ignore[no-untyped-call] # redis-py's
 
@@ -27,13 +27,13 @@ class AnnouncedConnection(Connection):
         try:
             connected: socket.socket = super()._connect()  # type: ignore[no-untyped-call] # redis-py's
         except ssl.SSLError:
-            raise  # it was reached
-        except (OSError, ValueError, OverflowError) as error:  # Python cannot look up what is no name and no port
+            raise  # the address was reached
+        except (OSError, ValueError, OverflowError) as error:  # the last two: an invalid host name or port
             if (announcer := self._announcer()) is None:
                 raise
-            why = explain(error) if isinstance(error, OSError) else "It is no address"
+            why = explain(error) if isinstance(error, OSError) else "It is not a valid address"
             raise UnreachableError(
-                f"{shown((self.host, self.port))}, the address that {announcer} announces, cannot be reached ({why})"
+                f"The address {shown((self.host, self.port))}, announced by {announcer}, cannot be reached ({why})"
             ) from error
         return connected
 
@@ -43,6 +43,6 @@ class AnnouncedTlsConnection(AnnouncedConnection, TlsConnection):
 
 
 def shown(address: Address) -> str:
-    """Return host and port as one writes them."""
+    """Return "host:port", with an IPv6 address in brackets."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

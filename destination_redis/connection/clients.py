@@ -1,6 +1,6 @@
-"""Config -> pooled redis-py client, and what a connection to its server can tell about itself.
+"""The pooled redis-py clients for a configuration.
 
-A new kind of deployment is built here and nowhere else.
+Every kind of deployment is built here and nowhere else.
 """
 
 import socket
@@ -35,34 +35,34 @@ from destination_redis.connection.tls import tls_context
 from destination_redis.connection.tls_connection import TlsConnection, second_look
 from destination_redis.errors import known
 
-#: Seconds to connect; seconds a server may be silent while it owes an answer.
+#: Seconds to connect; seconds to wait for a reply.
 CONNECT_TIMEOUT = 10.0
 ANSWER_TIMEOUT = 60.0
-#: Seconds after which another node is asked where the slots are.
+#: Seconds after which another node is queried for the slots.
 ASK_TIMEOUT = 5.0
-#: An idle connection shows a sign of life after so many seconds, sooner than load balancers drop it (some do after a
-#: minute, most after four to ten), and again and again after so many; it is lost once so many had no answer. The second
-#: option is macOS's name of the first.
+#: Socket options: seconds of idle time before the first keepalive probe (sooner than load balancers drop a connection:
+#: some do after a minute, most after four to ten), seconds between probes, and unanswered probes before the connection
+#: is lost. The second option is macOS's name for the first.
 KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPALIVE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
-#: What CLIENT LIST shows of a connection.
+#: The connections' name in CLIENT LIST.
 NAME = "destination-redis"
 
 
 class Replies(DefaultParser):  # type: ignore[misc, valid-type] # redis-py chooses it at run time
-    """redis-py's parser, at hand as `connection.replies`; it gives replies many at a time.
+    """redis-py's parser, available as `connection.replies`; it returns many replies at a time.
 
-    One at a time, redis-py spends more on a reply than everything else costs that is done for a record.
+    Reading them one at a time in redis-py takes longer than everything else that is done for a record.
     """
 
     def on_connect(self, connection: Connection, **kwargs: Any) -> None:  # noqa: ANN401 - redis-py's signature
         """Take the connection's socket, and give the connection this parser."""
         super().on_connect(connection, **kwargs)
-        self._nothing = self._reader.gets()  # what it gives while it has no reply
-        connection.replies = self  # type: ignore[attr-defined] # lane.py reads it
+        self._nothing = self._reader.gets()  # its value for "no reply yet"
+        connection.replies = self  # type: ignore[attr-defined] # transport/node.py reads it
 
     @classmethod
     def parse_error(cls, response: str) -> Exception:
-        """Return what is raised for an error reply; a redirection that names no server is as any other."""
+        """Return the exception for an error reply; a redirection without a server is an ordinary error."""
         try:
             error: Exception = super().parse_error(response)
         except (ValueError, IndexError):
@@ -70,9 +70,9 @@ class Replies(DefaultParser):  # type: ignore[misc, valid-type] # redis-py choos
         return error
 
     def read(self, most: int) -> list[Any]:
-        """Return the next replies, at least one and at most `most`, error replies as values; wait if none is there.
+        """Return the next 1 to `most` replies, error replies as values; waits for the first.
 
-        Raises redis-py's ConnectionError or TimeoutError where the connection is lost.
+        Raises redis-py's ConnectionError or TimeoutError if the connection is lost.
         """
         while True:
             if self._reader is None:
@@ -84,13 +84,13 @@ class Replies(DefaultParser):  # type: ignore[misc, valid-type] # redis-py choos
 
 
 class _Beginning:
-    """How connections begin: as redis-py has it, and named; unnamed where the server closes them at their name."""
+    """The handshake of connections: redis-py's, then their name; without a name if the server closes them on it."""
 
     def __init__(self) -> None:
         self._named = True
 
     def __call__(self, connection: Connection) -> None:
-        """Begin a connection, maybe on a second socket; raises redis-py's errors."""
+        """Start a connection, possibly on a second socket; raises redis-py's errors."""
         begun = False
         try:
             connection.on_connect()
@@ -98,7 +98,7 @@ class _Beginning:
             if self._named:
                 _name(connection)
         except (ConnectionError, InvalidResponse) as error:
-            if type(error) not in (ConnectionError, InvalidResponse):  # those derived from them are good replies
+            if type(error) not in (ConnectionError, InvalidResponse):  # their subclasses stand for valid replies
                 raise
             if reason := second_look(connection):
                 raise reason from error
@@ -108,22 +108,22 @@ class _Beginning:
         except ResponseError as error:
             if type(error) is not ResponseError or known(error):
                 raise
-            # With a password the reply to AUTH, the first command, may be a greeting.
+            # With a password, what is read as the reply to AUTH, the first command, may be a greeting.
             command = "SELECT" if connection.db and "auth" not in str(error).lower() else "AUTH"
             raise (greeting(connection) or about(error, command)) from error
 
     def _begin_unnamed(self, connection: Connection) -> None:
         connection.disconnect()
-        connection._sock = connection._connect()  # noqa: SLF001 - redis-py has no other way from here to a new socket
+        connection._sock = connection._connect()  # noqa: SLF001 - redis-py's only way to a new socket here
         connection.on_connect()
         with suppress(ResponseError):
             connection.send_command("TIME", check_health=False)
             connection.read_response()
-        self._named = False  # the server answers all but the name
+        self._named = False  # the server answers, just not to the name
 
 
 def _name(connection: Connection) -> None:
-    """Tell the server whose connection it is; an ACL or an old server may refuse that."""
+    """Set the connection's name and library; an ACL or an old server may refuse that."""
     for command in (
         ("SETINFO", "LIB-NAME", NAME),
         *((("SETINFO", "LIB-VER", found),) if (found := _version()) else ()),
@@ -136,9 +136,9 @@ def _name(connection: Connection) -> None:
 
 @contextmanager
 def connect(config: RedisConfig, answer_timeout: float = ANSWER_TIMEOUT) -> Iterator[Servers]:
-    """Yield the servers that `config` describes, whose clients have a pool each; nothing is sent before one is used.
+    """Yield the servers in `config`, each of whose clients has its own pool; nothing is sent before one is used.
 
-    Their connections never try again by themselves: whoever sends must know what was lost.
+    Their connections never retry by themselves: the sender must know what was lost.
     """
     with ExitStack() as stack:
         arguments: dict[str, Any] = {
@@ -169,7 +169,7 @@ def _client(pool: ConnectionPool, stack: ExitStack) -> Redis:
 
 
 def _cluster(config: RedisConfig, deployment: Cluster, arguments: dict[str, Any], stack: ExitStack) -> Servers:
-    """Return a cluster's servers, each of whose nodes has clients of its own."""
+    """Return a cluster's servers; each node has its own clients."""
     kind = AnnouncedTlsConnection if config.ssl else AnnouncedConnection
     announced: dict[Address, Address] = {}
 
@@ -204,12 +204,12 @@ def _never() -> Retry:
 def _version() -> str | None:
     try:
         return version("airbyte-destination-redis")
-    except PackageNotFoundError:  # the files alone are there
+    except PackageNotFoundError:  # run from source, not installed
         return None
 
 
 def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], stack: ExitStack) -> ConnectionPool:
-    """Return the pool that makes connections of the kind that is set; what it needs ends with `stack`."""
+    """Return the pool for the configured kind of connection; its resources are released with `stack`."""
     method = None if isinstance(config.tunnel_method, NoTunnel) else config.tunnel_method
     if config.host.startswith("/"):
         return ConnectionPool(connection_class=UnixDomainSocketConnection, path=config.host, **arguments)
@@ -223,8 +223,8 @@ def _pool(config: RedisConfig, arguments: dict[str, Any], tls: dict[str, Any], s
         return SentinelConnectionPool(config.deployment.service_name, asked, **arguments)
     if method is None:
         return ConnectionPool(connection_class=TlsConnection if config.ssl else Connection, **address, **arguments)
-    # What it takes to load the SSH library is left to those who have a tunnel.
-    from destination_redis.connection.ssh_tunnel import TunnelConnection, TunnelTlsConnection, tunnelled  # noqa: PLC0415 - asyncssh, only where there is a tunnel
+    # Loading the SSH library takes time, so it is imported only if there is a tunnel.
+    from destination_redis.connection.ssh_tunnel import TunnelConnection, TunnelTlsConnection, tunnelled  # noqa: PLC0415 - imports asyncssh
 
     tunnel = stack.enter_context(tunnelled(method, CONNECT_TIMEOUT))
     through = TunnelTlsConnection if config.ssl else TunnelConnection

@@ -1,4 +1,4 @@
-"""A Redis Cluster: which of its primaries serves which slot, by the word of any of its nodes."""
+"""A Redis Cluster: which primary serves which slot, as its nodes report it."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,19 +17,19 @@ from destination_redis.errors import (
     retry_decision,
 )
 
-#: How often a question follows a key that has moved before it is asked again later.
+#: Number of MOVED redirections that a query follows before it fails with TryAgainError.
 _REDIRECTIONS = 5
 #: One more than the highest port.
 _PORTS = 65536
 _UNREADABLE = "The server's reply to CLUSTER NODES does not say which slots it serves"
 
 
-#: What a primary says of itself: its epoch, the first and last slot of each range, whether any slot is on its way.
+#: What a primary reports of itself: its epoch, the first and last slot of each range, whether any slot is migrating.
 _Own = tuple[int, list[tuple[int, int]], bool]
 
 
 class Cluster:
-    """The nodes that are known, one of which is enough to learn of the others."""
+    """The known nodes; the others are discovered from any one of them."""
 
     clustered = replaceable = True
 
@@ -40,9 +40,9 @@ class Cluster:
         asking: Callable[[Address], Redis],
         announced: dict[Address, Address],
     ) -> None:
-        """Take the addresses that the settings name, and what makes a node's client, for records and for questions.
+        """Take the addresses in the settings, and factories of a node's clients: for records, and for queries.
 
-        `announced` is filled with the addresses that nodes announced, and which node that was.
+        `announced` is filled with the addresses that nodes announce, each with that of the announcing node.
         """
         self._nodes = list(dict.fromkeys(nodes))
         self._make = client
@@ -53,16 +53,18 @@ class Cluster:
         self._table: Sequence[Address | None] | None = None
 
     def slot_map(self) -> SlotMap:
-        """Ask the nodes, one after the other until one answers; raises a config error where none is of a cluster."""
+        """Query the nodes one by one until one answers; raises a config error if a node is not part of a cluster."""
         refusal: Exception | None = None
         for address in list(self._nodes):
-            # Each time another one begins: one that is cut off from the others tells what is no longer so.
+            # Start with a different node each time: one that is partitioned from the others reports outdated slots.
             self._nodes.append(self._nodes.pop(0))
             try:
                 reply = self._told(address, "SLOTS")
             except (redis_errors.RedisError, OSError) as error:
                 if any("cluster support disabled" in str(each) for each in (error, error.__cause__)):
-                    raise config_error("The server belongs to no cluster: set deployment to standalone") from error
+                    raise config_error(
+                        "The server does not belong to a cluster: set deployment to standalone"
+                    ) from error
                 refusal = error if refusal is None or retry_decision(error) is RetryDecision.FAIL else refusal
                 continue
             if (found := self._read(reply, address)) is not None:
@@ -80,7 +82,7 @@ class Cluster:
         return self._clients[address]
 
     def ask(self, key: bytes, *command: str | bytes | int) -> object:
-        """Return the reply of the node that has `key`; raises redis-py's errors, and where it moves TryAgainError."""
+        """Return the reply of the node that has `key`; raises redis-py's errors, TryAgainError if the key is moving."""
         self._table = table = self._table or self.slot_map().table()
         address = table[slot_of(key)]
         for _ in range(_REDIRECTIONS):
@@ -96,15 +98,15 @@ class Cluster:
                 self._table = None
                 raise
         self._table = None
-        raise redis_errors.TryAgainError("The key moves from node to node")
+        raise redis_errors.TryAgainError("The key keeps moving between nodes")
 
     def held(self, keys: Sequence[bytes]) -> list[object]:
-        """Return what the rightful owners of keys hold, found by asking every node."""
+        """Return the values of keys on their actual owners, found by querying every node."""
         owners: list[tuple[int, Address] | None] = [None] * SLOTS
         for address, (epoch, slots, _) in self._own().items():
             for first, last in slots:
                 for slot in range(first, last + 1):
-                    # A primary that was replaced, and does not know it yet, has the lower epoch.
+                    # A primary that was replaced but does not know it yet has the lower epoch.
                     owners[slot] = max(owners[slot] or (-1, address), (epoch, address))
         values = []
         for key in keys:
@@ -114,7 +116,7 @@ class Cluster:
         return values
 
     def topology_version(self, primaries: Sequence[Address]) -> str | None:
-        """Ask every node for its own slots and epoch; None while any of them gives a slot away or takes one."""
+        """Query every node for its own slots and epoch; None while any slot is migrating or importing."""
         own = {address: each for address, each in self._own().items() if each[1] or each[2]}
         if any(moving for _, _, moving in own.values()):
             return None
@@ -123,7 +125,7 @@ class Cluster:
         return None if len(served) < SLOTS else repr(sorted(own.items()))
 
     def _own(self) -> dict[Address, _Own]:
-        """Return each primary's epoch and slots, by its own word; nodes that do not answer are left out."""
+        """Return each primary's own epoch and slots; replicas that do not answer are skipped."""
         primaries = set(self.slot_map().primaries)
         own: dict[Address, _Own] = {}
         for address in self._nodes:
@@ -149,7 +151,7 @@ class Cluster:
         return self._asking[address]
 
     def _read(self, reply: object, asked: Address) -> SlotMap | None:
-        """Return the map that CLUSTER SLOTS gave, None where it has no slots; what cannot be read is not served."""
+        """Return the map in a reply to CLUSTER SLOTS, None if it has no slots; unreadable entries are not served."""
         ranges = []
         for entry in reply if isinstance(reply, list) else ():
             match entry:
@@ -167,9 +169,9 @@ class Cluster:
 
 
 def own_slots(reply: object) -> _Own | None:
-    """Return the epoch, the slots and whether any is on its way, of the primary that gave this reply to CLUSTER NODES.
+    """Return the replying primary's epoch, slots and whether any is migrating, from a reply to CLUSTER NODES.
 
-    None of a replica; raises CommandError where a node does not tell them as Redis does.
+    Returns None for a replica; raises CommandError if the reply does not have Redis's format.
     """
     for line in lines(reply):
         match line.split(" "):
@@ -189,14 +191,14 @@ def _ends(slots: str) -> tuple[int, int]:
 
 
 def _why_unknown(refusal: Exception) -> Exception:
-    """Return the error where no node tells which slots there are."""
+    """Return the error for a cluster of which no node reports the slots."""
     if isinstance(refusal, CommandError):
-        return config_error(f"{refusal}. Where it belongs to no cluster, set deployment to standalone")
-    return UnreachableError(f"No node of the cluster can be asked ({explain(refusal)})")
+        return config_error(f"{refusal}. If it does not belong to a cluster, set deployment to standalone")
+    return UnreachableError(f"No node of the cluster can be queried ({explain(refusal)})")
 
 
 def _address(node: object, asked: str) -> Address | None:
-    """Return a node's address, of CLUSTER SLOTS; None where it cannot be read."""
+    """Return a node's address in a reply to CLUSTER SLOTS; None if it cannot be read."""
     match node:
         case [bytes() | None as host, int(port), *_] if 0 < port < _PORTS:
             return host_of((host or b"").decode(errors="replace"), asked), port

@@ -1,4 +1,4 @@
-"""The greeting: what a server says to a new connection that has asked for nothing. Redis greets only to refuse."""
+"""The greeting: what a server sends on a new connection before any command. Redis does so only to refuse it."""
 
 from redis.connection import AbstractConnection, DefaultParser
 from redis.exceptions import RedisError, ResponseError
@@ -6,16 +6,16 @@ from redis.exceptions import RedisError, ResponseError
 from destination_redis.errors import NOT_REDIS, RefusedError, RetryDecision, UnreachableError, known, retry_decision
 from destination_redis.redaction.replies import shown
 
-#: Seconds in which a greeting has to come.
+#: Seconds to wait for a greeting.
 _PATIENCE = 1.0
-#: Bytes of a greeting that are read, and characters of one of another protocol that are shown.
+#: Bytes of a greeting to read, and characters to show of one in another protocol.
 _LONGEST, _SHOWN = 4096, 60
 
 
 def greeting(connection: AbstractConnection) -> RedisError | None:
-    """Return what a server says on a second connection like this one; None where it says nothing.
+    """Return the server's greeting on a second connection like this one, as an error; None if there is none.
 
-    On the first one it is lost where the server closes it before all is sent.
+    On the first connection it is lost if the server closes it before everything is sent.
     """
     said = b""
     try:
@@ -24,12 +24,12 @@ def greeting(connection: AbstractConnection) -> RedisError | None:
             while b"\n" not in said and len(said) < _LONGEST and (more := second.recv(_LONGEST)):
                 said += more
     except (OSError, RedisError):
-        pass  # what was said before counts
+        pass  # what was received before counts
     return greeted(said) if said else None
 
 
 def greeted(said: bytes) -> RedisError:
-    """Return the error that a greeting comes to."""
+    """Return the error that a greeting stands for."""
     line = said.partition(b"\n")[0].decode(errors="replace").strip()
     if not line.startswith("-"):
         beginning = line[:_SHOWN]

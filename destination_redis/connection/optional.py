@@ -1,4 +1,4 @@
-"""Commands that a sync can do without: an ACL, a proxy or another server may refuse them, or close the connection."""
+"""Optional commands, which an ACL, a proxy or another server may refuse, or answer by closing the connection."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -10,35 +10,35 @@ from destination_redis.connection.replies import UNTOLD, clients, info
 from destination_redis.errors import ClosedAtCommandError, RetryDecision, retry_decision
 
 _SLOW_TAKEOVER = "after a killed sync the next one waits up to 30 seconds"
-#: What is lost without each of them.
+#: Command -> what is lost without it.
 LOST = {
     "SCAN": "no stream in append_dedup can be refreshed",
     "WAIT": "states do not wait for a replica",
     "CLIENT LIST": _SLOW_TAKEOVER,
     "CLIENT INFO": _SLOW_TAKEOVER,
-    "INFO": "states do not wait for a replica, and a server replaced during a sync is not always noticed",
-    "MEMORY USAGE": "no sync can tell ahead that what it stages does not fit",
+    "INFO": "states do not wait for a replica, and a server replaced during a sync is not always detected",
+    "MEMORY USAGE": "no sync can warn in advance that its staged data does not fit in memory",
     "CLIENT KILL": "late commands of a paused sync may leave stray records",
 }
-#: How often in a row the connection has to be closed at a command before connections do without it: once may be chance.
+#: Connections in a row closed on a command before it is left out: one may be a coincidence.
 _PROOF = 2
 
 
-#: What is wrong with a command.
+#: Why a command is not available.
 FORBIDDEN = "Without permission for {command}"
 REFUSED = "Without the command {command}, which the server does not know or refuses"
-CLOSED = "Without the command {command}, at which the connection is closed, maybe by a proxy in between"
-EMPTY = "Without what the server's reply to {command} leaves out"
+CLOSED = "Without the command {command}, on which the connection is closed, maybe by a proxy in between"
+EMPTY = "Without the information missing from the server's reply to {command}"
 
 
-#: The id of no connection.
+#: An id that no connection has.
 _NO_CONNECTION = "9223372036854775807"
 
 
 def optional_warnings(execute: Callable[..., object], key: bytes) -> Iterator[str]:
-    """Try each optional command with `execute` and yield what is lost without those that do not work.
+    """Try each optional command with `execute` and yield a warning for each that does not work.
 
-    Raises redis-py's errors where there is more to them than one command.
+    Raises redis-py's errors that are not about one command.
     """
     lost: set[str] = set()
     for name, command, tells in (
@@ -57,7 +57,7 @@ def optional_warnings(execute: Callable[..., object], key: bytes) -> Iterator[st
 
 
 def _why_not(execute: Callable[..., object], command: Sequence[str | bytes], tells: Callable[[object], object]) -> str:
-    """Return why a command is lost, one of the texts above; empty where it works."""
+    """Return why a command is not available, one of the texts above; empty if it works."""
     try:
         return "" if tells(execute(*command)) else EMPTY
     except ClosedAtCommandError:
@@ -69,19 +69,19 @@ def _why_not(execute: Callable[..., object], command: Sequence[str | bytes], tel
 
 
 def without(command: str, why: str) -> str:
-    """Return the warning of what is lost without a command; `why` is one of the texts above."""
+    """Return the warning for a missing command; `why` is one of the texts above."""
     return f"{why.format(command=command)}, {LOST[command]}."
 
 
 class ClosedAtOptionalError(ClosedAtCommandError):
-    """The connection was closed at a command that the next one may do without."""
+    """The connection was closed on a command that the next one may omit."""
 
 
 class OptionalCommands:
-    """The optional commands with which connections to one server begin.
+    """The optional commands sent at the start of connections to one server.
 
-    A command at which the server closed two connections in a row is left out of the next one. Only once that one has
-    been made is it left out for good: a server that is failing closes connections at any command.
+    If the server closes two connections in a row on a command, it is left out of the next connection. Only once that
+    one is established is the command left out for good: a failing server closes connections on any command.
     """
 
     def __init__(self) -> None:
@@ -90,13 +90,13 @@ class OptionalCommands:
 
     @property
     def suspected(self) -> bool:
-        """Whether the last connection was closed at an optional command."""
+        """Whether the last connection was closed on an optional command."""
         return bool(self._closed_at)
 
     def ask(self, ask: Callable[..., object], *command: str) -> object:
-        """Return the reply, None where the server refuses the command or it is left out.
+        """Return the reply; None if the command is refused or left out.
 
-        Raises ClosedAtOptionalError where another connection is to be tried at once, and redis-py's other errors.
+        Raises ClosedAtOptionalError if the caller should try another connection at once, and redis-py's other errors.
         """
         name = name_of(*command)
         if name in self._left_out or self._closed_at[name] >= _PROOF:
@@ -112,11 +112,11 @@ class OptionalCommands:
             return None
 
     def failed(self) -> None:
-        """Take note that a connection was lost in another way: the server may have closed the last ones for that."""
+        """Note that a connection was lost for another reason, which may also have closed the previous ones."""
         self._closed_at.clear()
 
     def made(self) -> list[str]:
-        """Take note that a connection was made; return the commands that are left out for good from now on."""
+        """Note that a connection was established; return the commands that are now left out for good."""
         new = [name for name, times in self._closed_at.items() if times >= _PROOF]
         self._left_out.update(new)
         self._closed_at.clear()

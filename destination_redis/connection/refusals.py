@@ -1,7 +1,7 @@
-"""Refusals: what a server's answer to one command says about that command.
+"""Refusals: the error for a command that a server does not know or does not allow.
 
-Servers and proxies have many words for a command that they do not know or do not allow, and some close the connection
-without any. The connector knows which command it sent, so it names that one and does not depend on the words.
+Servers and proxies word such replies in many ways, and some just close the connection. The connector knows which
+command it sent, so it names that one instead of relying on the reply's text.
 """
 
 import re
@@ -20,22 +20,15 @@ from destination_redis.errors import (
 )
 from destination_redis.redaction.replies import COMMANDS, reply_of, shown
 
-#: Commands that are nothing without the word after them.
+#: Commands whose name includes a subcommand.
 _CONTAINERS = ("ACL", "CLIENT", "CLUSTER", "CONFIG", "MEMORY", "SCRIPT", "SENTINEL")
 _SCRIPTS = ("EVAL", "EVALSHA")
-# What redis-py makes of a connection that is lost while it is used.
+# In the text of redis-py's error for a connection that is lost while in use.
 _CLOSED = ("closed by server", "while reading", "while writing")
-# What redis-py makes of a connection that is lost while it is used.
-_CLOSED = ("closed by server", "while reading", "while writing")
-#: What a server lacks that does not know commands of these names.
-_MODULES = {
-    "JSON.": "The server has no JSON module (RedisJSON), which cache_type json needs",
-    "FT.": "The server has no search module (RediSearch), which search_index needs",
-}
 
 
 def name_of(*arguments: str | bytes | int) -> str:
-    """Return the name of a command that consists of these, as one types it."""
+    """Return the name of the command with these arguments, including its subcommand."""
     words = [each.decode(errors="replace") if isinstance(each, bytes) else str(each) for each in arguments[:2]]
     name = words[0].upper()
     return f"{name} {words[1].upper()}" if name in _CONTAINERS and len(words) > 1 else name
@@ -47,21 +40,21 @@ def packed_name(command: bytes) -> str:
 
 
 def closed(error: Exception) -> bool:
-    """Return whether `error`, met on an open connection, says that the server has closed it."""
+    """Return whether `error`, raised on an open connection, means that the server closed it."""
     return type(error) is redis_errors.ConnectionError and any(mark in str(error) for mark in _CLOSED)
 
 
 def closed_at(command: str) -> ClosedAtCommandError:
     """Return the error for a connection that the server closed instead of answering `command`."""
     return ClosedAtCommandError(
-        f"The server closed the connection at the command {command}; a proxy in between may refuse it"
+        f"The server closed the connection on the command {command}; a proxy in between may refuse it"
     )
 
 
 def about(error: Exception, command: str, sent: Sent | None = None) -> Exception:
-    """Return `error`, which the server answered to `command`, as one that names a command it refuses.
+    """Return `error`, the server's reply to `command`, as an error that names the command if it was refused.
 
-    `sent` is what the reply may quote; where that is not known, none of its words are kept.
+    `sent` is what the reply may quote; if it is None, the reply's words are dropped.
     """
     text = str(error)
     if isinstance(error, redis_errors.NoPermissionError) and _names_no_cause(text):
@@ -78,7 +71,7 @@ def about(error: Exception, command: str, sent: Sent | None = None) -> Exception
 
 
 def _names_no_cause(text: str) -> bool:
-    """Return whether a reply without permission names neither a key nor a command that the connector knows."""
+    """Return whether a NOPERM reply names neither a key nor a command that the connector knows."""
     if named := re.search(r"run the '([^']+)' command", text):
         return named[1].upper() not in COMMANDS and "script" not in text.lower()
     return "key" not in text
@@ -88,7 +81,7 @@ def _inside_script(error: redis_errors.ResponseError) -> Exception:
     if "command" not in str(error).lower():
         return error  # the script itself is wrong
     return CommandError(
-        "The server does not know a command that the connector's scripts use, maybe a module's, or refuses it there"
+        "The server does not know a command of the connector's scripts, maybe a module's, or refuses it in scripts"
     )
 
 

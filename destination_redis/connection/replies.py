@@ -1,7 +1,7 @@
-"""What a server tells of itself, as it came.
+"""Raw replies in which a server reports about itself, and tolerant parsers for them.
 
-Other servers leave values empty, or put words where Redis has numbers. Whatever cannot be read counts as not told, so
-none of these replies goes through redis-py's parsers, which raise at some of them.
+Other servers leave values empty, or have words where Redis has numbers. What cannot be read counts as missing, so
+none of these replies goes through redis-py's parsers, which raise on some of them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,16 +11,16 @@ from redis import exceptions as redis_errors
 
 from destination_redis.connection.refusals import closed, closed_at, name_of
 
-#: No number that a server means has so many digits.
+#: No valid number has this many digits.
 _DIGITS = 20
-#: A connection of which a server does not tell the id and the address.
+#: A connection whose id and address the server does not report.
 UNTOLD = ("", "")
 
 
 def ask(client: Redis, *command: str | bytes | int) -> object:
-    """Return the reply to one command as it came, on a connection of the client's pool; raises redis-py's errors.
+    """Return the raw reply to one command, sent on a connection of the client's pool; raises redis-py's errors.
 
-    Where the connection is closed instead of an answer, the error is a ClosedAtCommandError.
+    If the connection is closed instead of a reply, the error is a ClosedAtCommandError.
     """
     pool = client.connection_pool
     connection = pool.get_connection()
@@ -42,7 +42,7 @@ def ask(client: Redis, *command: str | bytes | int) -> object:
 
 
 def lines(reply: object) -> Iterator[str]:
-    """Yield the lines of a reply that should be text; none of any other."""
+    """Yield the lines of a text reply; nothing for any other reply."""
     if isinstance(reply, bytes):
         yield from reply.decode(errors="replace").splitlines()
 
@@ -54,7 +54,7 @@ def info(reply: object) -> Mapping[str, str]:
 
 
 def number(text: object) -> int:
-    """Return a number of 0 or more, which a reply has as an integer or as text; 0 where it is none."""
+    """Return a non-negative number from an integer or text in a reply; 0 if it is not one."""
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
     if isinstance(text, str):
@@ -63,7 +63,7 @@ def number(text: object) -> int:
 
 
 def clients(reply: object) -> Iterator[tuple[str, str]]:
-    """Yield the id and the address of each connection in CLIENT LIST or CLIENT INFO, UNTOLD where one is missing."""
+    """Yield the id and address of each connection in CLIENT LIST or CLIENT INFO, UNTOLD if either is missing."""
     for line in lines(reply):
         # A part without a name belongs to the value before it.
         fields: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The sentinels: which server is the primary now, asked anew for each connection."""
+"""The sentinels: they are queried for the current primary before each connection."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -23,15 +23,15 @@ from destination_redis.errors import (
     retry_decision,
 )
 
-#: Seconds after which the next sentinel is asked.
+#: Seconds after which the next sentinel is queried.
 _ANSWER_TIMEOUT = 3.0
 _ASKED = ("SENTINEL", "MASTERS")
 
 
 class Sentinels:
-    """The sentinels that are asked, and why there is no primary where they name none.
+    """The sentinels, queried for the primary; if they name none, the error says why.
 
-    redis-py's pool takes it for its own `Sentinel`, whose parser raises where a reply leaves anything out.
+    redis-py's pool uses it in place of its own `Sentinel`, whose parser raises on incomplete replies.
     """
 
     def __init__(self, nodes: Sequence[Address], arguments: Mapping[str, Any]) -> None:
@@ -42,7 +42,7 @@ class Sentinels:
             for host, port in nodes
         }
         self._sentinels = {address: Redis(connection_pool=pool) for address, pool in pools.items()}
-        #: The sentinel that was asked with success last.
+        #: The sentinel that last named a primary.
         self.announcer: str | None = None
 
     def close(self) -> None:
@@ -54,7 +54,7 @@ class Sentinels:
     def discover_master(self, service_name: str) -> Address:
         """Return the primary's host and port.
 
-        Raises UnreachableError where another try may help, and a config error where it cannot.
+        Raises UnreachableError if a retry may help, and a config error if it cannot.
         """
         silent: list[Exception] = []
         knowing = 0
@@ -68,22 +68,22 @@ class Sentinels:
                 continue
             knowing += 1
             if (primary := _living(state)) is not None:
-                self._sentinels = {address: sentinel, **self._sentinels}  # the next time it is asked first
+                self._sentinels = {address: sentinel, **self._sentinels}  # queried first next time
                 self.announcer = f"the sentinel {shown(address)}"
                 return primary
         raise self._why_none(service_name, silent, knowing) from (silent[0] if silent else None)
 
     def _why_none(self, service_name: str, silent: Sequence[Exception], knowing: int) -> Exception:
         if knowing:
-            return UnreachableError(f"The sentinels see no living primary of {service_name} for now")
+            return UnreachableError(f"The sentinels currently report no live primary of {service_name}")
         if not silent:
-            return config_error(f"The sentinels know no service of the name {service_name}")
+            return config_error(f"The sentinels do not know a service named {service_name}")
         if len(silent) < len(self._sentinels):
-            return UnreachableError(f"The sentinels that answer know no service of the name {service_name}")
+            return UnreachableError(f"The sentinels that answer do not know a service named {service_name}")
         for refusal in silent:
             if retry_decision(refusal) is RetryDecision.FAIL:
                 return config_error(_refusal(refusal))
-        return UnreachableError(f"No sentinel can be asked for the primary ({explain(silent[0])})")
+        return UnreachableError(f"No sentinel can be queried for the primary ({explain(silent[0])})")
 
 
 class SentinelConnection(SentinelManagedConnection, AnnouncedConnection):
@@ -95,7 +95,7 @@ class SentinelTlsConnection(SentinelManagedConnection, AnnouncedTlsConnection):
 
 
 def sentinels(first: Address, deployment: Sentinel, server: Mapping[str, Any]) -> Sentinels:
-    """Return the sentinels that are to be asked, in connections like those to the server, made with `server`."""
+    """Return the sentinels, connected to like the server, with the arguments `server`."""
     password = deployment.sentinel_password
     arguments: dict[str, Any] = {
         **server,
@@ -109,13 +109,13 @@ def sentinels(first: Address, deployment: Sentinel, server: Mapping[str, Any]) -
 
 
 def addresses(nodes: Sequence[str]) -> list[Address]:
-    """Return host and port of nodes as the settings have them, each "host:port"."""
+    """Return the host and port of nodes given as "host:port"."""
     parts = (node.rpartition(":") for node in nodes)
     return [(host.removeprefix("[").removesuffix("]"), int(port)) for host, _, port in parts]
 
 
 def _state(reply: object, service_name: str) -> Mapping[str, str] | None:
-    """Return what a sentinel tells of the service, None where it knows none of that name."""
+    """Return what a sentinel reports of the service, None if it knows none of that name."""
     for state in _states(reply):
         if state.get("name") == service_name:
             return state
@@ -123,7 +123,7 @@ def _state(reply: object, service_name: str) -> Mapping[str, str] | None:
 
 
 def _states(reply: object) -> Iterator[Mapping[str, str]]:
-    """Yield what is told of each service; what is not text is left out."""
+    """Yield the fields of each service; what is not text is skipped."""
     for flat in reply if isinstance(reply, list) else ():
         if isinstance(flat, list):
             pairs = zip(flat[::2], flat[1::2], strict=False)
@@ -135,7 +135,7 @@ def _states(reply: object) -> Iterator[Mapping[str, str]]:
 
 
 def _living(state: Mapping[str, str]) -> Address | None:
-    """Return the primary's address, None where the sentinel takes it for dead or does not tell it."""
+    """Return the primary's address, None if the sentinel considers it down or does not report it."""
     if {"s_down", "o_down"} & set(state.get("flags", "").split(",")):
         return None
     host, port = state.get("ip", ""), number(state.get("port"))
@@ -145,5 +145,5 @@ def _living(state: Mapping[str, str]) -> Address | None:
 def _refusal(error: Exception) -> str:
     error = about(error, " ".join(_ASKED))
     if isinstance(error, CommandError):
-        return "The host and port are those of a server that is no sentinel"
-    return f"No sentinel can be asked for the primary: {explain(error)}"
+        return "The host and port belong to a server that is not a sentinel"
+    return f"No sentinel can be queried for the primary: {explain(error)}"

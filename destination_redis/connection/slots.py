@@ -1,4 +1,4 @@
-"""Slots: which of the 16,384 a key is in, and which primary serves each of them."""
+"""The slots of a cluster: which of the 16,384 a key belongs to, and which primary serves each."""
 
 import binascii
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,18 +15,18 @@ Address = tuple[str, int]
 
 
 def host_of(named: str, asked: str) -> str:
-    """Return the host that a node named; where it names none, that is the one that was asked."""
+    """Return the host in a node's reply; if it is empty or unknown, the host that was queried."""
     return asked if named in ("", "?") else named
 
 
 def slot_of(key: bytes) -> int:
-    """Return the key's slot, as the cluster specification has it: by its hash tag where it has one."""
+    """Return the key's slot by the cluster specification: that of its hash tag if it has one."""
     start = key.find(b"{")
     if start >= 0:
         end = key.find(b"}", start + 1)
         if end > start + 1:
             key = key[start + 1 : end]
-    # Python's CRC-CCITT is the CRC16 that Redis takes.
+    # Python's CRC-CCITT is the CRC16 that Redis uses.
     return binascii.crc_hqx(key, 0) % SLOTS
 
 
@@ -34,7 +34,7 @@ def slots_of(commands: Iterable[bytes]) -> Iterator[int]:
     """Yield the slots of packed commands, each by its first key."""
     crc = binascii.crc_hqx
     for command in commands:
-        # Nearly all are the command, its key and the rest; for these one call does what `first_key` does step by step.
+        # In nearly all commands the first key has a fixed place: one split then replaces the steps of `first_key`.
         parts = command[:_HEAD].split(b"\r\n", 9)
         at = 8 if parts[2] == b"EVALSHA" else 4
         if len(parts) > at + 1 and parts[at - 1] == b"$%d" % len(key := parts[at]) and b"{" not in key:

@@ -1,7 +1,7 @@
-"""The tunnel: an SSH connection to a jump server, on which each Redis connection is a channel of its own.
+"""The SSH tunnel: one connection to a jump server, with a channel for each Redis connection.
 
-A connection gets one end of a pair of sockets, known to this process alone, so no other user of the machine can use
-the tunnel, and TLS runs inside it from end to end. The private key stays in memory.
+A Redis connection gets one end of a socket pair that only this process has, so no other user of the machine can use the
+tunnel, and TLS runs through it end to end. The private key stays in memory.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from destination_redis.config.tunnel import SshKeyTunnel, SshPasswordTunnel
 from destination_redis.connection.tls_connection import TlsConnection
 from destination_redis.errors import UnreachableError, config_error
 
-#: Bytes passed on at once.
+#: Bytes forwarded at once.
 _CHUNK = 256 * 1024
-#: Seconds without a sign of the jump server before it is asked for one, and how often it may be silent to that.
+#: Seconds of silence before a keepalive message, and how many of these may go unanswered.
 _KEEPALIVE, _SILENCES = 10, 3
-#: Kinds of keys that jump servers have.
+#: Algorithms of host keys.
 _HOST_KEYS = (
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
@@ -37,12 +37,12 @@ _HOST_KEYS = (
 
 
 class Tunnel:
-    """One SSH connection at a time, made when it is first needed and made anew once it is lost."""
+    """One SSH connection at a time, opened when first needed and reopened when lost."""
 
     def __init__(self, method: SshKeyTunnel | SshPasswordTunnel, timeout: float) -> None:
-        """Take the settings; `timeout` is in seconds, for logging in and for each channel.
+        """Take the settings; `timeout` is in seconds, for the login and for each channel.
 
-        Raises a config error where a key in the settings cannot be read.
+        Raises a config error if a key in the settings cannot be read.
         """
         self._where = {"host": method.tunnel_host, "port": method.tunnel_port, "username": method.tunnel_user}
         self._credentials = _credentials(method)
@@ -51,19 +51,19 @@ class Tunnel:
         self._one_at_a_time = asyncio.Lock()
         self._pumps: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
-        # It must never keep a process alive that is about to end.
+        # It must not keep the process from exiting.
         self._thread = threading.Thread(target=self._loop.run_forever, name="ssh-tunnel", daemon=True)
         self._thread.start()
 
     def dial(self, host: str, port: int) -> socket.socket:
-        """Return a socket whose other end is `host` and `port` as the jump server sees them.
+        """Return a socket connected to `host` and `port` as seen from the jump server.
 
-        Raises UnreachableError where another try may help, and a config error where it cannot.
+        Raises UnreachableError if a retry may help, and a config error if it cannot.
         """
         ours, theirs = socket.socketpair()
         opening = asyncio.run_coroutine_threadsafe(self._open(theirs, host, port), self._loop)
         try:
-            # Whatever is waited for inside has its own, shorter time.
+            # Each step inside has its own, shorter timeout.
             opening.result(4 * self._timeout)
         except BaseException as error:
             opening.cancel()
@@ -91,7 +91,7 @@ class Tunnel:
                 raise config_error("The SSH jump server does not allow a tunnel to the Redis host", error) from error
             raise UnreachableError(_unreachable(error.reason)) from error
         except (TimeoutError, asyncssh.Error, OSError) as error:
-            # The SSH connection may be dead without knowing it: the next try begins with a new one.
+            # The SSH connection may be dead without having noticed: the next try opens a new one.
             ssh.abort()
             raise UnreachableError("The connection to the SSH jump server was lost") from error
         near = await asyncio.open_connection(sock=theirs, limit=_CHUNK)
@@ -110,7 +110,7 @@ class Tunnel:
             return await asyncssh.connect(
                 **self._where,
                 **self._credentials,
-                config=None,  # what else is on this machine (agent, keys, known hosts) is not the user's
+                config=None,  # the machine's own SSH setup (agent, keys, known hosts) is not the user's
                 agent_path=None,
                 gss_kex=False,
                 gss_auth=False,
@@ -123,9 +123,9 @@ class Tunnel:
             what = "password" if "password" in self._credentials else "key"
             raise config_error(f"The SSH jump server does not accept the user or the {what}", error) from error
         except asyncssh.HostKeyNotVerifiable as error:
-            raise config_error("The SSH jump server shows another key than tunnel_host_key", error) from error
+            raise config_error("The SSH jump server presents a different key than tunnel_host_key", error) from error
         except asyncssh.KeyExchangeFailed as error:
-            raise config_error("The SSH jump server shares no encryption with this connector", error) from error
+            raise config_error("The SSH jump server and this connector have no algorithm in common", error) from error
         except (asyncssh.Error, OSError) as error:
             raise UnreachableError(_explain(error)) from error
 
@@ -144,8 +144,8 @@ class Tunnel:
 
 @contextmanager
 def tunnelled(method: SshKeyTunnel | SshPasswordTunnel, timeout: float) -> Iterator[Tunnel]:
-    """Yield a tunnel that ends with the context; nothing is connected before it is used."""
-    # It tells of each channel otherwise.
+    """Yield a tunnel that is closed with the context; nothing is connected before it is used."""
+    # Otherwise asyncssh logs every channel.
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
     tunnel = Tunnel(method, timeout)
     try:
@@ -155,7 +155,7 @@ def tunnelled(method: SshKeyTunnel | SshPasswordTunnel, timeout: float) -> Itera
 
 
 class TunnelConnection(Connection):
-    """A connection through a tunnel; `host` and `port` are the server's as the jump server sees them."""
+    """A connection through a tunnel; `host` and `port` are the server's, as seen from the jump server."""
 
     def __init__(self, *, tunnel: Tunnel, **arguments: Any) -> None:  # noqa: ANN401 - redis-py's signature
         self._tunnel = tunnel
@@ -168,7 +168,7 @@ class TunnelConnection(Connection):
 
 
 class TunnelTlsConnection(TlsConnection, TunnelConnection):
-    """The same with TLS, which identifies the server and not the jump server."""
+    """The same in TLS, which verifies the server and not the jump server."""
 
 
 def _credentials(method: SshKeyTunnel | SshPasswordTunnel) -> dict[str, Any]:
@@ -179,13 +179,13 @@ def _credentials(method: SshKeyTunnel | SshPasswordTunnel) -> dict[str, Any]:
             "preferred_auth": "password,keyboard-interactive",
         }
     else:
-        # A form of one line gives the ends of lines as two characters.
+        # A single-line form field has "\n" as two characters.
         text = method.ssh_key.get_secret_value().replace("\\n", "\n").replace("\r\n", "\n").strip() + "\n"
         try:
             arguments = {"client_keys": [asyncssh.import_private_key(text)], "preferred_auth": "publickey"}
         except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
             encrypted = "passphrase" in str(error).lower()
-            reason = "it needs a passphrase" if encrypted else "it is no private key in PEM or OpenSSH form"
+            reason = "it needs a passphrase" if encrypted else "it is not a private key in PEM or OpenSSH format"
             raise config_error(f"The SSH private key cannot be read: {reason}") from None
     arguments["known_hosts"] = None
     if method.tunnel_host_key:
@@ -193,8 +193,8 @@ def _credentials(method: SshKeyTunnel | SshPasswordTunnel) -> dict[str, Any]:
         try:
             arguments["known_hosts"] = [asyncssh.import_public_key(line)], [], []
         except asyncssh.KeyImportError:
-            raise config_error("tunnel_host_key is no public key in OpenSSH form") from None
-        # A server with keys of several kinds shows the one asked for first; one without that kind shows another.
+            raise config_error("tunnel_host_key is not a public key in OpenSSH format") from None
+        # A server with several host keys presents the first algorithm listed that it has.
         own = ["rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"] if line.startswith("ssh-rsa") else [line.split()[0]]
         arguments["server_host_key_algs"] = list(dict.fromkeys([*own, *_HOST_KEYS]))
     return arguments
@@ -208,7 +208,7 @@ def _explain(error: Exception) -> str:
         return "The connection to the SSH jump server was refused: no server listens on that host and port"
     if isinstance(error, TimeoutError) or "imeout" in text:
         return "The SSH jump server did not answer in time"
-    return "The SSH jump server ended the connection before the login; it may not be an SSH server"
+    return "The SSH jump server closed the connection before the login; it may not be an SSH server"
 
 
 def _unreachable(reason: str) -> str:
@@ -219,7 +219,7 @@ async def _join(
     near: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     far: tuple["asyncssh.SSHReader[bytes]", "asyncssh.SSHWriter[bytes]"],
 ) -> None:
-    """Pass bytes on both ways until one end is over, then end both: half a Redis connection is none."""
+    """Forward bytes both ways until one end closes, then close both: half a Redis connection is useless."""
     (near_reader, near_writer), (far_reader, far_writer) = near, far
     ways = {
         asyncio.create_task(_pass_on(near_reader, far_writer)),

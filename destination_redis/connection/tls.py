@@ -1,7 +1,7 @@
-"""TLS: the settings -> the context that every connection is made in.
+"""The TLS context, made from the settings and shared by all connections.
 
-redis-py would make one for each connection: it would need the key's file as long as the sync lasts, and beside the
-authority that is set it would trust all of the system's.
+redis-py would make one per connection: it would need the key's file for as long as the sync lasts, and would trust the
+system's authorities in addition to the configured one.
 """
 
 import os
@@ -14,14 +14,14 @@ from pathlib import Path
 from destination_redis.config.tls import SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
 from destination_redis.errors import config_error
 
-#: What OpenSSL and Python make of a text that is no certificate, or not even ASCII.
+#: What OpenSSL and Python raise for text that is not a certificate, or not even ASCII.
 _NO_PEM = (ssl.SSLError, ValueError, TypeError)
 
 
 def tls_context(mode: SslDisable | SslRequire | SslVerifyCa | SslVerifyFull | None) -> ssl.SSLContext:
-    """Return the context that `mode` asks for, None being verify-full.
+    """Return the context for `mode`; None means verify-full.
 
-    Raises a config error where a certificate or a key cannot be read.
+    Raises a config error if a certificate or a key cannot be read.
     """
     mode = mode or SslVerifyFull(mode="verify-full")
     own = mode if isinstance(mode, SslVerifyCa | SslVerifyFull) else None
@@ -29,8 +29,8 @@ def tls_context(mode: SslDisable | SslRequire | SslVerifyCa | SslVerifyFull | No
         context = ssl.create_default_context(cadata=own.ca_certificate if own else None)
     except _NO_PEM as error:
         raise config_error("The CA certificate in the settings is not valid PEM", error) from error
-    # Python 3.13 does the first by itself and has turned the second on, which refuses what many private authorities
-    # issue; the connector trusts the same certificates under every Python.
+    # Python 3.13 sets both flags by default; the second refuses certificates of many private authorities. The connector
+    # trusts the same certificates under every Python version.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.check_hostname = isinstance(mode, SslVerifyFull)
@@ -42,11 +42,11 @@ def tls_context(mode: SslDisable | SslRequire | SslVerifyCa | SslVerifyFull | No
 
 
 def _identify(context: ssl.SSLContext, mode: SslVerifyCa | SslVerifyFull) -> None:
-    """Give the context the client certificate and its key, if they are set."""
+    """Load the client certificate and its key into the context, if they are set."""
     if not mode.client_certificate or not mode.client_key:
         return
     key = mode.client_key.get_secret_value()
-    # Without one, OpenSSL would ask whoever sits at the terminal.
+    # Without one, OpenSSL would prompt for it on the terminal.
     password = mode.client_key_password.get_secret_value() if mode.client_key_password else ""
     try:
         with _readable(mode.client_certificate) as certificate_path, _readable(key) as key_path:
@@ -57,10 +57,10 @@ def _identify(context: ssl.SSLContext, mode: SslVerifyCa | SslVerifyFull) -> Non
 
 @contextmanager
 def _readable(text: str) -> Iterator[str]:
-    """Yield a path that reads as `text`, since OpenSSL takes keys from paths alone.
+    """Yield a path to a file with `text`, since OpenSSL reads keys from files only.
 
-    On Linux it leads to memory. Elsewhere it is a file that this process's user alone may read, and it is gone as soon
-    as OpenSSL has read it.
+    On Linux the file is in memory. Elsewhere it is readable by this process's user only, and removed as soon as OpenSSL
+    has read it.
     """
     if hasattr(os, "memfd_create") and Path("/proc/self/fd").exists():
         with os.fdopen(os.memfd_create("pem"), "w") as memory:
@@ -75,10 +75,10 @@ def _readable(text: str) -> Iterator[str]:
 
 
 def _refusal(error: ssl.SSLError | ValueError, certificate: str, key: str, password: str) -> str:
-    """Return what is wrong with a client certificate and its key; OpenSSL does not say which it could not read."""
+    """Return what is wrong with a client certificate or its key; OpenSSL does not say which it could not read."""
     text = str(error)
     if "MISMATCH" in text or "NO_CERTIFICATE_ASSIGNED" in text:
-        return "The client key does not belong to the client certificate"
+        return "The client key does not match the client certificate"
     if "PEM" not in text and isinstance(error, ssl.SSLError):
         return f"The client certificate and its key cannot be used: {error.reason}"
     try:

@@ -1,8 +1,8 @@
-"""The handshake: connections in TLS, and in a sentence why there is none.
+"""TLS connections: the handshake, and one sentence on why it failed.
 
-OpenSSL names what it dislikes; two things it cannot see. A plain server takes the handshake for the beginning of a
-command and waits for the rest of it, and a server that hangs up after the handshake, or without one, may be lost or may
-want another TLS. Both are found out on a second connection.
+OpenSSL reports most reasons, but not two. A server without TLS takes the handshake for the beginning of a command and
+waits for the rest of it. A server that closes the connection after the handshake, or without one, may be down or may
+require a different TLS setup. Both cases are diagnosed on a second connection.
 """
 
 import socket
@@ -17,12 +17,12 @@ from destination_redis.connection.greeting import greeting
 from destination_redis.connection.tls import tls_context
 from destination_redis.errors import TlsError, UnreachableError
 
-#: Seconds a server may be silent before another connection is asked for the reason, and the seconds that one gets.
+#: Seconds of silence before a second connection is opened to find the reason, and the timeout of that one.
 _SILENCE = 2.0
 
 
 class TlsConnection(Connection):
-    """A connection in TLS, all of them in one context."""
+    """A connection in TLS; all share one context."""
 
     def __init__(self, *, tls: ssl.SSLContext, **arguments: Any) -> None:  # noqa: ANN401 - redis-py's signature
         self._tls = tls
@@ -65,17 +65,17 @@ class TlsConnection(Connection):
 
 
 def second_look(connection: AbstractConnection) -> RedisError | None:
-    """Return why a server may have hung up on this new connection, None where that cannot be found out."""
+    """Return why a server may have closed this new connection, None if that cannot be determined."""
     if isinstance(connection, TlsConnection):
         return _refused(connection) or greeting(connection)
     if isinstance(connection, Connection) and _speaks_tls(connection):
-        # A service mesh takes both on one port: there it may just be lost, so this is no reason to give up.
+        # A service mesh accepts both on one port, where the connection may just be lost: so this error is retried.
         return UnreachableError("The server closed the connection; it speaks TLS on this port: turn ssl on")
     return greeting(connection)
 
 
 def _refused(connection: TlsConnection) -> RedisError | None:
-    """Return what the server says of the client's certificate; to whoever writes at once that may never come."""
+    """Return the server's error about the client certificate, which a client that writes at once may never receive."""
     try:
         with connection._connect() as second:  # noqa: SLF001 - redis-py's own way to a socket
             second.settimeout(_SILENCE)
@@ -104,34 +104,34 @@ def _speaks_tls(connection: Connection) -> bool:
 def _explained(error: ssl.SSLError, host: str) -> RedisError:
     if isinstance(error, ssl.SSLCertVerificationError):
         if error.verify_code in _OTHER_HOST:
-            return TlsError(f"The server's certificate is not for the host {host}")
+            return TlsError(f"The server's certificate is not valid for the host {host}")
         other = f"The server's certificate could not be verified: {error.verify_message}"
         return TlsError(_UNVERIFIED.get(error.verify_code, other))
     if sentence := _REASONS.get(_alert(error) or error.reason):
         return TlsError(sentence)
-    return UnreachableError(f"There is no TLS connection to the server ({error.reason})")
+    return UnreachableError(f"The TLS connection to the server failed ({error.reason})")
 
 
 def _alert(error: ssl.SSLError) -> str:
-    """Return the name of the alert that the server sent, as RFC 8446 has it; empty where it sent none."""
+    """Return the name, as in RFC 8446, of the alert that the server sent; empty if it sent none."""
     return (error.reason or "").partition("_ALERT_")[2]
 
 
-_NOT_TLS = "The server does not speak TLS on this port: turn ssl off, or set the port on which it does"
-_NO_VERSION = "The server speaks no version of TLS that this connector speaks, which are 1.2 and 1.3"
+_NOT_TLS = "The server does not speak TLS on this port: turn ssl off, or set the TLS port"
+_NO_VERSION = "The server does not support the TLS versions of this connector, 1.2 and 1.3"
 _NO_AUTHORITY = (
     "The server's certificate is not signed by a trusted authority: "
-    "that is ca_certificate, or the system's where it is empty"
+    "set ca_certificate, or leave it empty to trust the system's authorities"
 )
 
-# X509_V_ERR_... of OpenSSL's x509_vfy.h: of the host's name, and of its address.
+# X509_V_ERR_... of OpenSSL's x509_vfy.h: host name mismatch, and IP address mismatch.
 _OTHER_HOST = (62, 64)
 _UNVERIFIED = {
     2: _NO_AUTHORITY,
-    7: _NO_AUTHORITY,  # another one of the same name
+    7: _NO_AUTHORITY,  # a different authority of the same name
     9: "The server's certificate, or its authority's, is not valid yet; a clock may be wrong",
     10: "The server's certificate, or its authority's, has expired",
-    18: "The server's certificate is self-signed; it is trusted only where it is the ca_certificate",
+    18: "The server's certificate is self-signed: set it as ca_certificate to trust it",
     19: _NO_AUTHORITY,
     20: _NO_AUTHORITY,
     21: _NO_AUTHORITY,
@@ -142,13 +142,13 @@ _REASONS = {
     "WRONG_VERSION_NUMBER": _NOT_TLS,
     "UNSUPPORTED_PROTOCOL": _NO_VERSION,
     "PROTOCOL_VERSION": _NO_VERSION,
-    "CERTIFICATE_REQUIRED": "The server asks for a client certificate",
+    "CERTIFICATE_REQUIRED": "The server requires a client certificate",
     "UNKNOWN_CA": f"{_REFUSED}: it does not trust its authority",
     "CERTIFICATE_EXPIRED": f"{_REFUSED}: it has expired",
     "BAD_CERTIFICATE": _REFUSED,
     "CERTIFICATE_REVOKED": f"{_REFUSED}: it is revoked",
     "CERTIFICATE_UNKNOWN": _REFUSED,
     "UNSUPPORTED_CERTIFICATE": _REFUSED,
-    # What there is to say before TLS 1.3.
-    "HANDSHAKE_FAILURE": "The server refuses the TLS connection; it may ask for a client certificate",
+    # Before TLS 1.3 there is no more specific alert.
+    "HANDSHAKE_FAILURE": "The server refuses the TLS connection; it may require a client certificate",
 }

@@ -55,7 +55,7 @@ def test_a_node_that_announces_an_address_out_of_reach_is_named_with_it(
 ) -> None:
     with one_node(start_server, "--cluster-announce-ip", ELSEWHERE) as config:
         where = f"{ELSEWHERE}:{config['port']}"
-        says = f"{where}, the address that the node 127.0.0.1:{config['port']} announces, cannot be reached ({REFUSED})"
+        says = f"The address {where}, announced by the node 127.0.0.1:{config['port']}, cannot be reached ({REFUSED})"
         assert_told(config, says, caplog)
 
 
@@ -63,7 +63,8 @@ def test_a_node_of_an_unknown_name_is_named_too(start_server: Callable[..., Serv
     named = ("--cluster-announce-hostname", "node.invalid", "--cluster-preferred-endpoint-type", "hostname")
     with one_node(start_server, *named) as config:
         answer = str(check(config))
-    assert answer.startswith(f"node.invalid:{config['port']}, the address that the node 127.0.0.1:{config['port']} ")
+    where = f"The address node.invalid:{config['port']}, announced by the node 127.0.0.1:{config['port']}, "
+    assert answer.startswith(where)
     assert answer.endswith("cannot be reached (The host was not found).")
 
 
@@ -98,7 +99,7 @@ def test_a_sentinel_that_announces_an_address_out_of_reach_is_named_with_it(
     with proxy(watched["port"], changing(renamed(ip=b"127.0.0.9", port=b"%d" % port), "SENTINEL")) as opened:
         config = {**watched, "port": opened.port}
         where = f"the sentinel 127.0.0.1:{opened.port}"
-        says = f"{ELSEWHERE}:{port}, the address that {where} announces, cannot be reached ({REFUSED})"
+        says = f"The address {ELSEWHERE}:{port}, announced by {where}, cannot be reached ({REFUSED})"
         assert_told(config, says, caplog)
 
 
@@ -108,7 +109,7 @@ def test_what_a_sentinel_announces_that_is_no_address_is_said_to_be_none(watched
         config = {**watched, "port": opened.port}
         answer = str(check(config))
         assert failure(config, 0.3).failure_type is FailureType.transient_error
-    known = ("It is no address", "The host was not found", "see no living primary")
+    known = ("It is not a valid address", "The host was not found", "currently report no live primary")
     assert any(says in answer for says in known), answer
 
 

@@ -422,9 +422,9 @@ def test_check_says_in_one_sentence_what_is_wrong_with_a_cluster(
     single = start_server()
     alone = {"deployment": "cluster"}
     asked = {**plain.config, "deployment": alone, "port": single.port}
-    assert check(asked) == "The server belongs to no cluster: set deployment to standalone"
+    assert check(asked) == "The server does not belong to a cluster: set deployment to standalone"
     nowhere = {**plain.config, "deployment": alone, "port": free_port()}
-    refused = "No node of the cluster can be asked (The connection was refused: no server listens there)."
+    refused = "No node of the cluster can be queried (The connection was refused: no server listens there)."
     assert check(nowhere) == refused
     further = {"deployment": "cluster", "nodes": [f"127.0.0.1:{plain.primaries[2].port}"]}
     assert check({**nowhere, "deployment": further}) is None
@@ -503,9 +503,12 @@ def test_a_standalone_setting_for_a_node_of_a_cluster_fails_a_write_with_what_to
                     "tunnel_user_password": "p",
                 }
             },
-            "A cluster is not reached through an SSH tunnel: set tunnel_method to NO_TUNNEL",
+            "A cluster cannot be reached through an SSH tunnel: set tunnel_method to NO_TUNNEL",
         ),
-        ({"host": "/run/redis.sock"}, "A cluster is not reached by a Unix socket: set a node's host and port"),
+        (
+            {"host": "/run/redis.sock"},
+            "A cluster cannot be reached over a Unix socket: set the host and port of a node",
+        ),
     ],
 )
 def test_ways_that_do_not_lead_to_a_cluster_are_refused(more: Json, says: str) -> None:

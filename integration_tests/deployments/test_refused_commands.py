@@ -80,7 +80,7 @@ def test_check_names_a_command_that_is_needed_whatever_words_refuse_it(behind: P
     for reply in NO_PERMISSION[2:]:
         says = f"The user has no permission for the command {command}."
         assert check(config(behind, refusing(reply, command))) == says
-    says = f"The server closed the connection at the command {command}; a proxy in between may refuse it."
+    says = f"The server closed the connection on the command {command}; a proxy in between may refuse it."
     assert check(config(behind, closing(command))) == says
 
 
@@ -106,7 +106,7 @@ def test_check_warns_of_a_command_at_which_the_connection_is_closed(
     behind: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert check(config(behind, closing("SCAN", *OF_PROXIES))) is None
-    closed = "at which the connection is closed, maybe by a proxy in between"
+    closed = "on which the connection is closed, maybe by a proxy in between"
     assert warnings(caplog) == [f"Without the command {name}, {closed}, {lost}." for name, lost in LOST.items()]
 
 
@@ -115,7 +115,7 @@ def test_check_warns_of_a_reply_that_leaves_out_what_a_guarantee_hangs_on(
 ) -> None:
     names = ("CLIENT LIST", "CLIENT INFO", "INFO")
     assert check(config(behind, changing(lambda _: b"nothing:1\r\n", *names))) is None
-    told = "Without what the server's reply to {} leaves out, {}."
+    told = "Without the information missing from the server's reply to {}, {}."
     assert warnings(caplog) == [told.format(name, LOST[name]) for name in names]
 
 
@@ -140,7 +140,7 @@ def test_a_sync_that_leaves_out_commands_says_what_is_lost_and_leaves_them_out_o
     assert values(server.client) == [1, 2]
     assert {one for one in behind.seen if one.startswith(OF_PROXIES)} <= {"INFO memory"}
     for name in ("CLIENT INFO", "INFO"):
-        assert len([one for one in warnings(caplog) if f"Without the command {name}, at which" in one]) == 1
+        assert len([one for one in warnings(caplog) if f"Without the command {name}, on which" in one]) == 1
 
 
 @pytest.mark.parametrize("command", ["CLIENT INFO", "INFO server", "INFO replication"])
@@ -188,7 +188,7 @@ def test_the_connections_of_a_paused_writer_are_taken_over_where_a_proxy_closes_
     ],
 )
 def test_a_command_that_is_refused_inside_scripts_is_told_from_the_script(behind: Proxy, script: bytes) -> None:
-    says = "The server does not know a command that the connector's scripts use, maybe a module's, or refuses it there"
+    says = "The server does not know a command of the connector's scripts, maybe a module's, or refuses it in scripts"
     for command in ("EVAL", "EVALSHA"):
         assert check(config(behind, refusing(script, command))) == f"{says}."
     error = failure(config(behind, refusing(script, "EVAL")))
@@ -238,17 +238,17 @@ def test_a_port_of_no_sentinel_is_said_to_be_none_whatever_words_refuse_the_ques
     deployment = {"deployment": "sentinel", "service_name": "mymaster"}
     for reply in (*UNKNOWN, *REFUSED):
         settings = {**config(behind, refusing(reply, "SENTINEL")), "deployment": deployment}
-        assert check(settings) == "The host and port are those of a server that is no sentinel"
+        assert check(settings) == "The host and port belong to a server that is not a sentinel"
 
 
 def test_a_server_of_no_cluster_is_said_to_be_none_whatever_words_refuse_the_question(behind: Proxy) -> None:
     settings = {**config(behind), "deployment": {"deployment": "cluster"}}
-    assert check(settings) == "The server belongs to no cluster: set deployment to standalone"
+    assert check(settings) == "The server does not belong to a cluster: set deployment to standalone"
     for reply in (*UNKNOWN, *REFUSED, b"-ERR Cluster is disabled. Use --cluster_mode=yes to enable.\r\n"):
         behind.act = refusing(reply, "CLUSTER")
         answer = str(check(settings))
         assert "the command CLUSTER SLOTS" in answer
-        assert answer.endswith("Where it belongs to no cluster, set deployment to standalone")
+        assert answer.endswith("If it does not belong to a cluster, set deployment to standalone")
 
 
 def test_a_killed_sync_is_followed_by_one_that_waits_where_its_connection_is_not_told(

@@ -96,9 +96,9 @@ def test_sentinels_have_credentials_of_their_own(
     own = {"password": "of-the-server"}
     wait_until_checked({**by(one, sentinel_password=PASSWORD), **own})
     wrong = check({**by(one, sentinel_password="another"), **own})
-    assert wrong == "No sentinel can be asked for the primary: The user name or the password is wrong"
+    assert wrong == "No sentinel can be queried for the primary: The user name or the password is wrong"
     missing = check({**by(one), **own})
-    assert missing == "No sentinel can be asked for the primary: The server asks for a password"
+    assert missing == "No sentinel can be queried for the primary: The server asks for a password"
     assert check(by(one, sentinel_password=PASSWORD)) == "The server asks for a password."
 
 
@@ -116,7 +116,7 @@ def test_the_sentinels_user_is_not_the_servers_and_needs_one_permission_alone(
     assert outcome.code == 0, outcome.text
     assert values(server.client) == [1]
 
-    asked = "No sentinel can be asked for the primary: "
+    asked = "No sentinel can be queried for the primary: "
     wrong = f"{asked}The user name or the password is wrong"
     assert check({**by(one, sentinel_username="writer", sentinel_password="of-the-server"), **own}) == wrong
     assert check({**by(one, sentinel_username="scout", sentinel_password="another"), **own}) == wrong
@@ -141,9 +141,9 @@ def test_tls_holds_for_the_sentinels_and_the_primary(tmp_path: Path, sentinel: C
         wait_until_checked(config)
         plain = check({**config, "ssl": False})
         closed = "The server closed the connection; it speaks TLS on this port: turn ssl on"
-        assert plain == f"No sentinel can be asked for the primary ({closed})."
+        assert plain == f"No sentinel can be queried for the primary ({closed})."
         stranger = {**config, "ssl_mode": {**full, "ca_certificate": OTHER_AUTHORITY.pem}}
-        unknown = "No sentinel can be asked for the primary: The server's certificate is not signed by a trusted"
+        unknown = "No sentinel can be queried for the primary: The server's certificate is not signed by a trusted"
         assert (check(stranger) or "").startswith(unknown)
 
 
@@ -154,15 +154,15 @@ def test_check_says_in_one_sentence_what_is_wrong_with_sentinels(
     one = sentinel(server)
     wait_until_checked(by(one))
     unknown = check(by(one, service_name="another"))
-    assert unknown == "The sentinels know no service of the name another"
+    assert unknown == "The sentinels do not know a service named another"
     dead = {**by(one), "port": free_port()}
     refused = "The connection was refused: no server listens there"
-    assert check(dead) == f"No sentinel can be asked for the primary ({refused})."
+    assert check(dead) == f"No sentinel can be queried for the primary ({refused})."
     nodes = [f"127.0.0.1:{one.port}"]
     assert check({**dead, "deployment": {**dead["deployment"], "nodes": nodes}}) is None
-    no_tls = "No sentinel can be asked for the primary: The server does not speak TLS on this port"
+    no_tls = "No sentinel can be queried for the primary: The server does not speak TLS on this port"
     assert (check({**by(one), "ssl": True}) or "").startswith(no_tls)
-    assert check({**by(one), "port": server.port}) == "The host and port are those of a server that is no sentinel"
+    assert check({**by(one), "port": server.port}) == "The host and port belong to a server that is not a sentinel"
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,9 @@ def test_check_says_in_one_sentence_what_is_wrong_with_sentinels(
                     "tunnel_user_password": "p",
                 }
             },
-            "Sentinels are not asked through an SSH tunnel: set tunnel_method to NO_TUNNEL",
+            "Sentinels cannot be reached through an SSH tunnel: set tunnel_method to NO_TUNNEL",
         ),
-        ({"host": "/run/redis.sock"}, "A sentinel is not reached by a Unix socket: set its host and port"),
+        ({"host": "/run/redis.sock"}, "Sentinels cannot be reached over a Unix socket: set the host and port of one"),
     ],
 )
 def test_ways_that_do_not_lead_to_sentinels_are_refused(more: Json, says: str) -> None:

@@ -49,7 +49,7 @@ def test_a_path_without_a_socket_is_said_to_be_one(tmp_path: Path) -> None:
 def test_tls_and_tunnels_are_refused_with_a_unix_socket() -> None:
     jump = {"tunnel_host": "jump.invalid", "tunnel_user": "me"}
     tunnel = {"tunnel_method": "SSH_PASSWORD_AUTH", **jump, "tunnel_user_password": "secret"}
-    refused = "A Unix socket (host begins with /) has no "
+    refused = "A Unix socket (host begins with /) cannot be used with "
     assert check({"host": "/s", "ssl": True}) == f"{refused}TLS: turn ssl off"
     tunnelled = check({"host": "/s", "tunnel_method": tunnel})
-    assert tunnelled == f"{refused}SSH tunnel: set tunnel_method to NO_TUNNEL"
+    assert tunnelled == f"{refused}an SSH tunnel: set tunnel_method to NO_TUNNEL"

@@ -83,8 +83,8 @@ def reckoned(warning: str) -> float:
         ("noeviction", {"ttl_seconds": 900}, True, ""),
         ("allkeys-lru", {}, False, "removes records, and the connector's own keys"),
         ("volatile-ttl", {}, False, ""),
-        ("volatile-lfu", {"ttl_seconds": 900}, False, "removes records before their time"),
-        ("volatile-random", {}, True, "removes what keeps a deleted row (append_dedup) from coming back"),
+        ("volatile-lfu", {"ttl_seconds": 900}, False, "removes records before they expire"),
+        ("volatile-random", {}, True, "removes the tombstones that keep deleted rows (append_dedup) from reappearing"),
         ("volatile-random", {"deletion_mode": "soft"}, True, ""),
     ],
 )

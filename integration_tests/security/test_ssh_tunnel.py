@@ -80,13 +80,13 @@ def test_a_password_opens_the_tunnel_and_a_wrong_one_is_said_to_be_wrong(jump: J
         ({"tunnel_port": 1}, "The connection to the SSH jump server was refused: no server listens"),
         ({"ssh_key": private(STRANGER, OPENSSH)}, "The SSH jump server does not accept the user or the key"),
         ({"tunnel_user": "nobody-there"}, "The SSH jump server does not accept the user or the key"),
-        ({"ssh_key": "no key"}, "The SSH private key cannot be read: it is no private key in PEM or OpenSSH form"),
+        ({"ssh_key": "no key"}, "The SSH private key cannot be read: it is not a private key in PEM or OpenSSH format"),
         ({"ssh_key": private(RSA, PEM, "secret")}, "The SSH private key cannot be read: it needs a passphrase"),
         ({"ssh_key": private(RSA, PKCS8, "secret")}, "The SSH private key cannot be read: it needs a passphrase"),
-        ({"ssh_key": "\n".join(KEY.split("\n")[:-3])}, "The SSH private key cannot be read: it is no private key"),
-        ({"tunnel_host_key": public(STRANGER)}, "The SSH jump server shows another key than tunnel_host_key"),
-        ({"tunnel_host_key": public(RSA)}, "The SSH jump server shows another key than tunnel_host_key"),
-        ({"tunnel_host_key": "no key"}, "tunnel_host_key is no public key in OpenSSH form"),
+        ({"ssh_key": "\n".join(KEY.split("\n")[:-3])}, "The SSH private key cannot be read: it is not a private key"),
+        ({"tunnel_host_key": public(STRANGER)}, "The SSH jump server presents a different key than tunnel_host_key"),
+        ({"tunnel_host_key": public(RSA)}, "The SSH jump server presents a different key than tunnel_host_key"),
+        ({"tunnel_host_key": "no key"}, "tunnel_host_key is not a public key in OpenSSH format"),
     ],
 )
 def test_check_says_in_one_sentence_what_is_wrong_with_a_tunnel(
@@ -119,7 +119,7 @@ def test_a_redis_host_that_the_jump_server_does_not_reach_is_told_apart(jump: Ju
 def test_a_server_that_hangs_up_is_said_to_be_no_jump_server_maybe(jump: Jump, server: Server) -> None:
     with listening_to(socket.socket.close) as port:
         answer = check({**server.config, "tunnel_method": {**jump.tunnel(KEY), "tunnel_port": port}})
-    assert answer == "The SSH jump server ended the connection before the login; it may not be an SSH server."
+    assert answer == "The SSH jump server closed the connection before the login; it may not be an SSH server."
 
 
 def test_tls_in_a_tunnel_identifies_the_redis_host_and_not_this_end_or_the_jump_server(
@@ -132,12 +132,12 @@ def test_tls_in_a_tunnel_identifies_the_redis_host_and_not_this_end_or_the_jump_
     with listening(tmp_path, named, "no", "--bind", "127.0.0.1", redis_host) as (config, _):
         assert check({**config, **tunnel}) is None
     with listening(tmp_path, SERVER, "no", "--bind", "127.0.0.1", redis_host) as (config, _):
-        assert check({**config, **tunnel}) == f"The server's certificate is not for the host {redis_host}."
+        assert check({**config, **tunnel}) == f"The server's certificate is not valid for the host {redis_host}."
 
 
 def test_tls_and_none_are_told_apart_through_a_tunnel_too(jump: Jump, server: Server, tmp_path: Path) -> None:
     tunnel = {"tunnel_method": jump.tunnel(KEY), "ssl_mode": {"mode": "require"}}
-    plain = "The server does not speak TLS on this port: turn ssl off, or set the port on which it does."
+    plain = "The server does not speak TLS on this port: turn ssl off, or set the TLS port."
     assert check({**server.config, **tunnel, "ssl": True}) == plain
     with listening(tmp_path, SERVER, "no") as (config, _):
         closed = "The server closed the connection; it speaks TLS on this port: turn ssl on."

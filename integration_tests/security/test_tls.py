@@ -44,12 +44,12 @@ ENCRYPTED = {
 LOCALHOST = x509.DNSName("localhost")
 EXPIRED = "The server's certificate, or its authority's, has expired."
 NOT_YET = "The server's certificate, or its authority's, is not valid yet; a clock may be wrong."
-SELF_SIGNED = "The server's certificate is self-signed; it is trusted only where it is the ca_certificate."
+SELF_SIGNED = "The server's certificate is self-signed: set it as ca_certificate to trust it."
 NO_AUTHORITY = (
     "The server's certificate is not signed by a trusted authority: "
-    "that is ca_certificate, or the system's where it is empty."
+    "set ca_certificate, or leave it empty to trust the system's authorities."
 )
-PLAIN = "The server does not speak TLS on this port: turn ssl off, or set the port on which it does."
+PLAIN = "The server does not speak TLS on this port: turn ssl off, or set the TLS port."
 TLS_ONLY = "The server closed the connection; it speaks TLS on this port: turn ssl on."
 RSA_KEY = private(rsa.generate_private_key(65537, 2048), PKCS8)
 
@@ -77,7 +77,7 @@ def test_only_verify_full_asks_for_the_hosts_name(tmp_path: Path) -> None:
         ours = {"ca_certificate": AUTHORITY.pem}
         assert check(config, mode="verify-ca", **ours)[0] == "SUCCEEDED"
         for host in ("127.0.0.1", "localhost"):
-            says = f"The server's certificate is not for the host {host}."
+            says = f"The server's certificate is not valid for the host {host}."
             assert check({**config, "host": host}, mode="verify-full", **ours) == ("FAILED", says)
 
 
@@ -116,8 +116,8 @@ def test_a_client_certificate_is_shown_where_one_is_set_and_missed_where_none_is
         for mode in ("verify-ca", "verify-full"):
             assert check(config, mode=mode, **ours, **shown)[0] == "SUCCEEDED"
         # Before 1.3 there was no word for it.
-        refuses = "The server refuses the TLS connection; it may ask for a client certificate."
-        missed = "The server asks for a client certificate." if version == "TLSv1.3" else refuses
+        refuses = "The server refuses the TLS connection; it may require a client certificate."
+        missed = "The server requires a client certificate." if version == "TLSv1.3" else refuses
         for mode, authority in (("verify-full", ours), ("require", {})):
             assert check(config, mode=mode, **authority) == ("FAILED", missed)
 
@@ -145,7 +145,7 @@ def test_a_sync_ends_at_once_where_the_servers_certificate_is_not_accepted(tmp_p
         outcome = Connector({**config, "ssl_mode": ssl_mode}, tmp_path).write([stream()], [record(1)])
     assert outcome.code != 0
     assert outcome.error["failure_type"] == "config_error"
-    assert outcome.error["message"].startswith("The server's certificate is not for the host 127.0.0.1")
+    assert outcome.error["message"].startswith("The server's certificate is not valid for the host 127.0.0.1")
 
 
 def test_tls_spoken_to_a_plain_port_is_a_plain_sentence_soon(start_server: Callable[..., Server]) -> None:
@@ -211,8 +211,8 @@ def test_what_speaks_another_protocol_is_said_to_be_no_redis() -> None:
         ({"client_certificate": "não"}, "The client certificate in the settings is not valid PEM"),
         ({"ca_certificate": "no certificate"}, "The CA certificate in the settings is not valid PEM"),
         ({"ca_certificate": "não"}, "The CA certificate in the settings is not valid PEM"),
-        ({"client_key": OTHER_AUTHORITY.key_pem()}, "The client key does not belong to the client certificate"),
-        ({"client_key": RSA_KEY}, "The client key does not belong to the client certificate"),
+        ({"client_key": OTHER_AUTHORITY.key_pem()}, "The client key does not match the client certificate"),
+        ({"client_key": RSA_KEY}, "The client key does not match the client certificate"),
     ],
 )
 def test_settings_that_do_not_fit_are_said_to_be_so(wrong: dict[str, str], says: str) -> None:
