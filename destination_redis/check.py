@@ -1,4 +1,4 @@
-"""`check`: prove that a sync would work, with every command one uses, and leave nothing behind."""
+"""The `check` command: tries every command that a sync uses, and leaves nothing behind."""
 
 import contextlib
 import uuid
@@ -33,7 +33,7 @@ redis.call('UNLINK', KEYS[1])
 redis.call('SET', KEYS[2], 1)
 return redis.call('GET', KEYS[2])
 """
-# What upserts and their promotion use beside that.
+# What upserts and their promotion use in addition.
 _UPSERT = """
 redis.call('TYPE', KEYS[1])
 redis.call('HSET', KEYS[1], 'probe', 1)
@@ -43,12 +43,12 @@ redis.call('SET', KEYS[1], 1, 'EX', 60)
 return redis.call('UNLINK', KEYS[1])
 """
 
-#: Keys of different slots that a single server is asked for.
+#: Keys of different slots that are looked up on a single server.
 _LOOKS = 20
 
 
 class _Server:
-    """A server that is asked with every command a sync uses; `command` is the last one."""
+    """A server on which commands are tried; `command` is the last one."""
 
     def __init__(self, client: Redis, credentials: Sequence[str]) -> None:
         self._client = client
@@ -57,27 +57,27 @@ class _Server:
         self.command = ""
 
     def execute(self, *command: str | bytes | int) -> object:
-        """Return the reply as it came; raises redis-py's errors."""
+        """Return the raw reply; raises redis-py's errors."""
         self.command, self._sent = name_of(*command), command
         try:
             return ask(self._client, *command)
-        except ClosedAtCommandError:  # chance, maybe
+        except ClosedAtCommandError:  # may be a coincidence
             return ask(self._client, *command)
 
     def why(self, error: Exception) -> str:
-        """Return the sentence for an error that the last command met."""
+        """Return the sentence for an error of the last command."""
         sent = (*self._credentials, *self._sent[1:])
         return f"{explain(about(error, self.command, sent), sent)}."
 
     def remove(self, *keys: bytes) -> None:
-        """Remove keys where that is possible."""
+        """Remove keys if possible."""
         for key in keys:
             with contextlib.suppress(redis_errors.RedisError, OSError):
                 ask(self._client, "UNLINK", key)
 
 
 def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]:
-    """Return (what is wrong in one sentence or None, warnings) after trying every command a sync uses, everywhere."""
+    """Try every command a sync uses on every server; return (what is wrong in one sentence or None, warnings)."""
     try:
         slots = servers.slot_map()
     except (redis_errors.RedisError, OSError) as error:
@@ -94,7 +94,7 @@ def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]
             place = f"{shown(address)}: " if servers.clustered and shown(address) not in wrong else ""
             return f"{place}{wrong}", []
         warnings |= dict.fromkeys(more)
-        with contextlib.suppress(redis_errors.RedisError, OSError):  # what it must not tell was warned of
+        with contextlib.suppress(redis_errors.RedisError, OSError):  # if INFO is refused, there is a warning already
             policy = memory_of(servers.client(address)).policy
             if evicting := why_evicting(policy, config, None, clustered=servers.clustered):
                 warnings[evicting] = None
@@ -109,7 +109,7 @@ def _check(server: _Server, config: RedisConfig, key: bytes, *, clustered: bool)
             own_slots(server.execute("CLUSTER", "NODES"))
             server.execute("ASKING")
             server.execute("EXPIRE", key, "60")
-        else:  # a node of a cluster that is taken for the only server refuses some of these
+        else:  # a cluster node configured as standalone refuses some of these
             for number in range(_LOOKS):
                 server.execute("EXISTS", b"%b%d" % (key, number))
     except (redis_errors.RedisError, OSError) as error:
@@ -130,8 +130,8 @@ def _probe(server: _Server, config: RedisConfig, key: bytes, staged: bytes) -> s
     server.execute("HSET", staged, "_airbyte_data", probe)
     server.execute("RENAME", staged, key)
     if server.execute("HMGET", key, "_airbyte_data") != [probe]:
-        return "The server did not give back the record written to it."
-    # What scripts use comes first outside of them: there every server names the command that it refuses.
+        return "The server did not return the record written to it."
+    # Commands of scripts are tried outside of them first, where every server names the one it refuses.
     for command in ("TYPE", "HGETALL"):
         server.execute(command, key)
     server.execute("HDEL", key, "none")
@@ -147,7 +147,7 @@ def _probe(server: _Server, config: RedisConfig, key: bytes, staged: bytes) -> s
     server.execute("GET", key)
     server.execute("UNLINK", key)
     if server.execute("EXISTS", key):
-        return "The server did not remove the record it was told to remove."
+        return "The server did not remove the record written to it."
     server.execute("EVAL", _SCRIPT, 2, key, key)
     server.execute("UNLINK", key)
     sha = server.execute("SCRIPT", "LOAD", _UPSERT)
@@ -156,7 +156,7 @@ def _probe(server: _Server, config: RedisConfig, key: bytes, staged: bytes) -> s
 
 
 def _credentials(config: RedisConfig) -> tuple[str, ...]:
-    """Return what a connection begins with and no message may show."""
+    """Return the credentials, which no message may show."""
     return config.username or "", config.password.get_secret_value() if config.password else ""
 
 
@@ -170,8 +170,8 @@ def _why_not_durable(server: _Server, key: bytes, durability: Durability) -> str
         if "unknown" not in str(error).lower():
             raise
         if durability.fsync:
-            return "The server cannot wait for its disk: durability's fsync needs Redis 7.2 or Valkey."
-        return "The server cannot wait for its replicas, since it does not know WAIT: set durability's replicas to 0."
+            return "The server cannot confirm writes to disk: fsync (durability) needs Redis 7.2 or Valkey."
+        return "The server cannot wait for replicas, since it does not know WAIT: set replicas (durability) to 0."
     try:
         durability.check_reply(reply)
     except AirbyteTracedException as error:

@@ -16,16 +16,16 @@ logger = logging.getLogger("airbyte")
 
 
 def main() -> None:
-    """Run the command line, to the last byte of its output."""
+    """Run the command line and flush its output."""
     freeze()
     wait_for_reader()
-    logging.raiseExceptions = False  # a LOG line that cannot be written is no reason for a stack on stderr
+    logging.raiseExceptions = False  # no stack trace on stderr if a LOG line cannot be written
     if attended() and not is_terminal(sys.stdout):
         logging.getLogger().addHandler(Warnings())
     guard(masking(()), logger)
     try:
         DestinationRedis(cloud=in_cloud(os.environ)).run(sys.argv[1:])
-    except SystemExit:  # --help, for one
+    except SystemExit:  # for example --help
         flush()
         raise
     flush()

@@ -1,4 +1,4 @@
-"""The connector: spec, check, write. Only here Airbyte and Redis meet."""
+"""The connector: the CDK's Destination with spec, check and write, and `get_all`."""
 
 import argparse
 import logging
@@ -50,7 +50,7 @@ from destination_redis.transport.retry import RETRY_SECONDS
 
 logger = logging.getLogger("airbyte")
 
-#: Bytes of messages written at once, and the seconds that they are gathered for at most while messages come.
+#: Bytes of messages in a batch, and the seconds after which the next message completes one.
 _BATCH = 256 * 1024
 _WAIT = 0.2
 
@@ -59,17 +59,17 @@ class DestinationRedis(Destination):
     """Airbyte's destination for Redis."""
 
     def __init__(self, retry_seconds: float = RETRY_SECONDS, *, cloud: bool = False) -> None:
-        """Take the seconds without any progress after which a sync gives up, and whether this is Airbyte Cloud."""
+        """Set the seconds without progress after which a sync gives up, and whether this is Airbyte Cloud."""
         super().__init__()
         self._retry_seconds = retry_seconds
         self._cloud = cloud
 
     def spec(self, logger: logging.Logger) -> ConnectorSpecification:  # noqa: ARG002 - the CDK's signature
-        """Return the form of the settings."""
+        """Return the specification of the settings."""
         return ConnectorSpecificationSerializer.load(specification(cloud=self._cloud))
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
-        """Return whether a sync would work, and in one sentence why not."""
+        """Return whether a sync would work and, in one sentence, why not."""
         _warn_of_unknown(config)
         try:
             settings = parse_config(config)
@@ -79,7 +79,7 @@ class DestinationRedis(Destination):
                 warnings = [*allowed, *warnings]
         except AirbyteTracedException as error:
             wrong, warnings = str(error), []
-        except (OSError, ValueError) as error:  # certificates and keys that are none
+        except (OSError, ValueError) as error:  # invalid certificates and keys
             wrong, warnings = f"The connection cannot be set up: {type(error).__name__}.", []
         if wrong is not None:
             return AirbyteConnectionStatus(status=Status.FAILED, message=_mask(config)(wrong))
@@ -93,12 +93,12 @@ class DestinationRedis(Destination):
         configured_catalog: ConfiguredAirbyteCatalog,
         input_messages: Iterable[AirbyteMessage],
     ) -> Iterable[AirbyteMessage]:
-        """Write messages of the CDK's models and yield each state once it is acknowledged, while more is read.
+        """Write messages (CDK models) and yield each state once it is acknowledged, while more messages are read.
 
-        Messages are written in batches of 256 KB or 0.2 seconds, and a state ends one. Between batches, states that are
-        acknowledged are yielded; if the source pauses, with its next message. To stop taking states before the end
-        leaves what a killed sync leaves. An error is raised after the last acknowledged state. The command line is some
-        four times as fast, because here each message is encoded anew.
+        Messages are written in batches of 256 KB or 0.2 seconds; a state ends a batch. Acknowledged states are yielded
+        between batches or, if the source pauses, with its next message. To stop iterating before the end is like
+        killing the sync. An error is raised after the last acknowledged state. The command line is about four times as
+        fast, because here each message is encoded again.
         """
         catalog = orjson.dumps(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
         states: deque[bytes] = deque()
@@ -113,26 +113,26 @@ class DestinationRedis(Destination):
                             yield from _messages(states)
             except AirbyteTracedException as error:
                 failure = error
-        # What was acknowledged before a failure will not be written again, so the caller must hear of it.
+        # Data acknowledged before a failure is not written again, so the caller must get these states.
         yield from _messages(states)
         if failure is not None:
             raise failure
 
     def get_all(self, config: Mapping[str, Any], stream: str, namespace: str | None = None) -> Iterator[RedisRecord]:
-        """Yield the live records of a stream; of a data type that holds no more, their data alone.
+        """Yield the live records of a stream; with their data only if the data type stores nothing else.
 
-        The stream is found as a sync finds it, and read as its ledger says, whatever type and format `config` names.
-        A list or a Redis stream is read in the order of arrival, anything else in no order. With columns in a hash,
-        `data` holds each value as text.
+        The stream is found as in a sync, and read in the type and format recorded in its ledger, whatever `config`
+        says. A list or a Redis stream is read in the order of arrival, other types in no order. With columns in a
+        hash, `data` holds each value as text.
         """
         return read(parse_config(config), stream, namespace)
 
     def parse_args(self, args: list[str]) -> argparse.Namespace:
-        """Return what the command line says; exits where it is wrong, or asks for help or the version."""
+        """Return the parsed command line; exits if it is wrong or asks for help or the version."""
         return parse(args)
 
     def run(self, args: list[str]) -> None:
-        """Run a command line and print its messages; raises OutputError where they cannot be printed."""
+        """Run a command line and print its messages; raises OutputError if they cannot be printed."""
         for message in self.run_cmd(self.parse_args(args)):
             put(orjson.dumps(AirbyteMessageSerializer.dump(message), option=orjson.OPT_APPEND_NEWLINE))
             status = message.connectionStatus
@@ -140,7 +140,7 @@ class DestinationRedis(Destination):
                 say(status.message or "The check failed")
 
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
-        """Run one command; unlike the CDK's, no wrong setting's value is ever printed."""
+        """Run one command; unlike the CDK, never print the value of an invalid setting."""
         guard(masking(()), logger)
         if parsed_args.command == "spec":
             yield AirbyteMessage(type=Type.SPEC, spec=self.spec(logger))
@@ -170,7 +170,7 @@ class DestinationRedis(Destination):
         settings = parse_config(config)
         catalog = read_catalog(configured_catalog_path)
         if input_stream is None:
-            raise config_error("The standard input is closed: write reads its messages there")
+            raise config_error("The standard input is closed: write reads messages from it")
         with Stop() as stop:
             lines = while_read(read_lines(input_stream.fileno(), stop))
             for _ in self._sync(settings, parse_catalog(catalog), lines, put, stop, watched=attended()):
@@ -187,7 +187,7 @@ class DestinationRedis(Destination):
         *,
         watched: bool = False,
     ) -> Generator[None]:
-        """Write at each step; `watched` shows a person at the terminal how it goes."""
+        """Write at each step; `watched` shows the progress on the terminal."""
         try:
             for warning in self._allowed(config):
                 logger.warning(warning)
@@ -214,7 +214,7 @@ class DestinationRedis(Destination):
             raise traced(error, "writing") from error
 
     def _allowed(self, config: RedisConfig) -> list[str]:
-        """Return warnings about a connection that this edition of Airbyte allows; raises a config error otherwise."""
+        """Return warnings about the connection; raises a config error if this edition of Airbyte does not allow it."""
         return require_encryption(config) if self._cloud else []
 
 
@@ -223,7 +223,7 @@ def _mask(config: Mapping[str, Any]) -> Mask:
 
 
 def _lines(messages: Iterable[AirbyteMessage], stop: Stop) -> Iterator[bytes]:
-    """Yield lines in batches; whatever is no record ends one, so that no state waits for the message after it."""
+    """Yield lines in batches; any message but a record ends one, so that no state waits for the next message."""
     batch: list[bytes] = []
     size, began = 0, time.monotonic()
     for message in messages:
@@ -246,6 +246,6 @@ def _messages(lines: deque[bytes]) -> Iterator[AirbyteMessage]:
 
 
 def _warn_of_unknown(config: Mapping[str, Any]) -> None:
-    """Name what means nothing before all else: a mistyped setting may be why the rest fails."""
+    """Warn about unknown settings before all else: a mistyped one may be why the rest fails."""
     for name in unknown_settings(config):
         logger.warning("The setting %s is unknown and has no effect", name)

@@ -1,4 +1,4 @@
-"""A Redis reply or exception -> AirbyteTracedException with its failure type, in words a user can act on."""
+"""The errors: Redis replies and exceptions as AirbyteTracedExceptions, in words a user can act on."""
 
 import re
 from collections.abc import Iterable
@@ -12,28 +12,28 @@ from destination_redis.redaction.replies import COMMANDS, is_reply, redact, repl
 
 
 class RetryDecision(Enum):
-    """What a failed command calls for."""
+    """What to do about a failed command."""
 
     RETRY = "send it again on this connection"
-    RECONNECT = "connect anew, then send it again"
-    REDIRECT = "send it to the server that the reply names"
-    FAIL = "stop: trying again changes nothing"
+    RECONNECT = "reconnect, then send it again"
+    REDIRECT = "send it to the server named in the reply"
+    FAIL = "stop: a retry does not help"
 
 
-# Replies redis-py gives no class of its own, by their first word.
+# Codes (first words) of replies that redis-py has no class for.
 _RETRIED_CODES = ("BUSY", "NOREPLICAS", "UNBLOCKED", "MISCONF", "OOM", "TRYAGAIN", "CLUSTERDOWN", "GAP")
-# What Redis before 7 makes of an error inside a script: "Error running script (call to f_…): …: -OOM command …".
+# An error inside a script, as Redis before 7 reports it: "Error running script (call to f_…): …: -OOM command …".
 _IN_SCRIPT = re.compile(r"Error running script .*@user_script: ?\d+: -?([A-Z]{2,}) ")
-# A server says it to every new connection, and then closes it, until others are gone.
+# A server replies this to every new connection, then closes it, until others are closed.
 _NO_CONNECTION = "max number of clients"
-# Beside it, what a primary says to WAIT that has become a replica.
+# The first is the reply to WAIT of a primary that became a replica.
 _ELSEWHERE = ("cannot be used with replica instances", _NO_CONNECTION)
-#: Characters of a message: names in it may be of any length.
+#: Maximum characters of a message: names in it may have any length.
 _LONGEST = 1000
-#: What was sent: commands or arguments of one.
+#: What was sent: commands, or the arguments of one.
 Sent = Iterable[str | bytes | int]
 _NOT_IN_SCRIPT = "The user executing the script can't"
-# What is mended in the settings or at the server, of replies that have no code for it.
+# Replies without a code of their own whose cause is in the settings or the server's configuration.
 _MENDED = (
     "DB index",
     _NOT_IN_SCRIPT,
@@ -49,27 +49,27 @@ class Terminated(Exception):  # noqa: N818 - a signal, not an error
 
 
 class NodeRemoved(Exception):  # noqa: N818 - a change, not an error
-    """A server serves no slots of its cluster any more."""
+    """A server no longer serves any slots of its cluster."""
 
 
 class UnreachableError(redis_errors.ConnectionError):
-    """There is no way to the server for now; its text is a sentence for the user."""
+    """The server cannot be reached for now; the text is a sentence for the user."""
 
 
 class ClosedAtCommandError(UnreachableError):
-    """The server closed the connection instead of answering a command; its text is a sentence for the user."""
+    """The server closed the connection instead of answering a command; the text is a sentence for the user."""
 
 
 class RefusedError(redis_errors.ConnectionError):
-    """There is no way to the server until a setting changes, here or there; its text is a sentence for the user."""
+    """The server cannot be reached until its or our settings change; the text is a sentence for the user."""
 
 
 class TlsError(RefusedError):
-    """There is no way to the server with TLS as it is set here or there."""
+    """The server cannot be reached with its or our TLS settings."""
 
 
 class CommandError(redis_errors.ResponseError):
-    """The server does not know or does not allow a command; its text is a sentence for the user."""
+    """The server does not know or does not allow a command; the text is a sentence for the user."""
 
     own_words = True
 
@@ -84,7 +84,7 @@ class ForbiddenError(CommandError, redis_errors.NoPermissionError):
     """The user has no permission for a command."""
 
 
-# Their text is a sentence already.
+# Their text already is a sentence for the user.
 _SENTENCES = (UnreachableError, RefusedError, CommandError, NotWrittenError)
 _MENDED_ERRORS = (
     redis_errors.AuthenticationError,
@@ -96,7 +96,7 @@ _MENDED_ERRORS = (
 
 
 def retry_decision(error: Exception) -> RetryDecision:
-    """Return what `error` calls for; the most specific class wins."""
+    """Return what to do about `error`; the most specific class wins."""
     match error:
         case redis_errors.AuthenticationError() | redis_errors.AuthorizationError():
             return RetryDecision.FAIL
@@ -105,7 +105,7 @@ def retry_decision(error: Exception) -> RetryDecision:
         case redis_errors.AskError():  # MOVED is one too
             return RetryDecision.REDIRECT
         case redis_errors.NoScriptError():
-            return RetryDecision.RECONNECT  # every connection begins with its scripts
+            return RetryDecision.RECONNECT  # every new connection loads its scripts
         case redis_errors.ReadOnlyError() | redis_errors.ConnectionError() | redis_errors.TimeoutError():
             return RetryDecision.RECONNECT  # LOADING is a ConnectionError: redis-py closes the connection at once
         case (
@@ -127,12 +127,12 @@ def retry_decision(error: Exception) -> RetryDecision:
 
 
 def config_error(message: str, cause: BaseException | None = None) -> AirbyteTracedException:
-    """Return an error the user mends in the configuration, the catalog or the server's."""
+    """Return an error the user can fix in the configuration, in the catalog or at the server."""
     return _traced(message, FailureType.config_error, cause)
 
 
 def transient_error(message: str, cause: BaseException | None = None) -> AirbyteTracedException:
-    """Return an error that another try may not meet."""
+    """Return an error that a retry may avoid."""
     return _traced(message, FailureType.transient_error, cause)
 
 
@@ -142,9 +142,9 @@ def system_error(message: str, cause: BaseException | None = None) -> AirbyteTra
 
 
 def traced(error: Exception, doing: str, sent: Sent | None = None) -> AirbyteTracedException:
-    """Return `error`, met while `doing` something ("writing default:users:1"), as Airbyte reports it.
+    """Return the traced error for `error`, raised while `doing` something ("writing default:users:1").
 
-    `sent` is what a reply may quote, None where that is not known.
+    `sent` is what a reply may quote, None if that is unknown.
     """
     if isinstance(error, AirbyteTracedException):
         return error
@@ -159,9 +159,9 @@ def traced(error: Exception, doing: str, sent: Sent | None = None) -> AirbyteTra
 
 
 def explain(error: Exception, sent: Sent | None = None) -> str:
-    """Return one plain sentence, without a closing period, for what `error` means to the person at the settings.
+    """Return one sentence, without a period, that explains `error` to the user.
 
-    `sent` is what a reply may quote; where that is not known, nothing of the reply is shown but its code.
+    `sent` is what a reply may quote; if that is unknown, only the reply's code is shown.
     """
     if sentence := known(error):
         return sentence
@@ -172,7 +172,7 @@ def explain(error: Exception, sent: Sent | None = None) -> str:
 
 
 def known(error: Exception) -> str | None:
-    """Return the sentence for an error that is known by its class or its text; None for any other."""
+    """Return the sentence for an error with a known class or text; None for any other."""
     text = str(error)
     if isinstance(error, _SENTENCES):
         return text
@@ -188,14 +188,14 @@ def known(error: Exception) -> str | None:
 
 
 def safe_text(error: BaseException) -> str:
-    """Return of the text of `error` what may be shown, whatever was sent: of a reply its code alone, if anything."""
+    """Return the part of the text of `error` that is safe to show whatever was sent: of a reply, at most its code."""
     if is_reply(error):
         return reply_code(error)
     return str(error) if isinstance(error, AirbyteTracedException | redis_errors.RedisError | OSError) else ""
 
 
 def command_name(command: bytes) -> str:
-    """Return a packed command's name and key, never its data; of a key that may hold a primary key its beginning."""
+    """Return a packed command's name and key, never its data; a key that may hold a primary key is cut short."""
     parts = command[:2000].split(b"\r\n")[2::2]
     if parts[:1] == [b"EVAL"]:
         return "a script for the ledger"
@@ -205,7 +205,7 @@ def command_name(command: bytes) -> str:
 
 
 def _stream_of(key: bytes) -> bytes:
-    """Return of a key what stands before a record's part, or less where the key's prefix has colons."""
+    """Return what precedes the record's part in a key, or less if the key's prefix has colons."""
     return b":".join(key.rpartition(b"{")[2].rstrip(b"}").split(b":")[:2])
 
 
@@ -215,7 +215,7 @@ def _permission(text: str) -> str:
     if _NOT_IN_SCRIPT in text:
         return "The user has no permission for a command or a key that the connector's scripts use"
     if "keys" in text or "key" in text:
-        return "The user has no permission for one of the keys the command names"
+        return "The user has no permission for one of the command's keys"
     return "The user lacks a permission"
 
 
@@ -234,8 +234,8 @@ def _traced(message: str, failure: FailureType, cause: BaseException | None) -> 
     return error
 
 
-NOT_REDIS = "What listens on this port is no Redis: it speaks another protocol"
-#: What a server lacks that does not know commands of these names.
+NOT_REDIS = "The server on this port is not Redis: it speaks another protocol"
+#: Prefix of unknown commands -> the sentence for the missing module.
 NO_MODULE = {
     "JSON.": "The server has no JSON module (RedisJSON), which cache_type json needs",
     "FT.": "The server has no search module (RediSearch), which search_index needs",
@@ -245,33 +245,33 @@ _FULL = "The server is out of memory and refuses writes: raise maxmemory or remo
 _EXPLAINED: tuple[tuple[type[Exception], str], ...] = (
     (
         redis_errors.AuthenticationWrongNumberOfArgsError,
-        "The server is too old for user names: leave it empty",
+        "The server is too old for user names: leave username empty",
     ),
     (redis_errors.ClusterDownError, "The cluster is down: not all of its slots are served"),
-    (redis_errors.TryAgainError, "A slot of the cluster is on its way from one node to another"),
-    (redis_errors.AskError, "The server belongs to a cluster and has not all keys: set deployment to cluster"),
+    (redis_errors.TryAgainError, "A slot of the cluster is being migrated between nodes"),
+    (redis_errors.AskError, "The server belongs to a cluster and does not have all keys: set deployment to cluster"),
     (redis_errors.BusyLoadingError, "The server is still loading its data into memory"),
-    (redis_errors.ReadOnlyError, "The server is a read-only replica; name the primary instead"),
+    (redis_errors.ReadOnlyError, "The server is a read-only replica: use the primary instead"),
     (redis_errors.OutOfMemoryError, _FULL),
-    (redis_errors.MaxConnectionsError, "The server has no free connection (maxclients)"),
+    (redis_errors.MaxConnectionsError, "The server accepts no more connections (maxclients)"),
     (redis_errors.InvalidResponse, NOT_REDIS),
 )
 
 _BY_CODE = {
-    "BUSY": "The server is busy with a script of another client",
+    "BUSY": "The server is busy with another client's script",
     "MISCONF": "The server cannot save to its disk and refuses writes until it can (stop-writes-on-bgsave-error)",
     "NOREPLICAS": "The server has too few replicas and refuses writes (min-replicas-to-write)",
 }
 
-_FOREIGN = "The key holds another data type, or a value that is not the connector's"
+_FOREIGN = "The key holds another data type, or a value that the connector did not write"
 
 _SAYINGS: tuple[tuple[str, str], ...] = (
     ("WRONGPASS", "The user name or the password is wrong"),
     ("invalid username-password", "The user name or the password is wrong"),
     ("invalid password", "The password is wrong"),
-    ("without any password configured", "A password is set here, but the server asks for none"),
-    ("Authentication required", "The server asks for a password"),
-    ("NOAUTH", "The server asks for a password"),
+    ("without any password configured", "A password is set, but the server requires none"),
+    ("Authentication required", "The server requires a password"),
+    ("NOAUTH", "The server requires a password"),
     ("DB index is out of range", "The database index is out of range on this server"),
     ("invalid DB index", "The database index is out of range on this server"),
     ("Name or service not known", "The host was not found"),
@@ -279,25 +279,28 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("Temporary failure in name resolution", "The host was not found"),
     ("nodename nor servname", "The host was not found"),
     ("Connection refused", "The connection was refused: no server listens there"),
-    ("No such file or directory", "There is no Unix socket of that path"),
-    ("Permission denied", "The Unix socket must not be used by the user who runs the connector"),
-    ("[SSL", "The server ended the TLS connection; it may require a client certificate"),
+    ("No such file or directory", "There is no Unix socket at this path"),
+    ("Permission denied", "The user who runs the connector has no permission for the Unix socket"),
+    ("[SSL", "The server closed the TLS connection; it may require a client certificate"),
     ("imeout", "The connection timed out"),
     ("timed out", "The connection timed out"),
     ("unreachable", "The host cannot be reached"),
     ("No route to host", "The host cannot be reached"),
-    (_NO_CONNECTION, "The server has no free connection (maxclients)"),
+    (_NO_CONNECTION, "The server accepts no more connections (maxclients)"),
     (
         "protected mode",
         (
             "The server is in protected mode, so it refuses connections from other machines: "
-            "give it a password, or turn its protected-mode off"
+            "set a password on it, or turn its protected-mode off"
         ),
     ),
-    ("XADD is equal or smaller", "The Redis stream holds entries of others whose ids are above the connector's"),
-    ("GAP ", "The server lacks records that were sent before these: it lost them, or goes on refusing them"),
+    (
+        "XADD is equal or smaller",
+        "The Redis stream has entries of other clients with higher ids than the connector's",
+    ),
+    ("GAP ", "The server lacks records that were sent before these: it lost them, or keeps refusing them"),
     ("OOM ", _FULL),
-    ("READONLY", "The server is a read-only replica; name the primary instead"),
+    ("READONLY", "The server is a read-only replica: use the primary instead"),
     ("LOADING", "The server is still loading its data into memory"),
     ("can't run this command", "The user has no permission for a command that a script uses"),
     ("WRONGTYPE", _FOREIGN),

@@ -1,4 +1,4 @@
-"""The start of the program, made short."""
+"""The pause of garbage collection, which shortens the start of the program."""
 
 import gc
 import sys
@@ -13,9 +13,9 @@ from destination_redis.console.terminal import INTERRUPTED, say
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Import without looking for garbage: what modules are made of stays, and there is very much of it.
+    """Disable garbage collection during imports: they create very many objects, all of which stay.
 
-    It takes a second, so people press Ctrl-C meanwhile: they are shown no stack.
+    Imports take a second, in which people may press Ctrl-C: they get no stack trace.
     """
     collecting = gc.isenabled()
     gc.disable()
@@ -30,7 +30,7 @@ def uncollected() -> Iterator[None]:
 
 
 def freeze() -> None:
-    """Take all there is for permanent, so that no later collection, nor the one at the exit, goes through it."""
+    """Exempt all existing objects from later collections, including the one at exit."""
     gc.freeze()
 
 

@@ -1,4 +1,4 @@
-"""Every key name there is.
+"""The names of all keys.
 
 ::
 
@@ -7,13 +7,13 @@
     airbyte:{<namespace>:<stream>}           the stream's ledger, a hash
     airbyte:tmp:{<the final key>}            a staged record or collection
     airbyte:tombstone:{<the final key>}      a deletion, kept for a day
-    airbyte:index:{<namespace>:<stream>}:1   a search index (or :2), no key; its alias is <namespace>:<stream>
+    airbyte:index:{<namespace>:<stream>}:1   a search index (or :2), not a key; its alias is <namespace>:<stream>
 
-``<record>`` is a sequential id, or the primary key, its parts joined by ``:``, a null one ``%null``.
-``key_prefix`` stands in front of each of them, verbatim. In namespaces, stream names and parts of primary keys ``%``,
-``:``, ``{`` and ``}`` are percent-encoded, and a namespace that is exactly ``airbyte`` is written ``%61irbyte``: a key
-can be taken apart again, two streams never share one, and no name reaches a hash tag or the connector's own keys.
-The tag of a staged key is its whole final key, so both live in one cluster slot.
+``<record>`` is a sequential id, or the primary key: its parts joined by ``:``, null as ``%null``.
+``key_prefix`` precedes each of them, verbatim. In namespaces, stream names and parts of primary keys ``%``, ``:``,
+``{`` and ``}`` are percent-encoded, and the namespace ``airbyte`` is written ``%61irbyte``: so a key can be split
+again, two streams never share one, and no name interferes with a hash tag or the connector's own keys.
+The hash tag of a staged key is its whole final key, so both are in one cluster slot.
 """
 
 import re
@@ -24,21 +24,21 @@ import msgspec
 DEFAULT_NAMESPACE = "default"
 
 _ESCAPES = str.maketrans({"%": "%25", ":": "%3A", "{": "%7B", "}": "%7D"})
-#: JSON text that stands for itself in a key.
+#: Matches JSON text that needs no escapes in a key.
 _PLAIN = re.compile(rb'[^"\\%:{}]*').fullmatch
 NULL = b"%null"
 _GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]^-"})
 
 
 def escape(name: str) -> str:
-    """Return `name` as it stands inside a key."""
+    """Return `name`, escaped for a key."""
     return name.translate(_ESCAPES)
 
 
 def namespace_in_keys(namespace: str | None, default: str | None, *, in_empty: bool) -> str:
-    """Return the namespace of a stream's keys, by its own one and the setting `default_namespace`.
+    """Return the namespace in a stream's keys, from its own one and the setting `default_namespace`.
 
-    `in_empty` says that the stream has keys in the Java connector's empty namespace: without either, it stays there.
+    `in_empty` means that it has keys in the Java connector's empty namespace: without the other two, it stays there.
     """
     if namespace:
         return namespace
@@ -49,7 +49,7 @@ def namespace_in_keys(namespace: str | None, default: str | None, *, in_empty: b
 
 @dataclass(frozen=True, slots=True)
 class KeyTemplate:
-    """Keys that differ in the record's part alone: what stands before it, and what stands after it."""
+    """Keys that differ only in the record's part, which is between `head` and `tail`."""
 
     head: bytes
     tail: bytes = b""
@@ -61,7 +61,7 @@ class KeyTemplate:
     def part(self, key: bytes, parts: int | None = None) -> bytes | None:
         """Return the record's part of `key`, or None if `key` has another form.
 
-        A primary key of several fields has that many `parts`, with colons between them; None takes any number.
+        A primary key of several fields has that many `parts`, separated by colons; None accepts any number.
         """
         head, tail = self.head, self.tail
         if len(key) < len(head) + len(tail) or not (key.startswith(head) and key.endswith(tail)):
@@ -80,7 +80,7 @@ class KeyTemplate:
 
 @dataclass(frozen=True, slots=True)
 class StreamKeys:
-    """The keys of one stream; `namespace` is the effective one, "" included."""
+    """The keys of one stream; `namespace` is the effective one, possibly ""."""
 
     namespace: str
     name: str
@@ -93,7 +93,7 @@ class StreamKeys:
 
     @property
     def counter(self) -> bytes:
-        """The key of the last committed id, where the Java connector kept it too."""
+        """The key of the last committed id, the same as in the Java connector."""
         return self._base.encode()
 
     @property
@@ -113,7 +113,7 @@ class StreamKeys:
 
     @property
     def collection(self) -> bytes:
-        """The key of a collection that holds all records: the counter's, which such a stream does not have."""
+        """The key of a collection of all records: that of the counter, which such a stream does not have."""
         return self.counter
 
     @property
@@ -127,18 +127,18 @@ class StreamKeys:
         return KeyTemplate(f"{self.prefix}airbyte:tombstone:{{{self._base}:".encode(), b"}")
 
     def owns(self, key: bytes) -> bool:
-        """Return whether a key is one of the stream's, of a record or its own."""
+        """Return whether a key belongs to the stream or to one of its records."""
         if key in (self.counter, self.ledger, self.staged_collection):
             return True
         return any(template.part(key) is not None for template in (self.live, self.staged, self.tombstone))
 
     def index(self, number: int) -> bytes:
-        """Return the name of a search index, 1 or the other, 2; ACLs take it for a key."""
+        """Return the name of search index 1 or 2; ACLs treat it as a key."""
         return f"{self.prefix}airbyte:index:{{{self._base}}}:{number}".encode()
 
 
 def key_part(value: msgspec.Raw) -> bytes:
-    """Return a primary key's value as its part of a key: text escaped, other values as their JSON text, null apart."""
+    """Return a primary key's value as its part of a key: strings escaped, null as `NULL`, others as JSON text."""
     text = bytes(value)
     if text[:1] == b'"':
         if _PLAIN(text, 1, len(text) - 1):
@@ -150,7 +150,7 @@ def key_part(value: msgspec.Raw) -> bytes:
 
 
 def check_key(prefix: str, token: str) -> bytes:
-    """Return what the key begins with by which a check tries things out; `token` makes it unique."""
+    """Return the beginning of the key on which `check` tries commands; `token` makes it unique."""
     return f"{prefix}airbyte:check:{token}:".encode()
 
 

@@ -1,4 +1,4 @@
-"""The live records of one stream, read back from whatever deployment holds them."""
+"""The reader: yields the live records of one stream from any deployment."""
 
 from collections.abc import Iterator
 
@@ -13,14 +13,14 @@ from destination_redis.errors import traced
 from destination_redis.keys import StreamKeys, namespace_in_keys
 from destination_redis.ledger.ledger import Ledger, parse
 
-#: Keys a SCAN looks at in one step.
+#: COUNT of a SCAN.
 _COUNT = 2000
 
 
 def read(config: RedisConfig, name: str, namespace: str | None = None) -> Iterator[RedisRecord]:
-    """Yield the records as their ledger says they are written; raises a traced error where they cannot be read.
+    """Yield the records in the format recorded in their ledger; raises a traced error if they cannot be read.
 
-    They come in no order, and one may come twice while keys are added or cluster slots move.
+    The order is undefined, and a record may come twice while keys are added or cluster slots migrate.
     """
     try:
         with connect(config) as servers:
@@ -45,7 +45,7 @@ def read(config: RedisConfig, name: str, namespace: str | None = None) -> Iterat
 
 
 def _keys(config: RedisConfig, name: str, namespace: str | None, servers: Servers) -> StreamKeys:
-    """Return the stream's keys, with the namespace that a sync would take."""
+    """Return the stream's keys, with the namespace that a sync would use."""
     in_empty = False
     if not namespace and config.default_namespace is None:
         empty = StreamKeys("", name, config.key_prefix)
@@ -55,14 +55,14 @@ def _keys(config: RedisConfig, name: str, namespace: str | None, servers: Server
 
 
 def _ledger(keys: StreamKeys, servers: Servers) -> Ledger:
-    """Return the ledger; the default, which is the Java connector's form, where there is none."""
+    """Return the ledger; if there is none, the default one, which describes the Java connector's records."""
     held = servers.ask(keys.ledger, "HGETALL", keys.ledger)
     assert isinstance(held, dict)
     return parse([part for pair in held.items() for part in pair], b"")
 
 
 def _scan(servers: Servers, address: Address, keys: StreamKeys, ledger: Ledger) -> Iterator[bytes]:
-    """Yield a server's keys that have the form of the stream's."""
+    """Yield a server's keys that match the stream's live records."""
     for key in servers.client(address).scan_iter(keys.live.pattern, _COUNT):
         if keys.live.part(key, ledger.live.storage.key_parts) is not None:
             yield key

@@ -1,4 +1,4 @@
-"""Shutdown: SIGTERM and SIGINT as a request that waiting code notices."""
+"""Shutdown: the request to stop, made by SIGTERM or SIGINT."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from destination_redis.errors import Terminated
 
 
 class Stop:
-    """SIGTERM and SIGINT as a wish that waiting code notices at once; used as a context."""
+    """Turns SIGTERM and SIGINT into a request that waiting code notices at once; a context manager."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -31,7 +31,7 @@ class Stop:
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """Leave signals to whoever else takes them, for so long."""
+        """Restore the previous signal handlers within this context."""
         self._give_back()
         try:
             yield
@@ -39,16 +39,16 @@ class Stop:
             self._listen()
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable once the wish is there."""
+        """Return a file descriptor that is readable once a stop is requested."""
         return self._read
 
     def pause(self, seconds: float) -> None:
-        """Wait; raises Terminated where the wish is there or comes."""
+        """Wait; raises Terminated if a stop is or gets requested."""
         if select.select([self._read], [], [], seconds)[0]:
             raise Terminated
 
     def _listen(self) -> None:
-        # Only the main thread of a program can be told of signals.
+        # Only the main thread can handle signals.
         main = threading.current_thread() is threading.main_thread()
         for number in (signal.SIGTERM, signal.SIGINT) if main else ():
             self._former[number] = signal.signal(number, self._request)

@@ -139,15 +139,15 @@ def test_a_missing_permission_names_a_subcommand_as_one_types_it() -> None:
 
 def test_a_missing_permission_for_a_key_says_so() -> None:
     error = redis_errors.NoPermissionError("No permissions to access a key")
-    assert "one of the keys" in explain(error)
+    assert "one of the command's keys" in explain(error)
 
 
 @pytest.mark.parametrize(
     ("error", "word"),
     [
         (redis_errors.AuthenticationError("WRONGPASS invalid username-password pair"), "password is wrong"),
-        (redis_errors.AuthenticationError("Authentication required."), "asks for a password"),
-        (redis_errors.AuthenticationError("AUTH called without any password configured"), "asks for none"),
+        (redis_errors.AuthenticationError("Authentication required."), "requires a password"),
+        (redis_errors.AuthenticationError("AUTH called without any password configured"), "requires none"),
         (redis_errors.AuthenticationWrongNumberOfArgsError("wrong number"), "too old for user names"),
         (REPLY("DB index is out of range"), "database index"),
         (redis_errors.ConnectionError("Error -2 connecting to x:1. Name or service not known."), "not found"),
@@ -156,7 +156,7 @@ def test_a_missing_permission_for_a_key_says_so() -> None:
         (redis_errors.ReadOnlyError("You can't write against a read only replica."), "read-only replica"),
         (redis_errors.OutOfMemoryError("command not allowed"), "out of memory"),
         (redis_errors.BusyLoadingError("loading"), "still loading"),
-        (redis_errors.ConnectionError("[SSL: UNEXPECTED_EOF_WHILE_READING] EOF"), "ended the TLS connection"),
+        (redis_errors.ConnectionError("[SSL: UNEXPECTED_EOF_WHILE_READING] EOF"), "closed the TLS connection"),
         (TlsError("The server's certificate, or its authority's, has expired"), "has expired"),
         (REPLY("WRONGTYPE Operation against a key"), "another data type"),
     ],

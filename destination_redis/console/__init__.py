@@ -1,1 +1,1 @@
-"""The console: arguments, standard output and standard error."""
+"""The console: command-line arguments, standard output and standard error."""

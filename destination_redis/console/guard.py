@@ -1,4 +1,4 @@
-"""The guard: whatever this process logs, and the error that ends it, goes out without secrets and data."""
+"""The guard: redacts secrets and data in everything this process logs, and in the error that ends it."""
 
 import copy
 import logging
@@ -21,7 +21,7 @@ from destination_redis.redaction.secrets import Mask
 
 
 def guard(mask: Mask, logger: logging.Logger) -> None:
-    """Let what this process logs, and the errors that it ends with, go through `mask` from now on."""
+    """Pass everything this process logs, and the errors that end it, through `mask` from now on."""
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_Sentence(mask) if isinstance(handler, Warnings) else _Formatter(mask))
     sys.excepthook = partial(_report, mask, logger)
@@ -29,7 +29,7 @@ def guard(mask: Mask, logger: logging.Logger) -> None:
 
 
 def stack(error: BaseException) -> str:
-    """Return where `error` and its causes were raised, and of each what may be told."""
+    """Return the stack traces of `error` and its causes, each with the safe part of its text."""
     chain: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in chain:
@@ -44,7 +44,7 @@ def stack(error: BaseException) -> str:
 
 
 class _Formatter(AirbyteLogFormatter):
-    """The CDK's, of what is masked already."""
+    """The CDK's formatter, applied to redacted records."""
 
     def __init__(self, mask: Mask) -> None:
         super().__init__("%(message)s")
@@ -63,7 +63,7 @@ class _Formatter(AirbyteLogFormatter):
 
 
 class _Sentence(logging.Formatter):
-    """Formats a record as its message alone, masked."""
+    """Formats a record as its redacted message only."""
 
     def __init__(self, mask: Mask) -> None:
         super().__init__()
@@ -81,9 +81,9 @@ def _report(
     error: BaseException,
     _where: TracebackType | None,
 ) -> None:
-    """Tell how the process ends: as LOG and TRACE messages, and to a person in one sentence.
+    """Report the error that ends the process: as LOG and TRACE messages, and on a terminal in one sentence.
 
-    What the user can mend, or what another try may not meet, is told without a stack.
+    Errors that the user can fix or that a retry may avoid are reported without a stack trace.
     """
     if issubclass(kind, KeyboardInterrupt):
         say(INTERRUPTED)

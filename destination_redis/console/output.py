@@ -1,4 +1,4 @@
-"""Standard output: the messages of the protocol, one a line, and nothing else.
+"""Standard output: protocol messages, one per line, and nothing else.
 
 `sys.stdout` is None where it was closed before the program started.
 """
@@ -14,7 +14,7 @@ _CLOSED = "The standard output was closed before all messages were written to it
 
 
 class OutputError(Exception):
-    """No message can be written any more; its text is a sentence for the user."""
+    """No more messages can be written; the text is a sentence for the user."""
 
 
 def put(line: bytes) -> None:
@@ -25,7 +25,7 @@ def put(line: bytes) -> None:
         sys.stdout.flush()
         out = sys.stdout.buffer
         written = out.write(line)
-        while written < len(line):  # unbuffered, a signal or a disk that becomes full may cut a write short
+        while written < len(line):  # if unbuffered, a signal or a full disk may cut a write short
             written += out.write(line[written:])
         out.flush()
     except OSError as error:
@@ -33,7 +33,7 @@ def put(line: bytes) -> None:
 
 
 def flush() -> None:
-    """Write what was printed; raises OutputError."""
+    """Flush what was printed; raises OutputError."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -42,25 +42,25 @@ def flush() -> None:
 
 
 def while_read(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines of the input; raises OutputError as soon as nobody can read the output any more."""
+    """Yield the lines of the input; raises OutputError as soon as the reader of the output is gone."""
     if sys.stdout is None:
         raise OutputError(_CLOSED)
     poller = select.poll()
-    poller.register(sys.stdout, 0)  # for errors alone
-    for chunk in chain(lines, [b""]):  # at the end of the input once more
+    poller.register(sys.stdout, 0)  # for errors only
+    for chunk in chain(lines, [b""]):  # once more at the end of the input
         if any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0)):
             raise OutputError(_CLOSED)
         yield chunk
 
 
 def wait_for_reader() -> None:
-    """Let writing wait where the reader is slow: another process that has the output too may have changed that."""
+    """Make writes block while the reader is slow: a process that shares the output may have made it non-blocking."""
     with suppress(OSError, ValueError, AttributeError):
         os.set_blocking(sys.stdout.fileno(), True)
 
 
 def discard() -> None:
-    """Drop what could not be written: the interpreter would try again when it exits, and print a stack."""
+    """Drop what could not be written: on exit the interpreter would try again, and print a stack trace."""
     with suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

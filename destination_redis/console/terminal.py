@@ -1,4 +1,4 @@
-"""Standard error as a person reads it: sentences, and on a terminal a live line and warnings."""
+"""The terminal: sentences, warnings and a live line on standard error."""
 
 import logging
 import os
@@ -6,16 +6,16 @@ import sys
 from contextlib import suppress
 from typing import TextIO
 
-#: Columns of a terminal that does not say how many it has.
+#: Columns of a terminal that does not report its width.
 _COLUMNS = 80
-#: What Ctrl-C is told.
+#: Printed after Ctrl-C.
 INTERRUPTED = "Interrupted"
 #: Moves to the beginning of the line and erases it.
 _ERASE = "\r\x1b[K"
 
 
 def is_terminal(file: TextIO | None) -> bool:
-    """Whether a standard stream is a terminal; one that is closed is none."""
+    """Whether a standard stream is a terminal; a closed one is not."""
     try:
         return file is not None and file.isatty()
     except ValueError:
@@ -23,12 +23,12 @@ def is_terminal(file: TextIO | None) -> bool:
 
 
 def attended() -> bool:
-    """Whether a person sees the standard error."""
+    """Whether standard error is a terminal."""
     return is_terminal(sys.stderr)
 
 
 def has_live_line() -> bool:
-    """Whether there can be a live line: the terminal can erase it, and no messages are printed to a terminal too."""
+    """Whether a live line is possible: the terminal can erase it, and messages do not go to a terminal too."""
     return attended() and not is_terminal(sys.stdout) and os.environ.get("TERM", "") not in ("", "dumb")
 
 
@@ -38,9 +38,9 @@ def say(text: str) -> None:
 
 
 def show(text: str) -> None:
-    """Print `text` in the place of the live line, cut to the terminal's width; never raises.
+    """Print `text` as the live line, cut to the terminal's width; never raises.
 
-    The cursor is left at its beginning, for whoever else prints to the terminal.
+    The cursor is left at its beginning, so that other output overwrites it.
     """
     columns = 0
     with suppress(OSError, ValueError):
@@ -49,16 +49,16 @@ def show(text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Return `text` with control characters as their escapes: a name may hold what would steer the terminal."""
+    """Return `text` with control characters escaped: a name may contain terminal control sequences."""
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 
 class Warnings(logging.Handler):
-    """Shows warnings to a person who cannot see them among the messages, since these go elsewhere."""
+    """Prints warnings on the terminal when the messages, which include them, go elsewhere."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.addFilter(lambda record: record.levelno < logging.FATAL)  # the last error is said in the end
+        self.addFilter(lambda record: record.levelno < logging.FATAL)  # the final error is printed at the end
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a warning."""

@@ -1,1 +1,1 @@
-"""Redaction: what leaves the process, without secrets and without what was sent."""
+"""Redaction: removes secrets and quotes of what was sent from text that leaves the process."""

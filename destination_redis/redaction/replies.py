@@ -1,8 +1,8 @@
-"""Redaction: what may be shown of an error reply, which may quote anything that was sent.
+"""The redaction of error replies, which may quote anything that was sent.
 
-Services, modules and proxies quote commands in many ways: whole or cut short, escaped, encoded, in upper case. So no
-quotes are looked for. A word is shown only if it looks like a word of English and has no run of letters in common with
-what was sent. Where it is not known what was sent, the error code is all that is shown.
+Services, modules and proxies quote commands in many ways: whole or cut short, escaped, encoded, in upper case. So this
+does not search for quotes. A word is shown only if it looks like an English word and shares no run of letters with what
+was sent. If it is unknown what was sent, only the error code is shown.
 """
 
 import re
@@ -10,16 +10,16 @@ from collections.abc import Iterable, Iterator
 
 from redis import exceptions as redis_errors
 
-#: Letters in a row that a word must not share with what was sent; a shorter word must not occur in it.
+#: Consecutive letters that a word must not share with what was sent; a shorter word must not occur in it.
 _RUN = 6
-#: Words of so many letters occur inside other words by chance: they are compared as words.
+#: Words of up to this many letters occur inside other words by chance: they are compared as whole words.
 _SHORT = 3
-#: Bytes of commands that are searched; an error reply to more shows its code alone.
+#: Bytes of commands to search; of an error reply to more, only the code is shown.
 _SEARCHED = 8 * 1024 * 1024
-#: Stands for what is left out.
+#: Replaces omitted words.
 _CUT = "…"
 
-# No digit, quotation mark, bracket, escape or change of case inside: so neither JSON, URLs, hexadecimal nor base64.
+# No digits, quotation marks, brackets, escapes or changes of case: so no JSON, URLs, hexadecimal or base64.
 _LETTERS = r"(?:[A-Z]?[a-z]{1,19}|[A-Z]{1,20})"
 _WORD = re.compile(rf"\(?{_LETTERS}(?:['_-]{_LETTERS})*\)?[.,;:!?]?")
 _LETTERS_IN = re.compile("[A-Za-z]+").findall
@@ -40,24 +40,24 @@ _COMMANDS = """
     RPUSH SADD SCAN SCRIPT SCRIPT|LOAD SELECT SENTINEL SENTINEL|MASTERS SET SPOP SSCAN TIME TYPE UNLINK WAIT WAITAOF
     XADD XDEL XRANGE XTRIM ZADD ZPOPMIN ZRANGE
 """
-#: Error codes of Redis, Valkey and the modules, by which replies begin. GAP is the connector's own.
+#: Error codes of Redis, Valkey and modules, with which replies begin. GAP is the connector's own.
 CODES = frozenset(_CODES.split())
 #: Commands that the connector, its scripts or redis-py send.
 COMMANDS = frozenset(_COMMANDS.split())
 
 
 def shown(reply: str, sent: Iterable[str | bytes | int]) -> str:
-    """Return the code of an error reply, if it has one, and those of its words that are no quote of `sent`.
+    """Return the code of an error reply, if it has one, and the words that do not quote `sent`.
 
-    `sent` are commands or arguments. What is left out between words is one "…". No six characters in a row are in
-    `sent` too, in whatever case.
+    `sent` are commands or arguments. Omitted words become one "…". The result shares no six consecutive characters with
+    `sent`, in any case.
     """
     code, _, rest = reply.partition(" ")
     kept, words = ([code], rest.split()) if code in CODES else ([], reply.split())
     parts = [part if isinstance(part, bytes) else str(part).encode(errors="replace") for part in sent]
     if sum(map(len, parts)) > _SEARCHED:
         return " ".join(kept)
-    # A NUL, which is in no word, keeps the end of one and the beginning of the next apart.
+    # A NUL, which no word contains, separates the end of one part from the beginning of the next.
     searched = _ESCAPED.sub(lambda match: bytes.fromhex(match[1].decode()), b"\0".join(parts).lower()).lower()
     known = set(re.findall(rb"[a-z]+", searched))
     for word in words:
@@ -66,14 +66,14 @@ def shown(reply: str, sent: Iterable[str | bytes | int]) -> str:
         elif kept[-1:] != [_CUT]:
             kept.append(_CUT)
     text = " ".join(kept)
-    # Words may be none, side by side, and with the blanks of the sentence that they come into.
+    # Words that quote nothing alone may do so side by side, or with the spaces of the surrounding sentence.
     if any(run in searched for run in _runs(f" {text} ".lower().encode())):
         return code if code in CODES else ""
     return text
 
 
 def is_reply(error: BaseException) -> bool:
-    """Whether the text of an error is a server's, not redis-py's, the system's or the connector's own."""
+    """Whether the text of an error comes from a server, not from redis-py, the system or the connector."""
     if getattr(error, "own_words", False):
         return False
     replies = redis_errors.ResponseError | redis_errors.InvalidResponse
@@ -81,20 +81,20 @@ def is_reply(error: BaseException) -> bool:
 
 
 def reply_of(error: BaseException) -> str:
-    """Return the whole reply of which redis-py made `error`."""
-    # Of some replies it keeps the code apart.
+    """Return the whole reply from which redis-py made `error`."""
+    # redis-py stores the code of some replies separately.
     code = getattr(error, "status_code", None)
     return f"{code} {error}" if code else str(error)
 
 
 def reply_code(error: BaseException) -> str:
-    """Return the code by which a reply begins, empty where it is none of `CODES`."""
+    """Return the code with which a reply begins, empty if it is not one of `CODES`."""
     code = reply_of(error).split(" ", 1)[0]
     return code if code in CODES else ""
 
 
 def redact(error: BaseException | None) -> None:
-    """Leave of the replies among `error` and its causes their codes alone, for whoever prints a Python traceback."""
+    """Reduce the replies among `error` and its causes to their codes, in case a Python traceback is printed."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         seen.append(error)
@@ -104,7 +104,7 @@ def redact(error: BaseException | None) -> None:
 
 
 def _quoted(run: str, words: set[bytes], searched: bytes) -> bool:
-    """Return whether a run of letters may be of what was sent."""
+    """Return whether a run of letters may be quoted from what was sent."""
     letters = run.lower().encode()
     if len(letters) <= _SHORT:
         return letters in words
@@ -112,5 +112,5 @@ def _quoted(run: str, words: set[bytes], searched: bytes) -> bool:
 
 
 def _runs(text: bytes) -> Iterator[bytes]:
-    """Yield all runs of six characters in a text; of a shorter one, itself."""
+    """Yield all runs of six characters in a text; a shorter text itself."""
     return (text[at : at + _RUN] for at in range(max(len(text) - _RUN, 0) + 1))

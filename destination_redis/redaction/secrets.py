@@ -1,8 +1,8 @@
-"""The masks: text that leaves this process, without the secrets of its configuration, and without data.
+"""The redaction of secrets: removes those of the configuration from text that leaves this process.
 
-Libraries put a secret into their messages as it is, as Python, JSON or a URL write it, or a line of it. So all of these
-are looked for, the longest first, in plain text: what is masked is never JSON already, or a short secret would tear it.
-Errors of which nobody knows the text may quote what they were given, and so data: of them only the kind is told.
+Libraries put a secret into their messages unchanged, as written in Python, JSON or a URL, or one line of it. So all of
+these forms are searched, the longest first, in plain text: redacting JSON could break it if a secret is short.
+Errors of unknown text may quote their input, and so data: of these only the class is reported.
 """
 
 import json
@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from urllib.parse import quote, quote_plus
 
 MASK = "****"
-#: A secret of fewer characters is masked where it is a word of its own: in every word it would be readable by the gaps.
+#: A shorter secret is redacted only as a word of its own: gaps inside other words would reveal it.
 _SHORT = 4
-#: What may stand before such a word: no letter or digit, but for one that ends what stands for a character.
+#: What may precede such a word: no letter or digit, except the end of an escape sequence.
 _BEFORE = r"(?:(?<!\w)|(?<=%[\dA-Fa-f]{2})|(?<=\\[abfnrtv])|(?<=\\x[\da-f]{2})|(?<=\\u[\da-f]{4}))"
-#: The password in what someone took for a host: redis://user:password@host.
+#: The password in a URL given as a host: redis://user:password@host.
 _IN_HOST = re.compile(r"^(?:[a-z+]+://)?[^/@\s:]*:(\S+)@")
 Mask = Callable[[str], str]
 
 
 def masking(secrets: Iterable[str]) -> Mask:
-    """Return what takes `secrets` out of a text, and whatever no output can encode."""
+    """Return a function that redacts `secrets` in a text, and escapes what cannot be encoded."""
     forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
     found = re.compile("|".join(map(_searched, forms))) if forms else None
 
@@ -33,7 +33,7 @@ def masking(secrets: Iterable[str]) -> Mask:
 
 
 def secrets_in(config: object, names: frozenset[str]) -> Iterator[str]:
-    """Yield every secret in `config`: what stands under one of `names`, wherever and of whatever type it is."""
+    """Yield every secret in `config`: the values of `names`, at any depth and of any type."""
     if isinstance(config, dict):
         for name, value in config.items():
             yield from _texts(value) if name in names else secrets_in(value, names)
@@ -45,7 +45,7 @@ def secrets_in(config: object, names: frozenset[str]) -> Iterator[str]:
 
 
 def secret_names(schema: object) -> frozenset[str]:
-    """Return the names of all settings that `schema`, a JSON schema, calls secret."""
+    """Return the names of all settings that `schema`, a JSON schema, marks as secret."""
     if isinstance(schema, list):
         return frozenset().union(*map(secret_names, schema))
     if not isinstance(schema, dict):
@@ -69,7 +69,7 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield what may stand for `secret` in a text."""
+    """Yield the forms in which `secret` may appear in a text."""
     for part in (secret, secret.strip(), *_lines(secret)):
         if not part.strip():
             continue
@@ -80,7 +80,7 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _lines(secret: str) -> Sequence[str]:
-    """Return the lines of `secret` that are worth a mask; PEM in a form of one line has their ends as characters."""
+    """Return the lines of `secret` worth redacting; in PEM from a single-line form they end in two characters."""
     lines = [line.strip() for line in secret.replace("\\n", "\n").splitlines()]
     return [line for line in lines if len(line) >= _SHORT and not line.startswith("-----")] if len(lines) > 1 else []
 

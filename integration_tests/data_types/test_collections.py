@@ -472,7 +472,7 @@ def test_a_stream_into_which_others_write_higher_ids_is_refused_with_the_reason(
     shape: Shape = ("stream", "envelope")
     written(server, shape, [full()], record(1), COMPLETE)
     server.client.xadd(KEY, {"mine": "1"})
-    assert "entries of others" in refused(server, shape, [full()], record(2), COMPLETE)
+    assert "entries of other clients" in refused(server, shape, [full()], record(2), COMPLETE)
     assert held(server, shape) == [1]
 
 

@@ -429,9 +429,9 @@ def test_check_says_in_one_sentence_what_is_wrong_with_a_cluster(
     further = {"deployment": "cluster", "nodes": [f"127.0.0.1:{plain.primaries[2].port}"]}
     assert check({**nowhere, "deployment": further}) is None
     wrong = check({**plain.config, "password": "wrong"})
-    assert wrong == "A password is set here, but the server asks for none."
+    assert wrong == "A password is set, but the server requires none."
     standalone = {key: value for key, value in plain.config.items() if key != "deployment"}
-    assert check(standalone) == "The server belongs to a cluster and has not all keys: set deployment to cluster."
+    assert check(standalone) == "The server belongs to a cluster and does not have all keys: set deployment to cluster."
     own = plain.primaries[0]
     own.client.execute_command("CLUSTER", "DELSLOTS", 7)
     try:
@@ -548,7 +548,7 @@ def test_the_least_permissions_do_in_a_cluster(plain: ClusterServers, tmp_path: 
     ("server_name", "says"),
     [
         ("valkey-9.1", None),
-        ("redis-7.0", "The server cannot wait for its disk: durability's fsync needs Redis 7.2 or Valkey."),
+        ("redis-7.0", "The server cannot confirm writes to disk: fsync (durability) needs Redis 7.2 or Valkey."),
     ],
 )
 def test_the_disk_is_waited_for_where_the_server_can(server_name: str, says: str | None, tmp_path: Path) -> None:

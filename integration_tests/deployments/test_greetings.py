@@ -16,11 +16,11 @@ from integration_tests.support.servers.server import Server
 
 PROTECTED = b"-DENIED Redis is running in protected mode because protected mode is enabled and no password is set.\r\n"
 IN_PROTECTED_MODE = (
-    "The server is in protected mode, so it refuses connections from other machines: give it a password, or turn its "
+    "The server is in protected mode, so it refuses connections from other machines: set a password on it, or turn its "
     "protected-mode off"
 )
-NO_REDIS = "What listens on this port is no Redis: it speaks another protocol"
-NO_CONNECTION = "The server has no free connection (maxclients)"
+NO_REDIS = "The server on this port is not Redis: it speaks another protocol"
+NO_CONNECTION = "The server accepts no more connections (maxclients)"
 #: A password makes AUTH the first command, whose reply the greeting is then taken for.
 PASSWORDS = pytest.mark.parametrize("password", [None, "secret"])
 
@@ -28,7 +28,7 @@ FINAL = {
     "protected mode": (PROTECTED, IN_PROTECTED_MODE),
     "Valkey's protected mode": (b"-DENIED Running in protected mode because of that\r\n", IN_PROTECTED_MODE),
     "denied for another reason": (b"-DENIED not from here\r\n", "The server refuses the connection: not from here"),
-    "a password": (b"-NOAUTH Authentication required.\r\n", "The server asks for a password"),
+    "a password": (b"-NOAUTH Authentication required.\r\n", "The server requires a password"),
 }
 RETRIED = {
     "maxclients": (b"-ERR max number of clients reached\r\n", NO_CONNECTION),
@@ -132,7 +132,7 @@ def test_a_server_without_a_free_connection_is_waited_for(start_server: Callable
     for config in (server.config, {"host": str(path)}):
         server.client.config_set("maxclients", 1)
         assert check(config) == f"{NO_CONNECTION}."
-        with pytest.raises(AirbyteTracedException, match="no free connection"):
+        with pytest.raises(AirbyteTracedException, match="accepts no more connections"):
             list(write(config, [full()], [record(1), state(1), COMPLETE], 0.5))
         server.client.config_set("maxclients", 100)
         assert len(list(write(config, [full()], [record(1), state(1), COMPLETE], 0.5))) == 1

@@ -218,10 +218,10 @@ def test_a_missing_module_is_named(behind: Proxy, cache_type: str, reply: bytes)
 def test_durability_speaks_of_what_it_needs(behind: Proxy, reply: bytes) -> None:
     settings = config(behind, refusing(reply, "WAIT", "WAITAOF"))
     assert check({**settings, "durability": {"replicas": 1}}) == (
-        "The server cannot wait for its replicas, since it does not know WAIT: set durability's replicas to 0."
+        "The server cannot wait for replicas, since it does not know WAIT: set replicas (durability) to 0."
     )
     assert check({**settings, "durability": {"fsync": True}}) == (
-        "The server cannot wait for its disk: durability's fsync needs Redis 7.2 or Valkey."
+        "The server cannot confirm writes to disk: fsync (durability) needs Redis 7.2 or Valkey."
     )
 
 

@@ -98,8 +98,8 @@ def test_sentinels_have_credentials_of_their_own(
     wrong = check({**by(one, sentinel_password="another"), **own})
     assert wrong == "No sentinel can be queried for the primary: The user name or the password is wrong"
     missing = check({**by(one), **own})
-    assert missing == "No sentinel can be queried for the primary: The server asks for a password"
-    assert check(by(one, sentinel_password=PASSWORD)) == "The server asks for a password."
+    assert missing == "No sentinel can be queried for the primary: The server requires a password"
+    assert check(by(one, sentinel_password=PASSWORD)) == "The server requires a password."
 
 
 def test_the_sentinels_user_is_not_the_servers_and_needs_one_permission_alone(
@@ -120,7 +120,7 @@ def test_the_sentinels_user_is_not_the_servers_and_needs_one_permission_alone(
     wrong = f"{asked}The user name or the password is wrong"
     assert check({**by(one, sentinel_username="writer", sentinel_password="of-the-server"), **own}) == wrong
     assert check({**by(one, sentinel_username="scout", sentinel_password="another"), **own}) == wrong
-    assert check({**by(one), **own}) == f"{asked}The server asks for a password"
+    assert check({**by(one), **own}) == f"{asked}The server requires a password"
     lacks = f"{asked}The user has no permission for the command SENTINEL MASTERS"
     assert check({**by(one, sentinel_username="other", sentinel_password=PASSWORD), **own}) == lacks
     scout = {"username": "scout", "password": PASSWORD}

@@ -41,7 +41,7 @@ def test_a_sync_through_a_unix_socket_survives_a_lost_connection_and_takes_over_
 
 
 def test_a_path_without_a_socket_is_said_to_be_one(tmp_path: Path) -> None:
-    assert check({"host": f"{tmp_path}/none"}) == "There is no Unix socket of that path."
+    assert check({"host": f"{tmp_path}/none"}) == "There is no Unix socket at this path."
     (tmp_path / "file").touch()
     assert check({"host": f"{tmp_path}/file"}) == "The connection was refused: no server listens there."
 

@@ -91,7 +91,7 @@ def test_a_missing_password_is_asked_for(check: Check, start_server: Callable[..
     server.client.config_set("requirepass", PASSWORD)
     status, message = check(server.config)
     assert status == "FAILED"
-    assert "asks for a password" in message
+    assert "requires a password" in message
 
 
 @pytest.mark.parametrize("command", ["HSET", "RENAME", "EVAL", "UNLINK"])

@@ -204,7 +204,7 @@ def test_an_output_that_does_not_wait_for_its_reader_is_made_to_wait(connector: 
 @pytest.mark.parametrize(
     ("redirection", "said"),
     [
-        ("<&-", "The standard input is closed: write reads its messages there"),
+        ("<&-", "The standard input is closed: write reads messages from it"),
         ("0>/dev/null", "The standard input cannot be read: Bad file descriptor"),
     ],
 )

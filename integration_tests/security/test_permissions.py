@@ -57,7 +57,7 @@ def test_the_empty_namespace_is_not_asked_for_where_default_namespace_is_set(ser
     server.client.execute_command(*LEAST.replace(" ~:*", "").split())
     assert list(write({**config, "default_namespace": "default"}, [full()], [record(1), COMPLETE])) == []
     assert values(server.client) == [1]
-    with pytest.raises(Exception, match="no permission for one of the keys"):
+    with pytest.raises(Exception, match="no permission for one of the command's keys"):
         list(write(config, [full()], [record(1), COMPLETE]))
 
 

@@ -194,7 +194,7 @@ def test_no_tls_where_the_server_answers_it_with_an_alert_is_the_same_plain_sent
 
 
 def test_what_speaks_another_protocol_is_said_to_be_no_redis() -> None:
-    says = "What listens on this port is no Redis: it speaks another protocol."
+    says = "The server on this port is not Redis: it speaks another protocol."
     with greeting(b"HTTP/1.1 400 Bad Request\r\n\r\n", after=True) as config:
         assert check(config, mode="disable") == ("FAILED", says)
 

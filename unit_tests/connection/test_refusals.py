@@ -26,7 +26,7 @@ def said(line: str, command: str = "HSET") -> Exception:
         ("FORBIDDEN no writes", "The server refuses the command HSET: FORBIDDEN no writes"),
         ("NOPERM no", "The user has no permission for the command HSET"),
         ("NOPERM User a has no permissions to run the 'client|list' command", "… the command CLIENT LIST"),
-        ("NOPERM No permissions to access a key", "… one of the keys the command names"),
+        ("NOPERM No permissions to access a key", "… one of the command's keys"),
     ],
 )
 def test_a_refusal_names_the_command_and_is_for_the_user_to_mend(line: str, says: str) -> None:
