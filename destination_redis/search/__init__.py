@@ -1,1 +1,1 @@
-"""Search indexes: their definition by a stream's schema, and their maintenance during a sync."""
+"""Search indexes: their definition from a stream's schema, and their maintenance during a sync."""

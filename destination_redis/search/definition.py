@@ -1,7 +1,7 @@
-"""A stream's search index, as a value: from its JSON schema to FT.CREATE's arguments, and from FT.INFO's reply.
+"""The definition of a search index: made from a stream's schema or FT.INFO's reply, turned into FT.CREATE's arguments.
 
-A record with a value that does not fit its column's type is left out of an index altogether. So a column is indexed by
-what its schema is sure of, and one that may hold values of several types is not.
+An index leaves out the whole record if a value does not match its column's type. So a column is indexed only by a type
+that its schema guarantees, and not at all if its values may have several types.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,17 +15,17 @@ from destination_redis.caches.metadata import AB_ID, DATA, EMITTED_AT, own_names
 from destination_redis.protocol.schema import NUMERIC, TAG, TEXT, Column
 
 Command = list[str | bytes]
-#: What RediSearch has room for in an index: fields, and those of them that are text.
+#: RediSearch's limits for an index: all fields, and text fields.
 MOST_FIELDS, MOST_TEXTS = 1024, 128
-#: Splits a tag: nothing that is found in text, since the default, a comma, is.
+#: Separates tags: a character that text does not contain, unlike the default, a comma.
 _SEPARATOR = "\x1f"
-# FT.CREATE takes such a word after another field for an option of that one.
+# FT.CREATE takes a field with such a name for an option of the field before it.
 _OPTIONS = frozenset({"CASESENSITIVE", "INDEXEMPTY", "INDEXMISSING", "NOINDEX", "NOSTEM", "PHONETIC", "SEPARATOR"})
 _OPTIONS |= {"SORTABLE", "UNF", "WEIGHT", "WITHSUFFIXTRIE"}
 
 
 class Field(NamedTuple):
-    """A field of an index: where in a record it is, a hash's field or a JSONPath, and what it is."""
+    """A field of an index: its path in a record (a hash field or a JSONPath), and its type."""
 
     path: str
     type: str
@@ -33,31 +33,31 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """What is indexed: keys of one type (HASH, JSON) with one prefix, and of their records these fields, by name."""
+    """An index over keys of one type (HASH, JSON) with one prefix; `fields` are by name."""
 
     kind: str
     prefix: bytes
     fields: Mapping[str, Field]
-    #: The columns there was no room for.
+    #: The columns left out because of RediSearch's limits.
     left_out: tuple[str, ...] = field(default=(), compare=False)
 
     def create(self, name: bytes) -> Iterator[Command]:
-        """Yield the commands that make the index."""
+        """Yield the commands that create the index."""
         first, *more = _batches(self.fields)
-        # Without MAXTEXTFIELDS an index of few texts could not be altered to one of many.
+        # Without MAXTEXTFIELDS an index with few text fields could not be altered to have many.
         head: Command = ["FT.CREATE", name, "ON", self.kind, "PREFIX", "1", self.prefix, "MAXTEXTFIELDS", "SCHEMA"]
         yield [*head, *self._schema(first)]
         for batch in more:
             yield ["FT.ALTER", name, "SCHEMA", "ADD", *self._schema(batch)]
 
     def alter(self, name: bytes, held: "Index") -> Iterator[Command]:
-        """Yield the commands that make `held` have all of this index's fields."""
+        """Yield the commands that add the missing fields of this index to `held`."""
         new = {field: kind for field, kind in self.fields.items() if field not in held.fields}
         for batch in _batches(new):
             yield ["FT.ALTER", name, "SCHEMA", "ADD", *self._schema(batch)]
 
     def fits(self, held: "Index") -> bool:
-        """Whether fields added to `held` make it this index; more fields than are needed do no harm."""
+        """Whether adding fields to `held` makes it this index; surplus fields do no harm."""
         if (held.kind, held.prefix) != (self.kind, self.prefix):
             return False
         both = {**held.fields, **self.fields}
@@ -77,7 +77,7 @@ class Index:
 def index_of(
     columns: Iterable[Column], prefix: bytes, storage_format: StorageFormat, *, upserts: bool, full: bool
 ) -> Index:
-    """Return the index over the records of a stream; its id and time are in each."""
+    """Return the index over the records of a stream; it always includes their id and time."""
     in_hash, in_data = storage_format.cache_type == "hash", storage_format.record_format == "envelope"
     own = frozenset({AB_ID.decode(), EMITTED_AT.decode()})
     if not in_data:
@@ -92,7 +92,7 @@ def index_of(
     left_out: list[str] = []
     texts = 0
     for column in columns:
-        # A hash holds an array as its JSON text; a document holds a number that it would round as a string.
+        # A hash stores arrays as JSON text, and a document stores numbers that would be rounded as strings.
         if column.name in own or (column.many if in_hash else column.big):
             continue
         texts += column.type == TEXT
@@ -104,7 +104,7 @@ def index_of(
 
 
 def parse(reply: list[Any]) -> tuple[bytes, Index]:
-    """Return an index's own name, not an alias, and what it indexes, by FT.INFO's reply."""
+    """Return an index's own name, not an alias, and its definition, from FT.INFO's reply."""
     info = _pairs(reply)
     definition = _pairs(info[b"index_definition"])
     fields = {}
@@ -112,22 +112,22 @@ def parse(reply: list[Any]) -> tuple[bytes, Index]:
         said = _pairs(attribute[:6])
         path, name, kind = (said[key].decode() for key in (b"identifier", b"attribute", b"type"))
         fields[name] = Field(path, kind)
-    # Of several prefixes none is ours.
+    # The connector's indexes have one prefix: several, joined, never match it.
     return info[b"index_name"], Index(definition[b"key_type"].decode(), b" ".join(definition[b"prefixes"]), fields)
 
 
 def scanned(reply: list[Any] | None) -> bool:
-    """Return whether an index has read all keys that were there before it, by FT.INFO's reply; one that is gone has."""
+    """Return whether an index has scanned all keys older than itself, from FT.INFO's reply; true if it is gone."""
     return reply is None or not int(_pairs(reply)[b"indexing"])
 
 
 def failures(reply: list[Any]) -> int:
-    """Return how often an index left a record out, since a value did not fit, by FT.INFO's reply."""
+    """Return how often an index left out a record because of a value's type, from FT.INFO's reply."""
     return int(_pairs(reply).get(b"hash_indexing_failures", 0))
 
 
 def _batches(fields: Mapping[str, Field]) -> list[dict[str, Field]]:
-    """Return the fields in parts, each for one command: a hash's field that is named as an option is alone in its."""
+    """Return the fields in parts, one per command: a hash field named like an option gets a command of its own."""
     plain = {name: each for name, each in fields.items() if each.path.upper() not in _OPTIONS}
     alone = [{name: each} for name, each in fields.items() if name not in plain]
     return [plain, *alone] if plain else alone

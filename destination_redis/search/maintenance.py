@@ -1,10 +1,10 @@
-"""The search indexes of a sync: made, altered, or built anew beside the old one and swapped for it.
+"""The search indexes of a sync: created, altered, or rebuilt beside the old index and swapped with it.
 
-What users query is an alias, so an index can be replaced under its name. It changes when the data does: an index that
-is missing is made at the start of a sync, and so is what a sync that adds needs; a sync that replaces leaves what it
-finds as it is until its records are promoted, since until then queries are for the old data. An index of other types
-is built beside the old one before any of its records comes, reads what is there meanwhile, and takes the alias over
-in the end, when it has read all of it. A sync that dies leaves the old one in place; the next begins the new one again.
+Users query an alias, so an index can be replaced under its name. It changes together with the data. Missing indexes are
+created at the start of a sync; so are the changes needed by a sync that adds records. A sync that replaces records
+leaves an existing index unchanged until they are promoted, since until then queries are for the old data. An index with
+other types is built beside the old one before any of its records arrives, scans the existing ones meanwhile, and takes
+over the alias once it has scanned all. If a sync dies, the old index stays, and the next sync starts the new one again.
 """
 
 import logging
@@ -26,17 +26,17 @@ from destination_redis.transport.retry import RetryPolicy
 
 Promote = Callable[[Sequence[StreamLease]], None]
 
-#: What servers say of an index that is not there, or of one, or a field, that is: both as wished for.
+#: Error replies for a missing index, and for an existing index or field: in both cases nothing is left to do.
 _MISSING = re.compile("unknown index|no such index|index not found", re.IGNORECASE)
 _THERE = re.compile("already exists|duplicate field", re.IGNORECASE)
-#: Seconds between two looks at an index that reads what was there before it.
+#: Seconds between two checks of an index that still scans existing keys.
 _LOOK = 0.1
 
 logger = logging.getLogger("airbyte")
 
 
 class Indexes:
-    """The index of each stream; every step does no harm when it is done twice."""
+    """The index of each stream; every step is idempotent."""
 
     def __init__(
         self,
@@ -46,23 +46,23 @@ class Indexes:
         heartbeat: LeaseHeartbeat,
         pause: Callable[[float], None],
     ) -> None:
-        """Take what is to be indexed; `heartbeat` keeps the claims while an index is waited for."""
+        """Take the wanted indexes; `heartbeat` renews the leases while waiting for an index."""
         self._wanted = wanted
         self._servers = servers
         self._retry = retry
         self._heartbeat = heartbeat
         self._pause = pause
-        #: Those in use, by their names, and those that are built beside them.
+        #: Indexes in use, with their names; and the names of those being built beside them.
         self._used: dict[StreamLease, tuple[bytes, Index]] = {}
         self._beside: dict[StreamLease, bytes] = {}
         self._failed: dict[StreamLease, int] = {}
 
     def begin(self, adding: Collection[StreamLease]) -> None:
-        """Make every index that is missing, and change those of the streams that a sync adds to."""
+        """Create every missing index, and change those of the streams to which the sync adds records."""
         for lease, wanted in self._wanted.items():
             if wanted.left_out:
                 logger.warning(
-                    "The search index of the stream %s has no room for the columns %s",
+                    "The search index of the stream %s is full: it leaves out the columns %s",
                     lease.stream,
                     ", ".join(wanted.left_out),
                 )
@@ -75,7 +75,7 @@ class Indexes:
         self._change(adding)
 
     def around(self, promote: Promote) -> Promote:
-        """Return what promotes, with the indexes changed before it and swapped after it."""
+        """Return `promote`, with the indexes changed before it and swapped after it."""
 
         def promote_and_swap(leases: Sequence[StreamLease]) -> None:
             self._change(leases)
@@ -86,14 +86,14 @@ class Indexes:
         return promote_and_swap
 
     def _find(self, lease: StreamLease) -> None:
-        """See what the alias stands for, and remove what a sync that died left beside it."""
+        """Look up the alias's index, and drop one that a dead sync left beside it."""
         ours = [lease.keys.index(1), lease.keys.index(2)]
         if (reply := self._info(lease.keys.counter)) is not None:
             name, index = parse(reply)
             if name not in ours:
                 raise config_error(
-                    f"The search index {lease.keys.counter.decode()} is not the connector's: drop it, or turn "
-                    "search_index off"
+                    f"The search index {lease.keys.counter.decode()} was not created by the connector: drop it, or "
+                    "turn search_index off"
                 )
             ours.remove(name)
             self._used[lease] = name, index
@@ -125,7 +125,7 @@ class Indexes:
     def _report(self) -> None:
         for lease in self._wanted:
             reply = self._info(lease.keys.counter)
-            # No number: a record is counted again when an index reads what is there.
+            # The number is not reported: a record is counted again when an index scans existing keys.
             if reply is not None and failures(reply) > self._failed.get(lease, 0):
                 logger.warning(
                     "Records of the stream %s were left out of its search index: a value did not fit its column's type",
@@ -133,7 +133,7 @@ class Indexes:
                 )
 
     def _info(self, name: bytes) -> list[Any] | None:
-        """Return what the server says of an index, None where there is none."""
+        """Return FT.INFO's reply, None if there is no such index."""
         reply = self._ask("FT.INFO", name, good=_MISSING)
         assert reply is None or isinstance(reply, list)
         return reply
@@ -143,7 +143,7 @@ class Indexes:
             self._ask(*command, good=good)
 
     def _ask(self, *command: str | bytes, good: re.Pattern[str] | None = None) -> object:
-        """Return the reply, None for a `good` error, trying again where the server is not there."""
+        """Return the reply, None for an error that matches `good`; retries while the server is unavailable."""
 
         def once() -> object:
             try:
@@ -168,7 +168,7 @@ def search_indexes(
     heartbeat: LeaseHeartbeat,
     pause: Callable[[float], None],
 ) -> Indexes:
-    """Return the indexes of all streams, none where the settings ask for none."""
+    """Return the indexes of all streams; none if search_index is off."""
     wanted = {
         lease: index_of(
             lease.stream.columns,
@@ -183,11 +183,11 @@ def search_indexes(
 
 
 def probe_index(execute: Callable[..., object], kind: str, name: bytes) -> None:
-    """Try every command that indexes take, on one without keys, and leave none; raises redis-py's errors."""
+    """Try every command for indexes, on one without keys, and drop it; raises redis-py's errors."""
     add = ("$.a" if kind == "JSON" else "a", "AS", "a", "TEXT")
     drop = ("FT.DROPINDEX", name)
     try:
-        execute(*drop)  # first: what cannot be removed must not be made
+        execute(*drop)  # first: what cannot be dropped must not be created
     except redis_errors.ResponseError as error:
         if not _MISSING.search(str(error)):
             raise
