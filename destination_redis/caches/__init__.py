@@ -1,4 +1,4 @@
-"""The Redis data types a record can be written as, by the name `cache_type` gives them."""
+"""The caches: one for each Redis data type in which records can be stored, by their `cache_type` names."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

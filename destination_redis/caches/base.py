@@ -1,4 +1,4 @@
-"""How a record is written in one Redis data type: the protocol, and a record as it is read back."""
+"""The protocol of caches, which write records in one Redis data type and read them back."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from destination_redis.protocol.messages import Record
 if TYPE_CHECKING:
     from redis import Redis
 
-#: Keys, or elements of a collection, read in one go.
+#: Keys, or elements of a collection, read at once.
 READ = 500
-#: What a server says of a key that holds another type, RedisJSON too.
+#: In error replies for a key of another type; the second is RedisJSON's.
 WRONG_TYPE = ("WRONGTYPE", "wrong Redis type")
 
-#: By the names that `record_format` and ledgers use.
+#: As named in the setting `record_format` and in ledgers.
 RecordFormat = Literal["envelope", "columns"]
 
 
 class StorageFormat(NamedTuple):
-    """How records are written, by the names that settings and ledgers use."""
+    """How records are stored, as named in settings and ledgers."""
 
     cache_type: str = "hash"
     record_format: RecordFormat = "envelope"
@@ -33,9 +33,9 @@ class StorageFormat(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a data type can do."""
+    """The capabilities of a data type."""
 
-    #: The formats that a record can have; those with a place for more than its data; those with what upserts need.
+    #: The formats a record can have; those that store metadata; those that support upserts.
     formats: tuple[RecordFormat, ...]
     metadata: tuple[RecordFormat, ...] = ()
     upserts: tuple[RecordFormat, ...] = ()
@@ -45,7 +45,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class RedisRecord:
-    """A stored record: its id, its time in milliseconds as received, its data's bytes, and meta JSON where kept."""
+    """A stored record: id, time (milliseconds, as received), data, and the JSON of `_airbyte_meta` if stored."""
 
     id: int
     emitted_at: bytes
@@ -55,26 +55,26 @@ class RedisRecord:
 
 @dataclass(frozen=True, slots=True)
 class RecordOptions:
-    """What a sync's records are written with, beside their data type."""
+    """The options for writing a sync's records, in addition to their data type."""
 
     record_format: RecordFormat = "envelope"
-    #: The sync's, which `_airbyte_meta` names.
+    #: The sync's id, which goes into `_airbyte_meta`.
     sync_id: int | None = None
     generation_id: int | None = None
-    #: Whether every record has all of Airbyte's metadata, not only what is needed.
+    #: Whether every record has all of Airbyte's metadata, not only the necessary part.
     full: bool = False
-    #: Entries that a stream keeps, the newest ones; None for all.
+    #: How many of its newest entries a Redis stream keeps; None for all.
     max_length: int | None = None
     #: The stream's name, for messages.
     stream: str = ""
-    #: The path of the cursor into a record's data, and what its values are; () for none.
+    #: The cursor's path in a record's data, and how its values compare; () for none.
     cursor: Path = ()
     cursor_order: Order = Order.TEXT
 
 
-#: (command, number of arguments after its key) -> what stands before and after the packed key.
+#: (command, number of arguments after its key) -> the bytes before and after the packed key.
 Start = Callable[[bytes, int], tuple[bytes, bytes]]
-#: (id, record) -> a packed command; nothing where it is gathered, to be sent later.
+#: (id, record) -> a packed command; empty if the record is gathered, to be sent later.
 Encoder = Callable[[int, Record], bytes]
 #: (id, record) -> the number of arguments it added.
 Gatherer = Callable[[int, Record], int]
@@ -84,10 +84,10 @@ UpsertEncoder = Callable[[int, bytes, Record], tuple[int, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Lua:
-    """What scripts are made of that differs between data types.
+    """The parts of scripts that depend on the data type.
 
-    `kind` is what TYPE says of a record's key. `read` are statements that return, for `key` of that kind: the record's
-    id (nil where it is no record of this data type), its cursor, and whether it is a staged deletion. `write` and
+    `kind` is TYPE's reply for a record's key. `read` are statements that return, for `key` of that kind: the record's
+    id (nil if it is not a record of this data type), its cursor, and whether it is a staged deletion. `write` and
     `mark` replace `key` whole, by ARGV from `at` to `last` as `upsert_encoder` gives them, and make it a staged
     deletion; `held` is its id so far, or nil, and `kept` is the text to store as its cursor. The first write of both
     is one that a server refuses when it is out of memory. Both are empty in a format without upserts.
@@ -101,12 +101,12 @@ class Lua:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What scripts are made of that differs between data types that hold all records of a stream in one key.
+    """The parts of scripts that depend on the data type, for types that hold all records of a stream in one key.
 
-    `append` are statements that add the elements in ARGV, from the fourth argument on, to KEYS[2], all but the first
-    `skip`; the first of them has the id `first`. The first write is one that a server refuses when it is out of memory.
-    `discard_unacknowledged` removes the elements with the ids `low` + 1 to `sent`, the newest, from KEYS[2]; it is
-    empty where sending them again adds nothing. `merge` moves up to `most` elements from KEYS[2] to the end of KEYS[3].
+    `append` are statements that add the elements in ARGV, from the fourth argument on, to KEYS[2], except the first
+    `skip`; the first of them has the id `first`. The first write must be one that a server refuses when it is out of
+    memory. `discard_unacknowledged` removes the newest elements, with the ids `low` + 1 to `sent`, from KEYS[2]; it is
+    empty if sending them again adds nothing. `merge` moves up to `most` elements from KEYS[2] to the end of KEYS[3].
     `width` returns the number of arguments of an element, given its first one.
     """
 
@@ -117,51 +117,51 @@ class Collection:
 
 
 class RedisCache(Protocol):
-    """Turns records into what one data type holds, and what is stored back into records."""
+    """Converts records to one Redis data type, and stored values back to records."""
 
     capabilities: ClassVar[Capabilities]
 
     def __init__(self, options: RecordOptions) -> None:
-        """Take what records are written with."""
+        """Take the options for writing records."""
 
     def get_all(self, client: "Redis", keys: Iterable[bytes]) -> Iterator[RedisRecord]:
-        """Yield the records stored under `keys`, in their order; what is missing or no record is left out.
+        """Yield the records stored under `keys`, in their order; missing keys and foreign values are skipped.
 
-        Where the id is not stored it is 0, where the time is not, empty.
+        An id that is not stored is 0, a time that is not stored is empty.
         """
 
     def probes(self, key: bytes) -> Sequence[Sequence[str | bytes]]:
-        """Return the commands that a sync sends or its scripts use, to be tried on a key that is not there."""
+        """Return the commands that a sync or its scripts send, to be tried on a key that does not exist."""
 
 
 class KeyedCache(RedisCache, Protocol):
-    """A data type of which each record has a key of its own."""
+    """A data type in which each record has its own key."""
 
     @property
     def lua(self) -> Lua:
         """How scripts read and write a record of this type."""
 
     def encoder(self, keys: KeyTemplate, start: Start) -> Encoder:
-        """Return what makes a record with an id the one packed command that stores it under the key of that id."""
+        """Return a function that packs the one command to store a record under the key of its id."""
 
     def upsert_encoder(self) -> UpsertEncoder:
-        """Return what makes a record the arguments of its upsert: id and cursor, then what `lua.write` needs."""
+        """Return a function that packs a record's upsert: id and cursor, then what `lua.write` needs."""
 
 
 @runtime_checkable
 class CollectionCache(RedisCache, Protocol):
-    """A data type that holds all records of a stream in one key; TYPE never says string of it, as of the counter."""
+    """A data type that holds all records of a stream in one key; its TYPE is never string, as the counter's is."""
 
     @property
     def collection(self) -> Collection:
         """How scripts append, remove and move elements."""
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
-        """Return what adds a record, as packed arguments, to `parts`."""
+        """Return a function that adds a record, as packed arguments, to `parts`."""
 
 
 def plain(command: bytes, arguments: int) -> tuple[bytes, bytes]:
-    """Start a command that is sent as it is."""
+    """Return the `Start` of a command that is sent without a script."""
     return b"*%d\r\n$%d\r\n%b\r\n" % (2 + arguments, len(command), command), b""
 
 
@@ -171,7 +171,7 @@ def read_all(
     command: Callable[[bytes], Sequence[str | bytes]],
     record: Callable[[bytes, Any], RedisRecord | None],
 ) -> Iterator[RedisRecord]:
-    """Yield the records of `keys`, from (key, reply to the command for it), in pipelines of some hundred keys."""
+    """Yield the records of `keys`, made by `record` from (key, reply to its command), in pipelines of `READ` keys."""
     keys = iter(keys)
     while batch := list(islice(keys, READ)):
         pipeline = client.pipeline(transaction=False)

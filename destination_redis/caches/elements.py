@@ -1,4 +1,4 @@
-"""The elements of a collection: how scripts add them, and how they are read back a page at a time."""
+"""The elements of a collection: how scripts add them, and how they are read back page by page."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,9 @@ Page = Callable[[bytes, int], Sequence[str | bytes | int]]
 
 
 def chunked(command: str, width: int = 1) -> str:
-    """Return the Lua statements that add elements of so many arguments by `command`.
+    """Return the Lua statements that add elements of `width` arguments with `command`.
 
-    Lua's stack holds some 8,000 of them; no element is torn apart.
+    They add them in chunks of whole elements, because Lua's stack holds about 8,000 arguments.
     """
     step = 7000 // width * width
     return f"""
@@ -28,7 +28,7 @@ end
 
 
 def by_ranges(client: "Redis", keys: Iterable[bytes], page: Page) -> Iterator[Any]:
-    """Yield the elements of collections that are read by position; a key of another type has none."""
+    """Yield the elements of collections read by position; nothing for a key of another type."""
     for key in keys:
         first = 0
         while elements := ask(client, page(key, first)):
@@ -37,7 +37,7 @@ def by_ranges(client: "Redis", keys: Iterable[bytes], page: Page) -> Iterator[An
 
 
 def ask(client: "Redis", command: Sequence[str | bytes | int]) -> Any:  # noqa: ANN401 - each command has its own
-    """Return the server's reply, None where the key has another type."""
+    """Return the server's reply, None if the key has another type."""
     try:
         return client.execute_command(*command)
     except redis_errors.ResponseError as error:

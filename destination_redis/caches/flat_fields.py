@@ -1,4 +1,4 @@
-"""A record as field names and values, as hashes and streams hold it: packed, and read back."""
+"""Flat fields: a record as names and values, as in hashes and Redis streams, packed and read back."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,22 +10,22 @@ from destination_redis.protocol.json_fields import fields, text
 from destination_redis.protocol.messages import Record
 
 PACKED_DATA = b"$13\r\n_airbyte_data\r\n$%d\r\n"
-#: What stands before a value of so many bytes.
+#: The packed size before a value, by the number of its bytes.
 _SIZES = tuple(b"$%d\r\n" % size for size in range(1024))
-#: Names whose packed form is remembered: data may have ever new ones.
+#: Maximum number of cached packed names: data may have an unlimited number of them.
 _NAMES = 10_000
 
-#: (id, record) -> the number of fields beyond id and time, and what they are packed.
+#: (id, record) -> the number of fields besides id and time, and their packed form.
 Packer = Callable[[int, Record], tuple[int, Sequence[bytes]]]
 
 
 def packer(options: RecordOptions, *, upserts: bool) -> Packer:
-    """Return what packs the fields beyond id and time; all that was received stays the bytes it came as."""
+    """Return a function that packs the fields besides id and time; received values keep their bytes."""
     return _columns(options, upserts=upserts) if options.record_format == "columns" else _envelope(options)
 
 
 def reader(options: RecordOptions) -> Callable[[Mapping[bytes, bytes]], RedisRecord | None]:
-    """Return what makes names and values a record, None where they are none; of columns `data` holds their text."""
+    """Return a function from names and values to a record, or None; with columns, `data` holds their text."""
     own = {name.encode() for name in own_names(options, upserts=True)}
     envelope = options.record_format == "envelope"
 

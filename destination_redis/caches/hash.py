@@ -1,4 +1,4 @@
-"""A record as a hash: with the field names of the Java connector, or a field for each column."""
+"""The hash cache: a record as a hash with the Java connector's fields, or with a field for each column."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final
@@ -20,8 +20,8 @@ from destination_redis.caches.metadata import AB_ID, CURSOR
 from destination_redis.keys import KeyTemplate
 from destination_redis.protocol.messages import Record
 
-# Packed by hand: at 300,000 records a second the general packer alone takes longer than everything else together.
-# Of the key and the id only the digits differ between records, so their lengths are filled in once for each length.
+# Packed by hand: at 300,000 records a second a general packer alone takes longer than everything else together.
+# Keys and ids differ only in their digits, so their lengths are filled in once for each number of digits.
 _HEAD = b"%b$%d\r\n%b%%d%b\r\n%b$14\r\n_airbyte_ab_id\r\n$%d\r\n%%d\r\n$19\r\n_airbyte_emitted_at\r\n$%%d\r\n%%b\r\n"
 # The arguments of an upsert up to its time: their number, id, cursor.
 _UPSERT = b"$%d\r\n%d\r\n$%d\r\n%d\r\n$%d\r\n%b\r\n$19\r\n_airbyte_emitted_at\r\n$%d\r\n%b\r\n"
@@ -34,7 +34,7 @@ _LUA = Lua(
 local held = redis.call('HMGET', key, '_airbyte_ab_id', '_airbyte_cursor', '_airbyte_deleted')
 return tonumber(held[1]), held[2] or '', held[3]
 """,
-    # Lua's stack holds some 8,000 arguments.
+    # Lua's stack holds about 8,000 arguments.
     write="""
 redis.call('HSET', key, '_airbyte_ab_id', ARGV[at], '_airbyte_cursor', kept,
   unpack(ARGV, at + 2, math.min(last, at + 7001)))
@@ -63,7 +63,7 @@ _CAPABILITIES = Capabilities(_FORMATS, metadata=_FORMATS, upserts=_FORMATS)
 
 
 class HashCache:
-    """Writes id and time under the Java connector's names; then the data as one field, or each of its columns."""
+    """Writes id and time under the Java connector's names, then the data as one field or as columns."""
 
     __slots__ = ("_options",)
 
@@ -78,9 +78,9 @@ class HashCache:
         return _LUA
 
     def encoder(self, keys: KeyTemplate, start: Start) -> Encoder:
-        """Return what makes HSETs; all that was received stays the bytes it came as."""
+        """Return a function that packs HSETs; received values keep their bytes."""
         before, after = keys.head, keys.tail
-        # A percent sign in a name is no place to fill in.
+        # A percent sign in a name is not a placeholder.
         key = (before.replace(b"%", b"%%"), after.replace(b"%", b"%%"))
         body = packer(self._options, upserts=False)
         plain = self._options.record_format == "envelope" and not self._options.full
@@ -102,7 +102,7 @@ class HashCache:
                 templates.clear()
                 envelope = template(1) + PACKED_DATA
             at = record.emitted_at
-            # Joined, not filled in: that copies large data twice.
+            # Joined instead of formatted, which would copy large data twice.
             if plain and len(record.meta) <= len(b"null"):
                 data = record.data
                 return b"".join((envelope % (number, number, len(at), at, len(data)), data, b"\r\n"))
@@ -112,7 +112,7 @@ class HashCache:
         return encode
 
     def upsert_encoder(self) -> UpsertEncoder:
-        """Return what makes upserts; the arguments after the cursor are names and values."""
+        """Return a function that packs upserts; the arguments after the cursor are names and values."""
         body = packer(self._options, upserts=True)
         plain = self._options.record_format == "envelope" and not self._options.full
 
@@ -129,7 +129,7 @@ class HashCache:
         return upsert
 
     def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
-        """Yield the records under `keys`; of columns all that is known is their text, so that is what `data` holds."""
+        """Yield the records under `keys`; of columns only the text is stored, so `data` holds that."""
         read = reader(self._options)
         return read_all(client, keys, lambda key: ("HGETALL", key), lambda _, held: read(held))
 

@@ -1,4 +1,4 @@
-"""A record as a RedisJSON document: id, time and data in it, or the record itself."""
+"""The JSON cache: a record as a RedisJSON document, with its data in one member or a member for each column."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final
@@ -52,7 +52,7 @@ class JsonCache:
         return _LUA
 
     def encoder(self, keys: KeyTemplate, start: Start) -> Encoder:
-        """Return what makes JSON.SETs."""
+        """Return a function that packs JSON.SETs."""
         before, after = keys.head, keys.tail
         document = documents(self._options, exact, upserts=False)
         command, rest = start(b"JSON.SET", 2)
@@ -66,11 +66,11 @@ class JsonCache:
         return encode
 
     def upsert_encoder(self) -> UpsertEncoder:
-        """Return what makes upserts; the argument after the cursor is the document."""
+        """Return a function that packs upserts; the argument after the cursor is the document."""
         return upsert_encoder(documents(self._options, exact, upserts=True))
 
     def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
-        """Yield the records under `keys`; their data is the server's JSON text of it."""
+        """Yield the records under `keys`; their data is JSON text as the server formats it."""
 
         def record(_: bytes, text: bytes | None) -> RedisRecord | None:
             return None if text is None else parsed(self._options, text)

@@ -1,4 +1,4 @@
-"""A record as one JSON text: id and cursor come first, so that a script reads them without parsing the rest."""
+"""The JSON document of a record: id and cursor come first, so that a script reads them without parsing the rest."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,7 @@ from destination_redis.caches.metadata import AB_ID, DATA, EMITTED_AT, META, Met
 from destination_redis.protocol.json_fields import as_object, fields
 from destination_redis.protocol.messages import Record
 
-#: A record's data -> its bytes as they are to be stored, and the changes that took.
+#: A record's data -> the bytes to store, and the changes made to it.
 Adapt = Callable[[bytes], tuple[bytes, Sequence[object]]]
 #: (id, cursor or None, record) -> JSON text.
 Document = Callable[[int, bytes | None, Record], bytes]
@@ -31,7 +31,7 @@ _MAYBE_OWN, _MAYBE_NULL, _ESCAPE = b'"_airbyte_', b"null", b"\\u"
 
 
 def documents(options: RecordOptions, adapt: Adapt | None = None, *, upserts: bool) -> Document:
-    """Return what makes documents; `adapt` changes data that the data type cannot hold."""
+    """Return a function that makes documents; `adapt` changes data that the data type cannot hold."""
     metadata = Metadata(options)
     own = own_names(options, upserts=upserts)
     columns = options.record_format == "columns"
@@ -51,7 +51,7 @@ def documents(options: RecordOptions, adapt: Adapt | None = None, *, upserts: bo
 
 
 def _members(data: bytes, own: frozenset[str]) -> bytes:
-    """Return what follows the opening brace of an object without nulls and the connector's own fields."""
+    """Return the object without nulls and without the connector's own names, from after its opening brace."""
     untouched = not (_MAYBE_OWN in data or _MAYBE_NULL in data or _ESCAPE in data)
     if untouched and data[:2] == b'{"':
         return data[1:]
@@ -60,7 +60,7 @@ def _members(data: bytes, own: frozenset[str]) -> bytes:
 
 
 def upsert_encoder(document: Document) -> UpsertEncoder:
-    """Return what makes upserts whose one argument after the cursor is the document."""
+    """Return a function that packs upserts whose one argument after the cursor is the document."""
 
     def upsert(number: int, cursor: bytes, record: Record) -> tuple[int, bytes]:
         text = document(number, cursor, record)
@@ -71,7 +71,7 @@ def upsert_encoder(document: Document) -> UpsertEncoder:
 
 
 def parsed(options: RecordOptions, text: bytes) -> RedisRecord | None:
-    """Return the record of a document, None where it is none."""
+    """Return the record in a document, None if it is not one."""
     try:
         held = fields(text)
         number = int(bytes(held.pop(AB_ID.decode())))

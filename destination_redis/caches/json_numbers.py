@@ -1,4 +1,4 @@
-"""Numbers that RedisJSON would round, made strings: it keeps 64-bit integers and doubles only."""
+"""JSON numbers that RedisJSON would round, converted to strings: it stores only 64-bit integers and doubles."""
 
 import re
 from collections.abc import Sequence
@@ -6,23 +6,23 @@ from decimal import Decimal
 
 from destination_redis.protocol.json_fields import as_object, fields
 
-#: A double keeps 15 digits of any number.
+#: A double preserves any number of up to 15 digits.
 _SAFE_DIGITS = 15
-#: No 64-bit integer takes more characters.
+#: Maximum characters of a 64-bit integer.
 _LONGEST = 20
-# Every digit and sign inside a number becomes 0: so a search for zeros finds whatever may be too long.
+# Every digit and sign inside a number becomes 0, so a search for zeros finds every number that may be too long.
 _DIGITS = bytes.maketrans(b"123456789.E", b"0000000000e")
 _LONG = b"0" * (_SAFE_DIGITS + 1)
 _EXPONENTS = (b"0e000", b"0e+000", b"0e-000")
-#: A string, which stays as it is, or a number.
-#: Nothing is ever taken back (+): that would cost memory for each character.
+#: A string, which stays unchanged, or a number.
+#: Possessive quantifiers (+): backtracking would cost memory for each character.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|-?\d[\d.eE+-]*+', re.DOTALL)
 
 
 def exact(data: bytes) -> tuple[bytes, Sequence[object]]:
-    """Return `data` with every number that would be rounded as a string, and the changes that this is.
+    """Return `data` with every number that would be rounded converted to a string, and the list of these changes.
 
-    All other data, and all other values, stay the bytes they are.
+    All other values keep their bytes.
     """
     digits = data.translate(_DIGITS)
     if _LONG not in digits and not any(exponent in digits for exponent in _EXPONENTS):
@@ -34,13 +34,13 @@ def exact(data: bytes) -> tuple[bytes, Sequence[object]]:
     changed = [name for name, value in kept.items() if value != columns[name]]
     if not changed:
         return data, ()
-    # Of the protocol's two words it is the nearer: the value is there, though not as the number it was.
+    # Of the protocol's two kinds of change this is the closer one: the value is kept, but not as a number.
     change = {"change": "TRUNCATED", "reason": "DESTINATION_TYPECAST_ERROR"}
     return as_object(kept), [{"field": name, **change} for name in changed]
 
 
 def _kept(value: bytes) -> bytes:
-    """Return a value with all of its numbers that would be rounded as strings."""
+    """Return a value with all numbers that would be rounded converted to strings."""
     parts: list[bytes] = []
     end = 0
     for token in _TOKEN.finditer(value):
@@ -53,11 +53,11 @@ def _kept(value: bytes) -> bytes:
 
 
 def _survives(number: str) -> bool:
-    """Return whether a number comes out as the same one."""
+    """Return whether RedisJSON preserves a number."""
     if number.lstrip("-").isdigit() and len(number) <= _LONGEST and -(2**63) <= int(number) < 2**64:
         return True
     stored = float(number)
     try:
         return abs(stored) != float("inf") and Decimal(repr(stored)) == Decimal(number)
-    except ArithmeticError:  # an exponent beyond any measure
+    except ArithmeticError:  # an exponent beyond Decimal's limits
         return False

@@ -1,4 +1,4 @@
-"""All records of a stream in one list, in the order of arrival: each as its JSON text, or its data alone."""
+"""The list cache: all records of a stream in one list, in order of arrival, each as JSON text or its data alone."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
@@ -12,7 +12,7 @@ from destination_redis.protocol.messages import Record
 
 _COLLECTION = Collection(
     append=chunked("RPUSH"),
-    # Consumers take elements from the left: what is counted from the right is what the sync sent last.
+    # Consumers pop elements from the left: counted from the right, they are what the sync sent last.
     discard_unacknowledged="redis.call('LTRIM', KEYS[2], 0, string.format('%.0f', low - sent - 1))\n",
     merge="""
 local elements = redis.call('LRANGE', KEYS[2], 0, most - 1)
@@ -38,11 +38,11 @@ class ListCache:
 
     @property
     def collection(self) -> Collection:
-        """How scripts treat a list."""
+        """How scripts append, remove and move elements of a list."""
         return _COLLECTION
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
-        """Return what adds a record's text."""
+        """Return a function that adds a record's text."""
         document = documents(self._options, upserts=False) if self._options.record_format == "envelope" else None
         add = parts.append
 

@@ -1,4 +1,4 @@
-"""What is kept of a record beside its data: the names of the connector's own fields, and their JSON values."""
+"""The metadata of a record: the names of the connector's own fields, and their JSON values."""
 
 import uuid
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from destination_redis.protocol.messages import Record
 AB_ID, EMITTED_AT, DATA, META = b"_airbyte_ab_id", b"_airbyte_emitted_at", b"_airbyte_data", b"_airbyte_meta"
 RAW_ID, EXTRACTED_AT = b"_airbyte_raw_id", b"_airbyte_extracted_at"
 GENERATION_ID = b"_airbyte_generation_id"
-#: In upserts: what orders them, and the mark of a staged deletion.
+#: In upserts: the cursor, which orders them, and the mark of a staged deletion.
 CURSOR, DELETED = b"_airbyte_cursor", b"_airbyte_deleted"
 
 Pair = tuple[bytes, bytes]
@@ -25,7 +25,7 @@ _META = msgspec.json.Decoder(_Meta | None)
 
 
 class Metadata:
-    """Makes the fields beside id, time and data: `_airbyte_meta` where there are changes, all of them where asked."""
+    """Makes the fields besides id, time and data: `_airbyte_meta` if there are changes, or all of them if `full`."""
 
     __slots__ = ("_full", "_generation", "_sync_id", "_uuid")
 
@@ -33,12 +33,12 @@ class Metadata:
         self._full = options.full
         self._sync_id = options.sync_id
         self._generation = b"%d" % (options.generation_id or 0)
-        # Random for each run, then the record's id; of the version 4 that readers of Airbyte's data look for.
+        # Random bits for each run, then the record's id; marked as version 4, which readers of Airbyte's data expect.
         random = uuid.uuid4().hex
         self._uuid = f'"{random[:8]}-{random[8:12]}-4{random[12:15]}-%b-%b"'.encode()
 
     def __call__(self, number: int, record: Record, changes: Sequence[object] = ()) -> Sequence[Pair]:
-        """Return names and JSON values; `changes` are the connector's own, after the source's."""
+        """Return names and JSON values; `changes` are the connector's own, added after the source's."""
         if len(record.meta) > len(b"null") and (meta := _META.decode(record.meta)) and meta.changes:
             changes = [*meta.changes, *changes]
         if not changes and not self._full:
@@ -53,7 +53,7 @@ class Metadata:
 
 
 def own_names(options: RecordOptions, *, upserts: bool) -> frozenset[str]:
-    """Return the names that in columns are the connector's own: a data field of that name is left out."""
+    """Return the connector's own names in columns: data fields with these names are left out."""
     names = {AB_ID, EMITTED_AT, META}
     if upserts:
         names |= {CURSOR, DELETED}

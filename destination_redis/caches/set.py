@@ -1,4 +1,4 @@
-"""The data of all records of a stream in one set: equal records are one."""
+"""The set cache: the data of all records of a stream in one set, where equal records become one."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
@@ -28,10 +28,10 @@ class SetCache:
     collection = _COLLECTION
 
     def __init__(self, options: RecordOptions) -> None:
-        """Take nothing: a member is the data alone."""
+        """Ignore the options: a member is the data alone."""
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
-        """Return what adds a record's data, byte for byte."""
+        """Return a function that adds a record's data, byte for byte."""
         add = parts.append
 
         def gather(_: int, record: Record) -> int:
@@ -41,7 +41,7 @@ class SetCache:
         return gather
 
     def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
-        """Yield the records of the sets, in no order; one may come twice while the set changes."""
+        """Yield the records of the sets, in no order; a record may come twice while the set changes."""
         for key in keys:
             cursor: bytes | int | None = b"0"
             while cursor is not None:

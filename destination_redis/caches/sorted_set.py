@@ -1,4 +1,4 @@
-"""The data of all records of a stream in one sorted set, by cursor or time: equal records are one."""
+"""The sorted-set cache: the data of all records of a stream, scored by cursor or time; equal records become one."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar
@@ -38,7 +38,7 @@ class SortedSetCache:
         self._options = options
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
-        """Return what adds a record's score and its data, byte for byte."""
+        """Return a function that adds a record's score and its data, byte for byte."""
         score = self._score()
         add = parts.append
 
@@ -50,7 +50,7 @@ class SortedSetCache:
         return gather
 
     def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
-        """Yield the records of the sorted sets, the lowest score first."""
+        """Yield the records of the sorted sets, lowest score first."""
         for member in by_ranges(client, keys, lambda key, first: ("ZRANGE", key, first, first + READ - 1)):
             yield RedisRecord(0, b"", member)
 
@@ -59,9 +59,9 @@ class SortedSetCache:
         return [("ZADD", key, "1", "{}"), ("ZPOPMIN", key, "1")]
 
     def _score(self) -> Callable[[Record], float]:
-        """Return what gives a record its score."""
+        """Return a function from a record to its score."""
         stream, cursor, order = self._options.stream, self._options.cursor, self._options.cursor_order
-        # Where the cursor is a time, a record without one is placed by its own, in seconds as well.
+        # If the cursor is a time, in seconds, a record without one is scored by its own time in seconds.
         unit = 1000.0 if order is Order.INSTANT else 1.0
         if not cursor:
             return lambda record: float(msgspec.json.decode(record.emitted_at, type=float))
@@ -75,7 +75,7 @@ class SortedSetCache:
                 return found
             if not warned and order is not Order.TEXT and bytes(value) != b"null":
                 warned = True
-                warn_unreadable(stream, cursor, order, "such records have their _airbyte_emitted_at as score")
+                warn_unreadable(stream, cursor, order, "such records get their _airbyte_emitted_at as score")
             return msgspec.json.decode(record.emitted_at, type=float) / unit
 
         return score

@@ -1,4 +1,4 @@
-"""All records of a stream in one Redis stream: an entry for each, its id the record's, its fields those of a hash."""
+"""The stream cache: all records of a stream in one Redis stream, as entries with their ids and the fields of a hash."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
@@ -12,10 +12,10 @@ from destination_redis.caches.metadata import AB_ID, EMITTED_AT
 from destination_redis.errors import config_error
 from destination_redis.protocol.messages import Record
 
-#: Names and values that a script can give to XADD: Lua's stack holds some 8,000 values.
+#: Names and values that a script can pass to XADD: Lua's stack holds about 8,000 values.
 _WIDEST = 7900
 
-# Each element is its number of arguments, then these. The server itself refuses an id that is not the highest.
+# An element is its number of arguments, followed by these. The server itself refuses an id that is not the highest.
 _APPEND = """
 local at, id = 4, first
 while at <= #ARGV do
@@ -58,7 +58,7 @@ class StreamCache:
 
     @property
     def collection(self) -> Collection:
-        """How scripts treat a stream; it is trimmed with every batch."""
+        """How scripts append, remove and move entries of a stream, which is trimmed with every batch."""
         most = self._options.max_length
         trim = f"redis.call('XTRIM', KEYS[2], 'MAXLEN', {most})\n" if most is not None else ""
         return Collection(
@@ -69,7 +69,7 @@ class StreamCache:
         )
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
-        """Return what adds a record's number of arguments, names and values."""
+        """Return a function that adds a record's number of arguments, its names and values."""
         pack = packer(self._options, upserts=False)
         add = parts.extend
 
@@ -78,8 +78,8 @@ class StreamCache:
             arguments, at = 4 + 2 * count, record.emitted_at
             if arguments > _WIDEST:
                 raise config_error(
-                    f"A record of the stream {record.stream} has {count:,} columns, more than an entry of a Redis "
-                    "stream can be given at once: choose record_format envelope or another cache_type"
+                    f"A record of the stream {record.stream} has {count:,} columns, more than one entry of a Redis "
+                    "stream can be written with: choose record_format envelope or another cache_type"
                 )
             head = b"$%d\r\n%d\r\n$14\r\n%b\r\n$%d\r\n%d\r\n$19\r\n%b\r\n$%d\r\n%b\r\n" % (
                 *(len(str(arguments)), arguments, AB_ID, len(str(number)), number),
@@ -91,7 +91,7 @@ class StreamCache:
         return gather
 
     def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
-        """Yield the records of the streams; entries that others added are left out."""
+        """Yield the records of the streams; entries added by other clients are skipped."""
         read = reader(self._options)
         for key in keys:
             start = b"-"
@@ -107,5 +107,5 @@ class StreamCache:
         return [("XADD", key, "1-0", AB_ID, "1"), ("XRANGE", key, "-", "+", "COUNT", "1"), *trim, ("XDEL", key, "1-0")]
 
 
-def _fields(held: Any) -> dict[bytes, bytes]:  # noqa: ANN401 - what redis-py makes of a reply
+def _fields(held: Any) -> dict[bytes, bytes]:  # noqa: ANN401 - redis-py's reply
     return held if isinstance(held, dict) else dict(zip(held[::2], held[1::2], strict=True))

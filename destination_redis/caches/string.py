@@ -1,4 +1,4 @@
-"""A record as a string: its JSON text with id and time, or its data alone, byte for byte."""
+"""The string cache: a record as JSON text with id and time, or its data alone, byte for byte."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
@@ -19,7 +19,7 @@ from destination_redis.caches.json_document import DOCUMENT, MARK, documents, pa
 from destination_redis.keys import KeyTemplate
 from destination_redis.protocol.messages import Record
 
-# The head of a document tells what it is; only a very long cursor needs more than that.
+# The head of a document is enough to identify it; only a very long cursor needs more.
 _READ = """
 local head = redis.call('GETRANGE', key, 0, 255)
 local id, rest = string.match(head, '^{"_airbyte_ab_id":(%d+)(,"_airbyte_[ced].*)')
@@ -38,7 +38,7 @@ _ENVELOPE = Lua(
     write=f"{DOCUMENT}redis.call('SET', key, text)\n",
     mark=f"{MARK}redis.call('SET', key, text)\n",
 )
-# Data alone holds no id: the key, which is sequential then, does. No application's text begins and ends so by chance.
+# Data alone has no id: it is in the key, which is then sequential. The braces rule out other applications' text.
 _COLUMNS = Lua(
     kind="string",
     read=_READ
@@ -66,11 +66,11 @@ class StringCache:
 
     @property
     def lua(self) -> Lua:
-        """How scripts read and write a string; columns hold no id."""
+        """How scripts read and write a string; columns do not store the id."""
         return _ENVELOPE if self._options.record_format == "envelope" else _COLUMNS
 
     def encoder(self, keys: KeyTemplate, start: Start) -> Encoder:
-        """Return what makes SETs; GET has a key of another type refused, not written over."""
+        """Return a function that packs SETs; with GET the server refuses to overwrite a key of another type."""
         before, after = keys.head, keys.tail
         document = documents(self._options, upserts=False) if self._options.record_format == "envelope" else None
         command, rest = start(b"SET", 2)
@@ -84,7 +84,7 @@ class StringCache:
         return encode
 
     def upsert_encoder(self) -> UpsertEncoder:
-        """Return what makes upserts; the argument after the cursor is the document."""
+        """Return a function that packs upserts; the argument after the cursor is the document."""
         return upsert_encoder(documents(self._options, upserts=True))
 
     def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
