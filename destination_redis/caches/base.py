@@ -87,10 +87,10 @@ class Lua:
     """The parts of scripts that depend on the data type.
 
     `kind` is TYPE's reply for a record's key. `read` are statements that return, for `key` of that kind: the record's
-    id (nil if it is not a record of this data type), its cursor, and whether it is a staged deletion. `write` and
-    `mark` replace `key` whole, by ARGV from `at` to `last` as `upsert_encoder` gives them, and make it a staged
-    deletion; `held` is its id so far, or nil, and `kept` is the text to store as its cursor. The first write of both
-    is one that a server refuses when it is out of memory. Both are empty in a format without upserts.
+    id (nil if it is not a record of this data type), its cursor, and whether it is a staged deletion. `write` replaces
+    `key` with the arguments from `upsert_encoder`, ARGV from `at` to `last`; `mark` replaces it with a staged deletion.
+    In both, `held` is the current id or nil, and `kept` the text to store as the cursor; the first write must be one
+    that a server refuses when it is out of memory. Both are empty in a format without upserts.
     """
 
     kind: str
@@ -145,7 +145,7 @@ class KeyedCache(RedisCache, Protocol):
         """Return a function that packs the one command to store a record under the key of its id."""
 
     def upsert_encoder(self) -> UpsertEncoder:
-        """Return a function that packs a record's upsert: id and cursor, then what `lua.write` needs."""
+        """Return a function that packs the arguments of an upsert: id and cursor, then what `lua.write` needs."""
 
 
 @runtime_checkable

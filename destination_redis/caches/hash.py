@@ -25,7 +25,7 @@ from destination_redis.protocol.messages import Record
 _HEAD = b"%b$%d\r\n%b%%d%b\r\n%b$14\r\n_airbyte_ab_id\r\n$%d\r\n%%d\r\n$19\r\n_airbyte_emitted_at\r\n$%%d\r\n%%b\r\n"
 # The arguments of an upsert up to its time: their number, id, cursor.
 _UPSERT = b"$%d\r\n%d\r\n$%d\r\n%d\r\n$%d\r\n%b\r\n$19\r\n_airbyte_emitted_at\r\n$%d\r\n%b\r\n"
-# All of them but the data, where there is nothing else.
+# The same up to the size of the data, if it is the only other argument.
 _UPSERT_ENVELOPE = b"$1\r\n6\r\n" + _UPSERT[len(b"$%d\r\n%d\r\n") :] + PACKED_DATA
 
 _LUA = Lua(

@@ -60,7 +60,7 @@ def _members(data: bytes, own: frozenset[str]) -> bytes:
 
 
 def upsert_encoder(document: Document) -> UpsertEncoder:
-    """Return a function that packs upserts whose one argument after the cursor is the document."""
+    """Return a function that packs upserts whose only argument after the cursor is the document."""
 
     def upsert(number: int, cursor: bytes, record: Record) -> tuple[int, bytes]:
         text = document(number, cursor, record)
