@@ -98,6 +98,31 @@ def test_every_short_history_in_every_order_and_with_repetitions_ends_as_the_rul
 
 @pytest.mark.parametrize("shape", UPSERTING, ids="-".join)
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+@pytest.mark.parametrize("staged", [False, True], ids=["live", "staged"])
+def test_every_short_history_ends_as_the_rule_says_whichever_records_share_a_script(
+    server: Server, shape: Shape, *, staged: bool, soft: bool
+) -> None:
+    needs_json(server, shape)
+    chance = random.Random(7)
+    histories = [numbered(history, key) for key, history in enumerate(all_histories(3))]
+    left = [each for history in histories for each in [iter(history)] * len(history)]
+    chance.shuffle(left)
+    changes = [next(history) for history in left]  # those of one row in the order of its history
+    configured = dedup(schema=SCHEMA)
+    with written(server, configured, changes, staged=staged, shape=shape, soft=soft, together=40) as (
+        pipeline,
+        commands,
+    ):
+        assert len(commands) < len(changes) / 10
+        for _ in range(2):
+            pipeline.send(chance.sample(commands, len(commands)))
+    expected = {key: value for key, each in enumerate(histories) if (value := after(each, soft=soft)) is not None}
+    prefix = "airbyte:tmp:{default:users:" if staged else "default:users:"
+    assert found(server, prefix, shape) == expected
+
+
+@pytest.mark.parametrize("shape", UPSERTING, ids="-".join)
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
 @pytest.mark.parametrize("complete", [True, False], ids=["promoted", "merged"])
 def test_every_split_of_a_history_over_live_staged_and_later_records_ends_as_the_rule_says(
     connector: Connector, server: Server, shape: Shape, *, soft: bool, complete: bool

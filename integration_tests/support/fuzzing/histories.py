@@ -87,8 +87,12 @@ def written(
     staged: bool,
     shape: Shape = HASH,
     soft: bool = False,
+    together: int = 1,
 ) -> Iterator[tuple[Pipeline, list[bytes]]]:
-    """Yield a pipeline, and the changes as the commands that a sync sends, whose ids are 1, 2, 3 …"""
+    """Yield a pipeline, and the changes as the commands that a sync sends, whose ids are 1, 2, 3 …
+
+    So many changes are gathered `together`.
+    """
     (plan,) = parse_catalog(json.dumps({"streams": [configured]}).encode())
     cache = keyed_cache(shape)
     with connect(parse_config(server.config)) as servers:
@@ -105,7 +109,8 @@ def written(
             while True:
                 try:
                     write(number, message.record)
-                    commands += take()
+                    if number % together == 0 or number == len(changes):
+                        commands += take()
                     break
                 except FlushRequired:
                     pipeline.flush()
