@@ -11,7 +11,7 @@ from redis import Redis
 
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, SHAPES, Shape, cache
-from integration_tests.support.messages import COMPLETE, Json, generation, record, state, stream
+from integration_tests.support.messages import COMPLETE, Json, generation, lines, record, state, stream
 from integration_tests.support.servers.server import Server, needs_json
 from integration_tests.support.stored import elements, ledger, values
 
@@ -43,7 +43,7 @@ def source(after: int = 0) -> bytes:
         if number % EVERY == 0:
             messages.append(state(number))
     messages.append(COMPLETE)
-    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+    return lines(*messages)
 
 
 def killed_and_resumed(

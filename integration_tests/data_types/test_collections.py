@@ -12,16 +12,15 @@ from typing import Any
 
 import pytest
 import redis
-from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.library import check, config_of, full, full_dedup, refused, write, written
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, Shape, cache
 from integration_tests.support.docs.permissions import FOR_SETTING, LEAST, OF_HASHES, for_type
 from integration_tests.support.faults.proxy import Cut, Exchange, proxy
 from integration_tests.support.faults.runner import dump
-from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status, stream
+from integration_tests.support.messages import COMPLETE, Json, generation, lines, record, state, status, stream
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.server import SERVERS, Server, running
 from integration_tests.support.stored import elements, ledger, values
@@ -38,22 +37,6 @@ CONSUMED = [shape for shape in COLLECTED if shape[0] in ("list", "stream")]
 def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with running(request.param) as server:
         yield server
-
-
-def config_of(server: Server, shape: Shape, **more: Any) -> Json:
-    return {**server.config, "cache_type": shape[0], "record_format": shape[1], **more}
-
-
-def written(server: Server, shape: Shape, streams: list[Json], *messages: Json, **more: Any) -> int:
-    """Return the number of states that come back."""
-    return len(list(write(config_of(server, shape, **more), streams, messages)))
-
-
-def refused(server: Server, shape: Shape, streams: list[Json], *messages: Json, **more: Any) -> str:
-    with pytest.raises(AirbyteTracedException) as caught:
-        written(server, shape, streams, *messages, **more)
-    assert caught.value.failure_type is FailureType.config_error, caught.value
-    return str(caught.value)
 
 
 def held(server: Server, shape: Shape) -> list[int]:
@@ -139,9 +122,7 @@ def test_a_retried_refresh_goes_on_where_its_states_ended_and_another_begins_ane
 
 @pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
 def test_upserts_are_refused_and_the_stream_and_the_setting_are_named(server: Server, shape: Shape) -> None:
-    configured = dedup()
-    configured["stream"]["supported_sync_modes"] = ["full_refresh"]
-    said = refused(server, shape, [configured], COMPLETE)
+    said = refused(server, shape, [full_dedup()], COMPLETE)
     assert all(word in said for word in ("users", "append_dedup", "cache_type", shape[0]))
     assert server.client.dbsize() == 0
 
@@ -233,7 +214,7 @@ def test_a_server_out_of_memory_now_and_then_takes_every_batch_once_and_in_order
     running.send(record(0), state(0))
     running.wait_for_states(1)
     messages = [*map(record, range(1, 20_001)), state(20_000), COMPLETE]
-    content = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+    content = lines(*messages)
     feeder = threading.Thread(target=running.feed_all, args=(content,))
     feeder.start()
     try:
@@ -262,9 +243,9 @@ def test_a_server_out_of_memory_now_and_then_takes_every_batch_once_and_in_order
 def test_a_promotion_that_dies_after_any_number_of_bytes_is_finished_by_the_next_run(
     server: Server, tmp_path: Path, shape: Shape, allowance: int, old: str
 ) -> None:
-    configured = dedup(**generation(1, 0, 1)) if old == "append_dedup" else full(**generation(1, 0, 1))
-    configured["stream"]["supported_sync_modes"] = ["full_refresh"]
-    written(server, shape if old == "same" else HASH, [configured], record(-2), record(-1), COMPLETE)
+    configured = full_dedup if old == "append_dedup" else full
+    first = [configured(**generation(1, 0, 1))]
+    written(server, shape if old == "same" else HASH, first, record(-2), record(-1), COMPLETE)
     cut = Cut(b"promote", allowance)
     with proxy(server.port, cut) as way:
         through = Connector(config_of(server, shape, port=way.port), tmp_path)

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 
 from destination_redis.caches import CACHES, RecordOptions, RedisRecord
-from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.library import check, config_of, full, full_dedup, refused, write, written
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import KEYED, UPSERTING, Shape, cache
 from integration_tests.support.docs.permissions import FOR_SETTING, LEAST, OF_HASHES, for_type
-from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state
+from integration_tests.support.messages import COMPLETE, Json, generation, record, state
 from integration_tests.support.servers.server import Server, has_json, needs_json, running
 from integration_tests.support.stored import ledger
 
@@ -46,10 +45,6 @@ def possible(server: Server, shapes: list[Shape]) -> list[Shape]:
     return [shape for shape in shapes if shape[0] != "json" or has_json(server)]
 
 
-def config_of(server: Server, shape: Shape, **more: Any) -> Json:
-    return {**server.config, "cache_type": shape[0], "record_format": shape[1], **more}
-
-
 def row(number: Any, at: int, **more: Any) -> Json:
     return record(0, data={"id": number, "at": at, **more})
 
@@ -72,23 +67,9 @@ def field(found: RedisRecord, name: str) -> Any:
     return str(json.loads(found.data)[name])
 
 
-def written(server: Server, shape: Shape, streams: list[Json], *messages: Json, **more: Any) -> int:
-    """Return the number of states that come back."""
-    return len(list(write(config_of(server, shape, **more), streams, messages)))
-
-
-def refused(server: Server, shape: Shape, streams: list[Json], *messages: Json, **more: Any) -> str:
-    with pytest.raises(AirbyteTracedException) as caught:
-        written(server, shape, streams, *messages, **more)
-    assert caught.value.failure_type is FailureType.config_error, caught.value
-    return str(caught.value)
-
-
 def keyed(**more: Any) -> Json:
     """Return a stream in append_dedup with all that the CDK's model asks for."""
-    configured = dedup(schema={"properties": {"at": {"type": "integer"}, "_ab_cdc_deleted_at": {}}}, **more)
-    configured["stream"]["supported_sync_modes"] = ["full_refresh"]
-    return configured
+    return full_dedup(schema={"properties": {"at": {"type": "integer"}, "_ab_cdc_deleted_at": {}}}, **more)
 
 
 MODES = {"append": full(), "overwrite": full(mode="overwrite"), "append_dedup": keyed()}

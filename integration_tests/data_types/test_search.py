@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector import library
+from integration_tests.support.connector.library import check, full, full_dedup, write
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import Shape
 from integration_tests.support.docs.permissions import FOR_SETTING, LEAST
-from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state
+from integration_tests.support.messages import COMPLETE, Json, generation, record, state
 from integration_tests.support.search import ask, found
 from integration_tests.support.servers.server import SERVERS, WITH_SEARCH, Server, json_module, running, search_module
 from integration_tests.support.waiting import wait_until
@@ -67,14 +67,13 @@ def _server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def config_of(server: Server, shape: Shape, **more: Any) -> Json:
-    return {**server.config, "cache_type": shape[0], "record_format": shape[1], "search_index": True, **more}
+    return library.config_of(server, shape, **{"search_index": True, **more})
 
 
 def users(mode: str = "append", schema: Json | None = None, **more: Any) -> Json:
-    keyed = dedup(**more) if mode == "append_dedup" else full(mode=mode, **more)
-    keyed["stream"]["supported_sync_modes"] = ["full_refresh"]
-    keyed["stream"]["json_schema"] = {"properties": SCHEMA if schema is None else schema}
-    return keyed
+    configured = full_dedup(**more) if mode == "append_dedup" else full(mode=mode, **more)
+    configured["stream"]["json_schema"] = {"properties": SCHEMA if schema is None else schema}
+    return configured
 
 
 def row(number: int, **more: Any) -> Json:
@@ -87,10 +86,7 @@ def synced(server: Server, shape: Shape, stream: Json, *messages: Json, **more: 
 
 
 def refused(server: Server, shape: Shape, **more: Any) -> str:
-    with pytest.raises(AirbyteTracedException) as caught:
-        synced(server, shape, users(), row(1), COMPLETE, **more)
-    assert caught.value.failure_type is FailureType.config_error
-    return str(caught.value)
+    return library.refused(server, shape, [users()], row(1), COMPLETE, **{"search_index": True, **more})
 
 
 def said(client: Redis, alias: str = "default:users") -> dict[str, Any]:

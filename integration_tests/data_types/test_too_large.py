@@ -1,6 +1,5 @@
 """Records that a server, or what stands before it, does not take for their size: what came before them is kept."""
 
-import json
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +10,7 @@ from integration_tests.support.connector.cli import CommandLine, Ran
 from integration_tests.support.connector.library import full, write
 from integration_tests.support.data_types import COLLECTED, HASH, SHAPES, UPSERTING, Shape
 from integration_tests.support.faults.proxy import Exchange, proxy
-from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, lines, record, state, stream
 from integration_tests.support.servers.cluster import ClusterServers, cluster
 from integration_tests.support.servers.server import Server, json_module, running
 from integration_tests.support.stored import ledger, rows, values
@@ -37,10 +36,6 @@ def strict(_strict: Server) -> Server:
 
 def row(number: int, size: int = 0, name: str = "users") -> Json:
     return record(number, name, data={"id": number, "at": number, "value": number, "text": "x" * size})
-
-
-def lines(*messages: Json) -> bytes:
-    return "".join(json.dumps(message) + "\n" for message in messages).encode()
 
 
 def mixed(size: int = 1_500_000) -> list[Json]:

@@ -10,7 +10,7 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.library import check, failure, full, write
 from integration_tests.support.faults.proxy import proxy
 from integration_tests.support.messages import COMPLETE, Json, record, state
 from integration_tests.support.servers.cluster import ClusterServers, cluster, slot
@@ -25,16 +25,10 @@ REFUSED = "The connection was refused: no server listens there"
 SAMPLE = [record(1), state(1), COMPLETE]
 
 
-def failure(config: Json, patience: float = 2) -> AirbyteTracedException:
-    with pytest.raises(AirbyteTracedException) as caught:
-        list(write(config, [full()], SAMPLE, patience))
-    return caught.value
-
-
 def assert_told(config: Json, says: str, caplog: pytest.LogCaptureFixture) -> None:
     """See that check, a sync that still tries, and its end all say this."""
     assert check(config) == f"{says}."
-    error = failure(config)
+    error = failure(config, [full()], SAMPLE, 2)
     assert error.failure_type is FailureType.transient_error
     assert str(error).startswith(f"{says}; tried again for ")
     told = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
@@ -108,7 +102,7 @@ def test_what_a_sentinel_announces_that_is_no_address_is_said_to_be_none(watched
     with proxy(watched["port"], changing(renamed(ip=odd), "SENTINEL")) as opened:
         config = {**watched, "port": opened.port}
         answer = str(check(config))
-        assert failure(config, 0.3).failure_type is FailureType.transient_error
+        assert failure(config, [full()], SAMPLE, 0.3).failure_type is FailureType.transient_error
     known = ("It is not a valid address", "The host was not found", "currently report no live primary")
     assert any(says in answer for says in known), answer
 

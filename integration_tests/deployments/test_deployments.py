@@ -14,9 +14,9 @@ from unittest.mock import ANY
 import pytest
 from redis import Redis
 
-from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.library import check, full, full_dedup, write
 from integration_tests.support.connector.process import Connector
-from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state
+from integration_tests.support.messages import COMPLETE, Json, generation, record, state
 from integration_tests.support.servers.deployments import KINDS
 
 
@@ -55,9 +55,7 @@ def kept(at_of: dict[int, int]) -> dict[str, Any]:
 
 def keyed(number: int, minimum: int, sync_id: int) -> Json:
     schema = {"properties": {"at": {"type": "integer"}, "_ab_cdc_deleted_at": {"type": "string"}}}
-    configured = dedup(schema=schema, **generation(number, minimum, sync_id))
-    configured["stream"]["supported_sync_modes"] = ["full_refresh"]
-    return configured
+    return full_dedup(schema=schema, **generation(number, minimum, sync_id))
 
 
 APPEND = [

@@ -8,8 +8,8 @@ import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from integration_tests.support.connector.library import check, full, write
-from integration_tests.support.messages import COMPLETE, Json, record, state
+from integration_tests.support.connector.library import check, failure, full, write
+from integration_tests.support.messages import COMPLETE, record, state
 from integration_tests.support.servers.certificates import SERVER, listening
 from integration_tests.support.servers.other_servers import greeting
 from integration_tests.support.servers.server import Server
@@ -21,6 +21,7 @@ IN_PROTECTED_MODE = (
 )
 NO_REDIS = "The server on this port is not Redis: it speaks another protocol"
 NO_CONNECTION = "The server accepts no more connections (maxclients)"
+MESSAGES = [record(1), state(1), COMPLETE]
 #: A password makes AUTH the first command, whose reply the greeting is then taken for.
 PASSWORDS = pytest.mark.parametrize("password", [None, "secret"])
 
@@ -46,12 +47,6 @@ OTHERS = {
 }
 
 
-def failure(config: Json, patience: float) -> AirbyteTracedException:
-    with pytest.raises(AirbyteTracedException) as caught:
-        list(write(config, [full()], [record(1), state(1), COMPLETE], patience))
-    return caught.value
-
-
 @PASSWORDS
 @pytest.mark.parametrize("name", FINAL)
 def test_a_greeting_that_is_final_is_told_at_once(name: str, password: str | None) -> None:
@@ -59,7 +54,7 @@ def test_a_greeting_that_is_final_is_told_at_once(name: str, password: str | Non
     with greeting(said) as config:
         config["password"] = password
         assert check(config) == f"{says}."
-        error = failure(config, patience=100)
+        error = failure(config, [full()], MESSAGES, 100)
     assert (str(error), error.failure_type) == (f"{says} (while connecting to the server)", FailureType.config_error)
 
 
@@ -70,7 +65,7 @@ def test_a_greeting_that_may_pass_is_told_by_check_and_tried_again_by_write(name
     with greeting(said) as config:
         config["password"] = password
         assert check(config) == f"{says}."
-        error = failure(config, patience=0.5)
+        error = failure(config, [full()], MESSAGES, 0.5)
     assert error.failure_type is FailureType.transient_error
     assert str(error).startswith(f"{says}; tried again for ")
 
@@ -80,7 +75,7 @@ def test_a_server_of_another_protocol_is_said_to_be_no_redis_and_what_it_greets_
     said, shown = OTHERS[name]
     with greeting(said, closes=False) as config:
         assert check(config) == f"{NO_REDIS}{shown}."
-        error = failure(config, patience=100)
+        error = failure(config, [full()], MESSAGES, 100)
     assert error.failure_type is FailureType.config_error
     assert str(error).startswith(f"{NO_REDIS}{shown} (")
 
@@ -88,7 +83,7 @@ def test_a_server_of_another_protocol_is_said_to_be_no_redis_and_what_it_greets_
 def test_a_web_server_answers_what_is_no_redis_reply() -> None:
     with greeting(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", after=True) as config:
         assert check(config) == f"{NO_REDIS}."
-        error = failure(config, patience=100)
+        error = failure(config, [full()], MESSAGES, 100)
     assert error.failure_type is FailureType.config_error
 
 
@@ -97,7 +92,7 @@ def test_nodes_and_sentinels_greet_too(deployment: str) -> None:
     with greeting(PROTECTED) as config:
         config["deployment"] = {"deployment": deployment, "service_name": "mymaster"}
         assert IN_PROTECTED_MODE in str(check(config))
-        assert failure(config, patience=100).failure_type is FailureType.config_error
+        assert failure(config, [full()], MESSAGES, 100).failure_type is FailureType.config_error
 
 
 def test_the_protected_mode_of_a_real_server_is_recognised(start_server: Callable[..., Server]) -> None:
@@ -133,6 +128,6 @@ def test_a_server_without_a_free_connection_is_waited_for(start_server: Callable
         server.client.config_set("maxclients", 1)
         assert check(config) == f"{NO_CONNECTION}."
         with pytest.raises(AirbyteTracedException, match="accepts no more connections"):
-            list(write(config, [full()], [record(1), state(1), COMPLETE], 0.5))
+            list(write(config, [full()], MESSAGES, 0.5))
         server.client.config_set("maxclients", 100)
-        assert len(list(write(config, [full()], [record(1), state(1), COMPLETE], 0.5))) == 1
+        assert len(list(write(config, [full()], MESSAGES, 0.5))) == 1

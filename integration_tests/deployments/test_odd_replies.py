@@ -14,11 +14,11 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_redis.config.parse import parse_config
 from destination_redis.connection.clients import connect
 from destination_redis.connection.memory import Memory, memory_of
-from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.library import check, full, full_dedup, write
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.faults.proxy import Act, Exchange, proxy
 from integration_tests.support.faults.seed import FULL, report, rng
-from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status, stream
+from integration_tests.support.messages import COMPLETE, Json, generation, record, state, status, stream
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.other_servers import changing, is_one_of, resp, value
 from integration_tests.support.servers.sentinel import SERVICE, Sentinel
@@ -125,9 +125,8 @@ def tried(config: Json, streams: Sequence[Json], messages: Sequence[Json]) -> bo
 
 def synced(number: int) -> tuple[Sequence[Json], Sequence[Json]]:
     """Return streams to be replaced, beside data that are there, and messages."""
-    refreshed = dedup("rows", **generation(number, number, number))
-    refreshed["stream"]["supported_sync_modes"] = ["full_refresh"]
-    streams = [full(**generation(number, number, number)), refreshed]
+    refreshed = generation(number, number, number)
+    streams = [full(**refreshed), full_dedup("rows", **refreshed)]
     rows = [record(each, "rows", data={"id": each, "at": number}) for each in range(20)]
     return streams, [record(1), *rows, COMPLETE, status("COMPLETE", "rows")]
 

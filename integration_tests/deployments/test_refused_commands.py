@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 from airbyte_cdk.models import FailureType
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.connection.optional import LOST
-from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.library import check, failure, full, write
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.faults.proxy import Act, Exchange, Proxy, proxy
 from integration_tests.support.messages import COMPLETE, Json, record, state, stream
@@ -59,12 +58,6 @@ def config(behind: Proxy, act: Act = Exchange.forward) -> Json:
     return {"host": "127.0.0.1", "port": behind.port}
 
 
-def failure(settings: Json, messages: list[Json] = SAMPLE) -> AirbyteTracedException:
-    with pytest.raises(AirbyteTracedException) as caught:
-        list(write(settings, [full()], messages, 0.5))
-    return caught.value
-
-
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
 
@@ -87,7 +80,7 @@ def test_check_names_a_command_that_is_needed_whatever_words_refuse_it(behind: P
 @pytest.mark.parametrize("reply", [*UNKNOWN, *REFUSED, *NO_PERMISSION])
 def test_a_sync_names_a_command_that_is_needed_and_its_error_is_for_the_user(behind: Proxy, reply: bytes) -> None:
     for command in ("HSET", "EVAL"):
-        error = failure(config(behind, refusing(reply, command)))
+        error = failure(config(behind, refusing(reply, command)), [full()], SAMPLE, 0.5)
         assert error.failure_type is FailureType.config_error
         assert f"the command {command}" in str(error)
 
@@ -191,14 +184,15 @@ def test_a_command_that_is_refused_inside_scripts_is_told_from_the_script(behind
     says = "The server does not know a command of the connector's scripts, maybe a module's, or refuses it in scripts"
     for command in ("EVAL", "EVALSHA"):
         assert check(config(behind, refusing(script, command))) == f"{says}."
-    error = failure(config(behind, refusing(script, "EVAL")))
+    error = failure(config(behind, refusing(script, "EVAL")), [full()], SAMPLE, 0.5)
     assert error.failure_type is FailureType.config_error
     assert says in str(error)
 
 
 def test_a_script_that_is_wrong_is_the_connectors_fault(behind: Proxy) -> None:
     reply = b"-ERR user_script:12: Script attempted to access nonexistent global variable 'x' script: 5f\r\n"
-    assert failure(config(behind, refusing(reply, "EVAL"))).failure_type is FailureType.system_error
+    error = failure(config(behind, refusing(reply, "EVAL")), [full()], SAMPLE, 0.5)
+    assert error.failure_type is FailureType.system_error
 
 
 @pytest.mark.parametrize("cache_type", ["json", "hash"])
@@ -229,7 +223,7 @@ def test_durability_speaks_of_what_it_needs(behind: Proxy, reply: bytes) -> None
 def test_an_odd_reply_to_wait_counts_as_nobody_that_confirmed(behind: Proxy, reply: object) -> None:
     settings = {**config(behind, changing(lambda _: reply, "WAIT")), "durability": {"replicas": 1}}
     assert str(check(settings)).startswith("0 of 1 replicas confirmed")
-    error = failure(settings)
+    error = failure(settings, [full()], SAMPLE, 0.5)
     assert error.failure_type is FailureType.transient_error
     assert str(error).startswith("0 of 1 replicas confirmed")
 

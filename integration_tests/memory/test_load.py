@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.support.connector.library import write
+from integration_tests.support.connector.library import full, full_dedup, write
 from integration_tests.support.connector.measured import MEGABYTE, run_measured
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import SHAPES, Shape, cache
 from integration_tests.support.faults.seed import FULL, report
-from integration_tests.support.messages import COMPLETE, dedup, generation, record, status, stream
+from integration_tests.support.messages import COMPLETE, generation, record, status, stream
 from integration_tests.support.servers.server import Server, needs_json
 
 SMALL = 10_000_000 if FULL else 300_000
@@ -172,9 +172,8 @@ class Sync:
     def _run(self, number: int) -> None:
         numbers = generation(number, number if self._replaces else 0, number)
         by_key = self._mode in ("append_dedup", REFRESH)
-        streams = [(dedup if by_key else partial(stream, mode=self._mode))(name, **numbers) for name in self._names]
-        for each in streams:
-            each["stream"]["supported_sync_modes"] = ["full_refresh"]
+        configured = full_dedup if by_key else partial(full, mode=self._mode)
+        streams = [configured(name, **numbers) for name in self._names]
         records = [record(number, name) for name in self._names]
         list(write(self._server.config, streams, [*records, *(status("COMPLETE", name) for name in self._names)]))
 

@@ -1,18 +1,16 @@
 """What a sync says of the servers' memory before its first record, and what `check` says of it."""
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.library import check, full, full_dedup, write
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import SHAPES, UPSERTING, Shape
 from integration_tests.support.docs.permissions import LEAST, MORE
-from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
+from integration_tests.support.messages import COMPLETE, Json, generation, record, state, stream
 from integration_tests.support.servers.server import Server, needs_json
 from integration_tests.support.stored import ledger
 
@@ -39,16 +37,10 @@ def padded(number: int) -> Json:
     return record(number, data={"id": number, "at": 1, "pad": f"{number}{PAD}"})
 
 
-def upserting(schema: Json | None = None, **more: Any) -> Json:
-    configured = dedup(schema=schema, **more)
-    configured["stream"]["supported_sync_modes"] = ["full_refresh"]
-    return configured
-
-
 def of_mode(mode: str, number: int) -> Json:
     """Return a stream that replaces what is there."""
     numbers = generation(number, number, number)
-    return upserting(**numbers) if mode == "append_dedup" else full(mode=mode, **numbers)
+    return full_dedup(**numbers) if mode == "append_dedup" else full(mode=mode, **numbers)
 
 
 def said(caplog: pytest.LogCaptureFixture, config: Json, configured: Json, *messages: Json) -> list[str]:
@@ -65,9 +57,7 @@ def give(server: Server, room: int) -> None:
 
 def used(server: Server) -> int:
     """Return the bytes that a server uses once no connection but this one is left: each has its buffers."""
-    deadline = time.monotonic() + 10
-    while len(server.client.client_list(_type="normal")) > 1:
-        assert time.monotonic() < deadline, "Connections stay"
+    server.wait_until_alone()
     return int(server.client.info("memory")["used_memory"])
 
 
@@ -94,7 +84,7 @@ def test_a_sync_warns_of_a_policy_that_evicts_what_it_writes(
     server.client.config_set("maxmemory-policy", policy)
     config = {**server.config, **settings}
     schema = DELETING if deletes else {"properties": {"at": {"type": "integer"}}}
-    warned = said(caplog, config, upserting(schema), record(1))
+    warned = said(caplog, config, full_dedup(schema=schema), record(1))
     assert len(warned) == bool(expected)
     assert all(policy in each and expected in each and "noeviction" in each for each in warned)
 

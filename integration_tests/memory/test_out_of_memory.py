@@ -11,10 +11,10 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
 
 from destination_redis.transport.retry import WARN_AFTER
-from integration_tests.support.connector.library import full, write
+from integration_tests.support.connector.library import full, full_dedup, write
 from integration_tests.support.data_types import SHAPES, UPSERTING, Shape
 from integration_tests.support.faults.seed import FULL, report, rng
-from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state
+from integration_tests.support.messages import COMPLETE, Json, generation, record, state
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.server import Server, needs_json
 from integration_tests.support.stored import ledger, rows, values
@@ -105,11 +105,7 @@ class Work:
         return len(table)
 
     def _configured(self, numbers: Json) -> Json:
-        if not self._by_key:
-            return full(mode=self._mode, **numbers)
-        configured = dedup(**numbers)
-        configured["stream"]["supported_sync_modes"] = ["full_refresh"]
-        return configured
+        return full_dedup(**numbers) if self._by_key else full(mode=self._mode, **numbers)
 
     def _message(self, number: int) -> Json:
         data: Json = {"id": number, "pad": f"{number}{PAD}"}

@@ -10,7 +10,7 @@ import pytest
 from integration_tests.support.connector.measured import run_measured
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.faults.seed import FULL, report
-from integration_tests.support.messages import Json, generation, record, state, status, stream
+from integration_tests.support.messages import Json, generation, lines, record, state, status, stream
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import values
 
@@ -35,9 +35,9 @@ def test_two_thousand_streams_record_by_record_with_a_state_after_each_fit_into_
             for name in names:
                 cursor = next(cursors)
                 after = state(cursor, name) if of_its_own else global_state(cursor)
-                yield b"".join(json.dumps(message).encode() + b"\n" for message in (record(number, name), after))
+                yield lines(record(number, name), after)
         for name in names:
-            yield json.dumps(status("COMPLETE", name)).encode() + b"\n"
+            yield lines(status("COMPLETE", name))
 
     done = run_measured(connector.command(map(stream, names)), content(), tmp_path)
     report(

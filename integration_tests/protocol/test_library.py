@@ -13,9 +13,9 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis import DestinationRedis
-from integration_tests.support.connector.library import full, write
+from integration_tests.support.connector.library import full, full_dedup, write
 from integration_tests.support.data_types import SHAPES, Shape
-from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status
+from integration_tests.support.messages import COMPLETE, Json, generation, record, state, status
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.server import WITH_JSON, Server, json_module, running
 from integration_tests.support.stored import ledger, values
@@ -221,8 +221,7 @@ def test_a_stream_of_the_java_connector_is_read_where_it_lives(server: Server) -
 
 
 def test_rows_by_primary_key_are_read_back_and_an_applications_keys_among_them_are_not(server: Server) -> None:
-    rows = dedup(schema={"properties": {"at": {"type": "integer"}}})
-    rows["stream"]["supported_sync_modes"] = ["full_refresh"]
+    rows = full_dedup(schema={"properties": {"at": {"type": "integer"}}})
     messages = [record(0, data={"id": number, "at": 1}) for number in (4, 5)]
     assert list(write(server.config, [rows], [*messages, COMPLETE])) == []
     server.client.hset("default:users:4:x", mapping=server.client.hgetall("default:users:4"))  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from integration_tests.support.fuzzing.malformed import (
     real_lines,
     retyped,
 )
-from integration_tests.support.messages import COMPLETE, Json, dedup, record, state, status, stream
+from integration_tests.support.messages import COMPLETE, Json, dedup, lines, record, state, status, stream
 from integration_tests.support.servers.foreign import Foreign
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import values
@@ -153,10 +153,6 @@ def test_a_malformed_line_among_good_ones_loses_nothing_and_ends_in_a_sentence(
         counts["honest_failures"] += ran.code
         counts["records_compared"] += len(case.tokens)
     report("malformed lines", **counts)
-
-
-def lines(*messages: Json, end: bytes = b"\n") -> bytes:
-    return b"".join(json.dumps(message).encode() + end for message in messages)
 
 
 def test_a_line_of_100_megabytes_that_never_ends_is_an_error_in_bounded_memory(

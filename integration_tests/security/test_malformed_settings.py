@@ -10,7 +10,7 @@ import pytest
 from integration_tests.support.connector.cli import CommandLine
 from integration_tests.support.faults.seed import FULL, report, rng
 from integration_tests.support.fuzzing.malformed import HOLE, MARK, TEXTS, assert_honest, filled, settings
-from integration_tests.support.messages import COMPLETE, Json, dedup, record, state, stream
+from integration_tests.support.messages import COMPLETE, Json, dedup, lines, record, state, stream
 from integration_tests.support.servers.foreign import Foreign
 from integration_tests.support.servers.server import Server, free_port
 
@@ -54,7 +54,7 @@ def test_no_setting_makes_check_or_write_fail_without_a_sentence_or_print_its_va
         assert not failed or answer["connectionStatus"]["message"], config[:500]
         refused += failed
         if "not valid" in answer["connectionStatus"].get("message", ""):
-            ran = cli.write(config, {"streams": [stream()]}, json.dumps(record(1)).encode() + b"\n")
+            ran = cli.write(config, {"streams": [stream()]}, lines(record(1)))
             assert_honest(ran)
             assert ran.error, config[:500]
             assert ran.error["failure_type"] == "config_error", config[:500]
@@ -127,7 +127,7 @@ def test_no_catalog_makes_write_fail_without_a_sentence_or_lose_a_record(
     for name, more in (("a1", {}), ("a2", of_other)):
         done["trace"]["stream_status"]["stream_descriptor"] = {"name": name, **more}
         messages.append(copy.deepcopy(done))
-    content = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+    content = lines(*messages)
     counts = {"inputs": len(tried), "refused": 0, "records_compared": 0}
     for catalog in tried:
         config = {**fuzzed_server.config, "cache_type": random.choice(["hash", "string", "json"])}

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.library import check, full, full_dedup, write
 from integration_tests.support.docs.permissions import LEAST, MORE
-from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status
+from integration_tests.support.messages import COMPLETE, Json, generation, record, state, status
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import rows, values
 from integration_tests.support.waiting import wait_until
@@ -31,9 +31,7 @@ def row(number: int, at: int, **more: str) -> Json:
 
 def deduplicated(number: int = 0) -> Json:
     """Return a stream by primary key, in a refresh of that number."""
-    configured = dedup("rows", SCHEMA, **(generation(number, number, number) if number else {}))
-    configured["stream"]["supported_sync_modes"] = ["full_refresh"]
-    return configured
+    return full_dedup("rows", schema=SCHEMA, **(generation(number, number, number) if number else {}))
 
 
 def test_every_sync_mode_and_check_work_with_the_least_permissions(server: Server, config: Json) -> None:

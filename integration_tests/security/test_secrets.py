@@ -18,8 +18,8 @@ from integration_tests.support.connector.cli import CommandLine, Ran
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.faults.seed import FULL, report, rng
 from integration_tests.support.fuzzing.malformed import HOLE, Random, assert_honest, filled, settings
-from integration_tests.support.messages import COMPLETE, Json, record, state, stream
-from integration_tests.support.servers.certificates import AUTHORITY, CLIENT, KEY_PASSWORD, SERVER, Identity, listening
+from integration_tests.support.messages import COMPLETE, Json, lines, record, state, stream
+from integration_tests.support.servers.certificates import CLIENT, KEY_PASSWORD, MUTUAL, SERVER, Identity, listening
 from integration_tests.support.servers.listener import listening_to, received
 from integration_tests.support.servers.server import Server, free_port
 from integration_tests.support.servers.ssh_server import OPENSSH, Jump, jumping, private
@@ -151,7 +151,7 @@ def test_no_secret_is_in_any_output_of_any_failure(
     fuzzed_server.client.flushall()
     fuzzed_server.client.execute_command("ACL", "SETUSER", "alice", "on", ">another", "~*", "+@all")
     counts = {"secrets": 0, "checks": 0, "writes": 0, "failed": 0, "quoted": 0}
-    content = json.dumps(record(1)).encode() + b"\n"
+    content = lines(record(1))
 
     def look(ran: Ran, secret: str) -> None:
         assert_honest(ran, *told(secret))
@@ -227,12 +227,10 @@ def test_while_a_sync_runs_no_secret_is_in_its_environment_its_command_line_its_
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     ssh = ed25519.Ed25519PrivateKey.generate()
-    certificates = {"ca_certificate": AUTHORITY.pem, "client_certificate": CLIENT.pem}
-    keys = {"client_key": CLIENT.key_pem(KEY_PASSWORD), "client_key_password": KEY_PASSWORD}
     with jumping(ssh) as jump, listening(tmp_path, SERVER, "yes") as (config, server):
         server.client.execute_command("ACL", "SETUSER", "alice", "on", f">{CORE}", "~*", "+@all")
         config |= {"username": "alice", "password": CORE, "tunnel_method": jump.tunnel(private(ssh, OPENSSH))}
-        config["ssl_mode"] = {"mode": "verify-full", **certificates, **keys}
+        config["ssl_mode"] = {"mode": "verify-full", **MUTUAL}
         running = Connector(config, tmp_path).start([stream()])
         running.send(record(1), state(1))
         running.wait_for_states(1)

@@ -61,15 +61,8 @@ def test_a_key_pasted_into_one_line_opens_the_tunnel(jump: Jump, server: Server)
 
 def test_a_password_opens_the_tunnel_and_a_wrong_one_is_said_to_be_wrong(jump: Jump, server: Server) -> None:
     with user(PASSWORD) as name:
-        tunnel = {
-            "tunnel_method": "SSH_PASSWORD_AUTH",
-            "tunnel_host": "127.0.0.1",
-            "tunnel_port": jump.port,
-            "tunnel_user": name,
-            "tunnel_user_password": PASSWORD,
-        }
-        assert check({**server.config, "tunnel_method": tunnel}) is None
-        wrong = check({**server.config, "tunnel_method": {**tunnel, "tunnel_user_password": "another"}})
+        assert check({**server.config, "tunnel_method": jump.password_tunnel(name, PASSWORD)}) is None
+        wrong = check({**server.config, "tunnel_method": jump.password_tunnel(name, "another")})
     assert wrong == "The SSH jump server does not accept the user or the password"
 
 

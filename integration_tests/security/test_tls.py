@@ -22,7 +22,7 @@ from integration_tests.support.servers.certificates import (
     AUTHORITY,
     CLIENT,
     ELSEWHERE,
-    KEY_PASSWORD,
+    MUTUAL,
     OTHER_AUTHORITY,
     SERVER,
     Identity,
@@ -34,13 +34,6 @@ from integration_tests.support.servers.server import Server
 from integration_tests.support.servers.ssh_server import PKCS8, private
 from integration_tests.support.stored import values
 
-#: What the Java connector's verify-full takes.
-ENCRYPTED = {
-    "ca_certificate": AUTHORITY.pem,
-    "client_certificate": CLIENT.pem,
-    "client_key": CLIENT.key_pem(KEY_PASSWORD),
-    "client_key_password": KEY_PASSWORD,
-}
 LOCALHOST = x509.DNSName("localhost")
 EXPIRED = "The server's certificate, or its authority's, has expired."
 NOT_YET = "The server's certificate, or its authority's, is not valid yet; a clock may be wrong."
@@ -216,7 +209,7 @@ def test_what_speaks_another_protocol_is_said_to_be_no_redis() -> None:
     ],
 )
 def test_settings_that_do_not_fit_are_said_to_be_so(wrong: dict[str, str], says: str) -> None:
-    assert check({"host": "h", "ssl": True}, mode="verify-full", **{**ENCRYPTED, **wrong}) == ("FAILED", says)
+    assert check({"host": "h", "ssl": True}, mode="verify-full", **{**MUTUAL, **wrong}) == ("FAILED", says)
 
 
 def test_the_systems_authorities_are_trusted_only_where_none_is_set(
@@ -244,7 +237,7 @@ def test_the_client_key_is_never_in_a_file_though_connections_come_and_go_and_th
     monkeypatch.setenv("TMPDIR", str(temporary))
     untouched = temporary.stat().st_mtime_ns  # what is made or removed in a folder changes it
     with listening(tmp_path, SERVER, "yes") as (config, server):
-        connector = Connector({**config, "ssl_mode": {"mode": "verify-full", **ENCRYPTED}}, tmp_path)
+        connector = Connector({**config, "ssl_mode": {"mode": "verify-full", **MUTUAL}}, tmp_path)
         running = connector.start([stream()])
         for number in range(1, 4):
             running.send(record(number), state(number))
@@ -283,14 +276,14 @@ def test_where_the_system_has_no_files_in_memory_the_key_is_in_one_of_ones_own_o
         monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", look_and_load)
         monkeypatch.setattr(tempfile, "tempdir", str(temporary))
         monkeypatch.delattr(os, "memfd_create")
-        assert check(config, mode="verify-full", **ENCRYPTED)[0] == "SUCCEEDED"
+        assert check(config, mode="verify-full", **MUTUAL)[0] == "SUCCEEDED"
     assert modes == [0o600, 0o600]
     assert list(temporary.iterdir()) == []
 
 
 def test_the_java_connectors_settings_write_over_tls(tmp_path: Path) -> None:
     with listening(tmp_path, SERVER, "yes") as (config, server):
-        ssl_mode = {"mode": "verify-full", **ENCRYPTED}
+        ssl_mode = {"mode": "verify-full", **MUTUAL}
         java: Json = {"cache_type": "hash", "tunnel_method": {"tunnel_method": "NO_TUNNEL"}}
         connector = Connector({**config, **java, "host": "localhost", "ssl_mode": ssl_mode}, tmp_path)
         outcome = connector.write([stream()], [record(1), record(2), COMPLETE])

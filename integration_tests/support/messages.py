@@ -1,5 +1,6 @@
 """Airbyte messages and configured streams, as a source and a platform make them."""
 
+import json
 from typing import Any
 
 Json = dict[str, Any]
@@ -23,6 +24,11 @@ def dedup(name: str = "users", schema: Json | None = None, **more: Any) -> Json:
 
 def generation(number: int, minimum: int, sync_id: int) -> Json:
     return {"generation_id": number, "minimum_generation_id": minimum, "sync_id": sync_id}
+
+
+def lines(*messages: Json, end: bytes = b"\n") -> bytes:
+    """Return messages as a source sends them."""
+    return b"".join(json.dumps(message).encode() + end for message in messages)
 
 
 def record(number: int, name: str = "users", **more: Any) -> Json:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from integration_tests.support.connector.library import write
+from integration_tests.support.connector.library import full_dedup, written
 from integration_tests.support.data_types import UPSERTING, Shape
 from integration_tests.support.faults.seed import FULL, report, rng
-from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record
+from integration_tests.support.messages import COMPLETE, Json, generation, record
 from integration_tests.support.servers.server import Server, json_module, needs_json, running
 from integration_tests.support.stored import rows
 
@@ -45,10 +45,7 @@ def words(count: int) -> Iterator[str]:
 def upserted(server: Server, shape: Shape, number: int, messages: list[Json]) -> dict[str, int]:
     """Return the rows after an append_dedup of these records."""
     schema = {"properties": {"id": {"type": "string"}, "at": {"type": "string"}}}
-    configured = dedup(schema=schema, **generation(1, 0, number))
-    configured["stream"]["supported_sync_modes"] = ["full_refresh"]
-    config = {**server.config, "cache_type": shape[0], "record_format": shape[1]}
-    assert list(write(config, [configured], [*messages, COMPLETE])) == []
+    assert written(server, shape, [full_dedup(schema=schema, **generation(1, 0, number))], *messages, COMPLETE) == 0
     return {key: int(value) for key, value in rows(server.client, shape=shape).items()}
 
 

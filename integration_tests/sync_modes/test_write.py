@@ -8,7 +8,7 @@ import time
 import pytest
 
 from integration_tests.support.connector.process import Connector
-from integration_tests.support.messages import COMPLETE, Json, generation, record, state, status, stream
+from integration_tests.support.messages import COMPLETE, Json, generation, lines, record, state, status, stream
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import ledger, stored, values
 
@@ -26,8 +26,8 @@ def test_an_append_adds_to_what_is_there_and_ids_go_on(connector: Connector, ser
 def test_a_shell_pipe_into_main_py_writes_prints_its_states_and_ends_with_zero(
     connector: Connector, server: Server
 ) -> None:
-    lines = b"".join(json.dumps(each).encode() + b"\n" for each in (record(1), state(1), record(2), COMPLETE))
-    done = subprocess.run(connector.command([stream()]), input=lines, capture_output=True, check=False, timeout=120)
+    content = lines(record(1), state(1), record(2), COMPLETE)
+    done = subprocess.run(connector.command([stream()]), input=content, capture_output=True, check=False, timeout=120)
 
     assert done.returncode == 0, done
     assert done.stderr == b""
@@ -88,8 +88,8 @@ def test_other_messages_nulls_and_lines_that_are_no_json_do_no_harm(connector: C
 
 
 def test_a_byte_order_mark_before_a_line_is_skipped(connector: Connector, server: Server) -> None:
-    first = b"".join(json.dumps(each).encode() + b"\n" for each in (record(1), state(1), record(2)))
-    second = b"".join(json.dumps(each).encode() + b"\n" for each in (state(2), record(3), COMPLETE))
+    first = lines(record(1), state(1), record(2))
+    second = lines(state(2), record(3), COMPLETE)
     outcome = connector.write_bytes([stream()], b"\xef\xbb\xbf" + first + b"\xef\xbb\xbf" + second)
 
     assert outcome.code == 0, outcome.text

@@ -58,7 +58,7 @@ class Attempts:
         with proxy(runner.server.port, at(acts)) as way:
             process.set_result(runner.start(way.port, scenario.streams(), ANSWER_TIMEOUT))
             outcome = play(process.result(), scenario.messages(), hasty=hasty)
-            runner.quiet()
+            runner.server.wait_until_alone()
             seen = way.seen
         met = {number: fault for number, fault in faults.items() if number <= len(seen)}
         if not met:
@@ -75,7 +75,7 @@ class Attempts:
             if (committed := scenario.committed(client, cursor)) > cursor:
                 twice += range(cursor + 1, committed + 1)
             outcome = play(runner.start(runner.server.port, scenario.streams()), scenario.messages(cursor))
-            runner.quiet()
+            runner.server.wait_until_alone()
             tries += 1
         if outcome.code != 0:
             problems.append(f"no retry ends well: {outcome.text}")

@@ -12,7 +12,7 @@ from redis import Redis
 from integration_tests.support.connector.fork_server import Forked, forks
 from integration_tests.support.connector.process import Outcome
 from integration_tests.support.faults.scenarios import SCENARIOS, Scenario
-from integration_tests.support.messages import Json
+from integration_tests.support.messages import Json, lines
 from integration_tests.support.servers.server import Server, has_json
 
 #: Seconds after which a sync that has not ended is taken to hang.
@@ -52,14 +52,6 @@ class Runner:
         arguments = ["write", "--config", str(config), "--catalog", str(catalog)]
         return forks().start(arguments, answer_timeout)
 
-    def quiet(self) -> None:
-        """Return when the server has done all that the connections of ended processes brought."""
-        deadline = time.monotonic() + 20
-        own = self.server.client.client_id()
-        while any(int(each["id"]) != own for each in self.server.client.client_list(_type="normal")):
-            assert time.monotonic() < deadline, "Connections stay"
-            time.sleep(0.002)
-
 
 class Runners:
     """Prepares a server for one scenario after the other."""
@@ -98,9 +90,8 @@ def play(
             _wait_for(process, output, wanted, deadline)
             if not hasty or not number:  # it reads what comes only once it has begun
                 wanted += sum(message["type"] == "STATE" for message in step)
-            lines = [json.dumps(message).encode() + b"\n" for message in step]
             try:
-                for part in lines if hasty else [b"".join(lines)]:
+                for part in map(lines, step) if hasty else [lines(*step)]:
                     process.stdin.write(part)
                     time.sleep(_PAUSE if hasty else 0)
             except BrokenPipeError:

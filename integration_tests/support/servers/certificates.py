@@ -65,6 +65,13 @@ AUTHORITY, OTHER_AUTHORITY = identity("authority"), identity("other authority")
 SERVER = identity("server", AUTHORITY, x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
 ELSEWHERE = identity("elsewhere", AUTHORITY, x509.DNSName("redis.example.com"))
 CLIENT = identity("client", AUTHORITY)
+#: The settings with which both ends identify themselves; the Java connector's verify-full takes the same.
+MUTUAL = {
+    "ca_certificate": AUTHORITY.pem,
+    "client_certificate": CLIENT.pem,
+    "client_key": CLIENT.key_pem(KEY_PASSWORD),
+    "client_key_password": KEY_PASSWORD,
+}
 
 
 def showing(folder: Path, shown: Identity, clients: str) -> list[str]:

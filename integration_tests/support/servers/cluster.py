@@ -89,7 +89,7 @@ class ClusterServers:
 
     def wait_until_in_step(self) -> None:
         """Return once every replica has all that its primary has."""
-        wait_until(lambda: all(self._offset(node) == self._offset(self._primary_of(node)) for node in self.replicas))
+        wait_until(lambda: all(node.offset == self._primary_of(node).offset for node in self.replicas))
 
     def kill(self, node: Server) -> None:
         """Kill a primary, whose replica then takes over in a while."""
@@ -140,10 +140,6 @@ class ClusterServers:
 
     def _living(self) -> list[Server]:
         return [node for node in self.nodes if node._process.poll() is None]
-
-    @staticmethod
-    def _offset(node: Server) -> int:
-        return int(node.client.info("replication")["master_repl_offset"])
 
 
 @contextmanager

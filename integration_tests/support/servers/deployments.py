@@ -15,7 +15,7 @@ from redis import Redis
 from integration_tests.support.connector.library import check
 from integration_tests.support.docs.permissions import LEAST, MORE, OF_CLUSTER
 from integration_tests.support.messages import Json
-from integration_tests.support.servers.certificates import AUTHORITY, CLIENT, KEY_PASSWORD, SERVER, listening, showing
+from integration_tests.support.servers.certificates import AUTHORITY, MUTUAL, SERVER, listening, showing
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.sentinel import SERVICE, Sentinel
 from integration_tests.support.servers.server import free_port, running
@@ -26,12 +26,7 @@ Kind = Callable[[Path], AbstractContextManager[tuple[Json, Redis]]]
 
 PASSWORD = "S3cret-of-the-server"
 FULL = {"mode": "verify-full", "ca_certificate": AUTHORITY.pem}
-IDENTIFIED = {
-    **FULL,
-    "client_certificate": CLIENT.pem,
-    "client_key": CLIENT.key_pem(KEY_PASSWORD),
-    "client_key_password": KEY_PASSWORD,
-}
+IDENTIFIED = {"mode": "verify-full", **MUTUAL}
 
 
 @contextmanager
@@ -116,14 +111,7 @@ def by_ssh_key(kind: Kind, folder: Path) -> Iterator[tuple[Json, Redis]]:
 @contextmanager
 def by_ssh_password(kind: Kind, folder: Path) -> Iterator[tuple[Json, Redis]]:
     with kind(folder) as (config, client), jumping() as jump, user(PASSWORD) as name:
-        tunnel = {
-            "tunnel_method": "SSH_PASSWORD_AUTH",
-            "tunnel_host": "127.0.0.1",
-            "tunnel_port": jump.port,
-            "tunnel_user": name,
-            "tunnel_user_password": PASSWORD,
-        }
-        yield {**config, "tunnel_method": tunnel}, client
+        yield {**config, "tunnel_method": jump.password_tunnel(name, PASSWORD)}, client
 
 
 @contextmanager

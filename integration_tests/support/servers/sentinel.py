@@ -73,11 +73,7 @@ class Watched:
         self.primary._process.wait(60)
 
     def _wait_until_in_step(self) -> None:
-        wait_until(lambda: self._offset(self.primary) == self._offset(self.replica))
-
-    @staticmethod
-    def _offset(server: Server) -> int:
-        return int(server.client.info("replication")["master_repl_offset"])
+        wait_until(lambda: self.primary.offset == self.replica.offset)
 
 
 @contextmanager

@@ -113,6 +113,19 @@ class Server:
     def config(self) -> dict[str, Any]:
         return {"host": "127.0.0.1", "port": self.port}
 
+    @property
+    def offset(self) -> int:
+        """How much was written, in bytes of replication: a replica in step has its primary's."""
+        return int(self.client.info("replication")["master_repl_offset"])
+
+    def wait_until_alone(self) -> None:
+        """Return when the server has done all that other connections brought, and they are closed."""
+        own = self.client.client_id()
+        deadline = time.monotonic() + 20
+        while any(int(each["id"]) != own for each in self.client.client_list(_type="normal")):
+            assert time.monotonic() < deadline, "Connections stay"
+            time.sleep(0.002)
+
     def stop(self) -> None:
         """Shut down with the data saved."""
         self.client.shutdown(save=True)

@@ -57,14 +57,15 @@ class Jump:
 
     def tunnel(self, key: str, **more: str) -> Json:
         """Return the setting for a tunnel by key."""
-        return {
-            "tunnel_method": "SSH_KEY_AUTH",
-            "tunnel_host": "127.0.0.1",
-            "tunnel_port": self.port,
-            "tunnel_user": getpass.getuser(),
-            "ssh_key": key,
-            **more,
-        }
+        method = {"tunnel_method": "SSH_KEY_AUTH", "ssh_key": key}
+        return {**self._tunnel(getpass.getuser()), **method, **more}
+
+    def password_tunnel(self, name: str, password: str) -> Json:
+        """Return the setting for a tunnel by password."""
+        return {**self._tunnel(name), "tunnel_method": "SSH_PASSWORD_AUTH", "tunnel_user_password": password}
+
+    def _tunnel(self, name: str) -> Json:
+        return {"tunnel_host": "127.0.0.1", "tunnel_port": self.port, "tunnel_user": name}
 
     @property
     def sessions(self) -> list[int]:
