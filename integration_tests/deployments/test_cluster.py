@@ -205,7 +205,7 @@ def test_a_primary_that_dies_in_the_middle_of_a_sync_is_replaced_and_the_result_
     run.wait_for_states(4)
     replicated.fail_over(of_ledger if whose == "ledger" else others[-1])
     work.feed(run, part=slice(half, None))
-    replicated.wait_until_whole()  # a node that takes some slots for down keeps its witness
+    replicated.wait_until_whole()  # a node that takes some slots for down keeps its watermark
     run.feed([COMPLETE])
     outcome = run.finish()
 

@@ -129,7 +129,7 @@ def test_commands_are_packed_while_the_first_primary_is_gone(replicated: Cluster
         pipeline.close()
 
 
-def test_a_batch_of_which_a_part_has_moved_is_witnessed_all_the_same(
+def test_a_batch_of_which_a_part_has_moved_is_covered_by_watermarks_all_the_same(
     with_spare: ClusterServers, tmp_path: Path
 ) -> None:
     connector = Connector(with_spare.config, tmp_path)
@@ -150,7 +150,7 @@ def test_a_batch_of_which_a_part_has_moved_is_witnessed_all_the_same(
     assert with_spare.own_keys() == []
 
 
-def test_a_sync_may_be_idle_for_a_week_before_its_witnesses_expire(with_spare: ClusterServers, tmp_path: Path) -> None:
+def test_a_sync_may_be_idle_for_a_week_before_its_watermarks_expire(with_spare: ClusterServers, tmp_path: Path) -> None:
     run = Connector(with_spare.config, tmp_path).start([stream()])
     run.send(*map(record, range(1, 11)), state(10))
     run.wait_for_states(1)

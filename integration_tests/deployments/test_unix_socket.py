@@ -47,8 +47,8 @@ def test_a_path_without_a_socket_is_said_to_be_one(tmp_path: Path) -> None:
 
 
 def test_tls_and_tunnels_are_refused_with_a_unix_socket() -> None:
-    jump = {"tunnel_host": "jump.invalid", "tunnel_user": "me"}
-    tunnel = {"tunnel_method": "SSH_PASSWORD_AUTH", **jump, "tunnel_user_password": "secret"}
+    ssh_server = {"tunnel_host": "ssh.invalid", "tunnel_user": "me"}
+    tunnel = {"tunnel_method": "SSH_PASSWORD_AUTH", **ssh_server, "tunnel_user_password": "secret"}
     refused = "A Unix socket (host begins with /) cannot be used with "
     assert check({"host": "/s", "ssl": True}) == f"{refused}TLS: turn ssl off"
     tunnelled = check({"host": "/s", "tunnel_method": tunnel})

@@ -23,7 +23,7 @@ RECORDS, STATE_EVERY = 300, 20
 PAD = "x" * 1000
 INSTANTS = 3 if FULL else 1
 #: Seconds until a sync gives up.
-PATIENCE = 0.2
+RETRY_SECONDS = 0.2
 #: What is no record has `write` send at once what came before it.
 NOTE: Json = {"type": "LOG", "log": {"level": "INFO", "message": "a note"}}
 KEYED_MODES = ("append_dedup", "refresh of append_dedup")
@@ -76,10 +76,14 @@ class Work:
         self._client.flushall()
         list(write(self.config, [self._configured(generation(1, 0, 1))], [*self._before, COMPLETE]))
 
-    def sync(self, messages: Iterable[Json], patience: float = 30) -> tuple[list[int], AirbyteTracedException | None]:
+    def sync(
+        self, messages: Iterable[Json], retry_seconds: float = 30
+    ) -> tuple[list[int], AirbyteTracedException | None]:
         """Return the cursors of the states that come back, and the error."""
         numbers = generation(2, 2, 2) if self._replaces else generation(1, 0, 2)
-        states, error = ended(write(self.config, [self._configured(numbers)], chain(messages, [COMPLETE]), patience))
+        states, error = ended(
+            write(self.config, [self._configured(numbers)], chain(messages, [COMPLETE]), retry_seconds)
+        )
         return [each["stream"]["stream_state"]["cursor"] for each in states], error
 
     def after(self, cursor: int) -> list[Json]:
@@ -177,7 +181,7 @@ def attack(work: Work, servers: Sequence[Server], name: str) -> None:
 
         work.begin()
         before = refusals(servers)
-        cursors, error = work.sync(until_full(), PATIENCE)
+        cursors, error = work.sync(until_full(), RETRY_SECONDS)
         assert error is not None
         assert error.failure_type is FailureType.transient_error
         assert "raise maxmemory" in str(error)

@@ -115,7 +115,7 @@ def test_an_end_without_a_reader_gives_the_ledger_back_and_commits_only_what_was
 ) -> None:
     def chunks() -> Iterator[bytes]:
         yield lines(record(1), state(1))
-        yield b""  # what came so far is settled then
+        yield b""  # what came so far is committed then
         yield lines(record(2), state(2))
         raise error
 

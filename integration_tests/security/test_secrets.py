@@ -22,7 +22,7 @@ from integration_tests.support.messages import COMPLETE, Json, lines, record, st
 from integration_tests.support.servers.certificates import CLIENT, KEY_PASSWORD, MUTUAL, SERVER, Identity, listening
 from integration_tests.support.servers.listener import listening_to, received
 from integration_tests.support.servers.server import Server, free_port
-from integration_tests.support.servers.ssh_server import OPENSSH, Jump, jumping, private
+from integration_tests.support.servers.ssh_server import OPENSSH, SshServer, private, sshd
 
 pytestmark = pytest.mark.stress
 
@@ -89,7 +89,7 @@ WAYS: Sequence[Callable[[str], str]] = (
 )
 
 
-def failures(secret: str, echo: int, redis: int, jump: int) -> Iterator[bytes]:
+def failures(secret: str, echo: int, redis: int, ssh: int) -> Iterator[bytes]:
     """Yield configs that fail in every way there is, each with the secret."""
     text = json.dumps(secret).encode()
     here: Json = {"host": "127.0.0.1", "port": echo}
@@ -112,10 +112,10 @@ def failures(secret: str, echo: int, redis: int, jump: int) -> Iterator[bytes]:
         {**here, "ssl": True, "ssl_mode": {"mode": "verify-full", **pair, "client_key_password": secret}},
         {**here, "ssl": True, "ssl_mode": {"mode": "verify-ca", **pair, "client_key": secret}},
         {**here, "ssl": True, "ssl_mode": {"mode": "verify-ca", **pair, "client_certificate": secret}},
-        {**here, "tunnel_method": {**by_password, "tunnel_port": jump}},
+        {**here, "tunnel_method": {**by_password, "tunnel_port": ssh}},
         {**here, "tunnel_method": {**by_password, "tunnel_port": echo}},
         {**here, "tunnel_method": {**by_password, "tunnel_port": free_port()}},
-        {**here, "tunnel_method": {**by_key, "tunnel_port": jump}},
+        {**here, "tunnel_method": {**by_key, "tunnel_port": ssh}},
         {**here, "deployment": sentinel, "password": secret},
         {**here, "port": redis, "deployment": {**sentinel, "nodes": [f"127.0.0.1:{echo}"]}},
         {**here, "deployment": {"deployment": "cluster", "nodes": [f"127.0.0.1:{echo}"]}, "password": secret},
@@ -139,13 +139,13 @@ def failures(secret: str, echo: int, redis: int, jump: int) -> Iterator[bytes]:
 
 
 @pytest.fixture(scope="module")
-def jump() -> Iterator[Jump]:
-    with jumping(ed25519.Ed25519PrivateKey.generate()) as jump:
-        yield jump
+def ssh_server() -> Iterator[SshServer]:
+    with sshd(ed25519.Ed25519PrivateKey.generate()) as ssh_server:
+        yield ssh_server
 
 
 def test_no_secret_is_in_any_output_of_any_failure(
-    cli: CommandLine, fuzzed_server: Server, jump: Jump, request: pytest.FixtureRequest
+    cli: CommandLine, fuzzed_server: Server, ssh_server: SshServer, request: pytest.FixtureRequest
 ) -> None:
     random = rng(request.node.name)
     fuzzed_server.client.flushall()
@@ -162,12 +162,12 @@ def test_no_secret_is_in_any_output_of_any_failure(
         counts["secrets"] += 1
         quoted: list[bool] = []
         with echoing(noting(random.choice(WAYS), secret, quoted)) as echo:
-            tried = list(failures(secret, echo, fuzzed_server.port, jump.port))
+            tried = list(failures(secret, echo, fuzzed_server.port, ssh_server.port))
             for config in random.sample(tried, 45 if FULL else 16):
                 look(cli.check(config, debug=random.random() < 0.5), secret)
                 counts["checks"] += 1
                 if random.random() < (0.25 if FULL else 0.15):
-                    ran = cli.write(config, {"streams": [stream()]}, content, patience=2, debug=True)
+                    ran = cli.write(config, {"streams": [stream()]}, content, terminate_after=2, debug=True)
                     look(ran, secret)
                     counts["writes"] += 1
         counts["quoted"] += sum(quoted)
@@ -184,7 +184,7 @@ def test_what_a_server_says_back_is_masked_however_it_writes_it(cli: CommandLine
     with echoing(noting(way, CORE, quoted)) as port:
         for more in ({}, {"deployment": {"deployment": "cluster"}}):
             config = {"host": "127.0.0.1", "port": port, "username": "me", "password": secret, **more}
-            runs = (cli.check, lambda config: cli.write(config, {"streams": [stream()]}, b"", patience=2))
+            runs = (cli.check, lambda config: cli.write(config, {"streams": [stream()]}, b"", terminate_after=2))
             for run in runs:
                 quoted.clear()
                 ran = run(config)
@@ -193,10 +193,10 @@ def test_what_a_server_says_back_is_masked_however_it_writes_it(cli: CommandLine
                 assert any(quoted)
 
 
-def test_a_private_key_that_the_jump_server_refuses_is_in_no_output(cli: CommandLine, jump: Jump) -> None:
+def test_a_private_key_that_the_ssh_server_refuses_is_in_no_output(cli: CommandLine, ssh_server: SshServer) -> None:
     key = private(ed25519.Ed25519PrivateKey.generate(), OPENSSH)
     for form in (key, key.replace("\n", "\\n"), key.replace("\n", "\r\n")):
-        config = {"host": "127.0.0.1", "port": free_port(), "tunnel_method": jump.tunnel(form)}
+        config = {"host": "127.0.0.1", "port": free_port(), "tunnel_method": ssh_server.tunnel(form)}
         ran = cli.check(config, debug=True)
         assert_honest(ran, *[line for line in key.split("\n") if line and "-----" not in line])
         assert "does not accept" in ran.out
@@ -227,9 +227,9 @@ def test_while_a_sync_runs_no_secret_is_in_its_environment_its_command_line_its_
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     ssh = ed25519.Ed25519PrivateKey.generate()
-    with jumping(ssh) as jump, listening(tmp_path, SERVER, "yes") as (config, server):
+    with sshd(ssh) as ssh_server, listening(tmp_path, SERVER, "yes") as (config, server):
         server.client.execute_command("ACL", "SETUSER", "alice", "on", f">{CORE}", "~*", "+@all")
-        config |= {"username": "alice", "password": CORE, "tunnel_method": jump.tunnel(private(ssh, OPENSSH))}
+        config |= {"username": "alice", "password": CORE, "tunnel_method": ssh_server.tunnel(private(ssh, OPENSSH))}
         config["ssl_mode"] = {"mode": "verify-full", **MUTUAL}
         running = Connector(config, tmp_path).start([stream()])
         running.send(record(1), state(1))

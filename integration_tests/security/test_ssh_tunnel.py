@@ -19,30 +19,40 @@ from integration_tests.support.messages import COMPLETE, Json, record, state, st
 from integration_tests.support.servers.certificates import AUTHORITY, SERVER, identity, listening
 from integration_tests.support.servers.listener import listening_to
 from integration_tests.support.servers.server import Server, free_port, running
-from integration_tests.support.servers.ssh_server import OPENSSH, PEM, PKCS8, Jump, Key, jumping, private, public, user
+from integration_tests.support.servers.ssh_server import (
+    OPENSSH,
+    PEM,
+    PKCS8,
+    Key,
+    SshServer,
+    private,
+    public,
+    sshd,
+    user,
+)
 from integration_tests.support.stored import values
 from integration_tests.support.waiting import wait_until
 
 ED25519, RSA = ed25519.Ed25519PrivateKey.generate(), rsa.generate_private_key(65537, 2048)
 STRANGER = ed25519.Ed25519PrivateKey.generate()
 KEY = private(ED25519, OPENSSH)
-PASSWORD = "S3cret-of-the-jump"
+PASSWORD = "S3cret-of-the-user"
 MANY = 3000
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[tuple[Jump, Server]]:
-    with jumping(ED25519, RSA) as jump, running("redis-7.0") as server:
-        yield jump, server
+def shared() -> Iterator[tuple[SshServer, Server]]:
+    with sshd(ED25519, RSA) as ssh_server, running("redis-7.0") as server:
+        yield ssh_server, server
 
 
 @pytest.fixture
-def jump(shared: tuple[Jump, Server]) -> Jump:
+def ssh_server(shared: tuple[SshServer, Server]) -> SshServer:
     return shared[0]
 
 
 @pytest.fixture
-def server(shared: tuple[Jump, Server]) -> Server:
+def server(shared: tuple[SshServer, Server]) -> Server:
     shared[1].client.flushall()
     return shared[1]
 
@@ -50,26 +60,28 @@ def server(shared: tuple[Jump, Server]) -> Server:
 @pytest.mark.parametrize(
     ("key", "form"), [(RSA, PEM), (RSA, OPENSSH), (RSA, PKCS8), (ED25519, OPENSSH), (ED25519, PKCS8)]
 )
-def test_every_usual_form_of_a_key_opens_the_tunnel(jump: Jump, server: Server, key: Key, form: object) -> None:
+def test_every_usual_form_of_a_key_opens_the_tunnel(
+    ssh_server: SshServer, server: Server, key: Key, form: object
+) -> None:
     text = private(key, form)  # type: ignore[arg-type]
-    assert check({**server.config, "tunnel_method": jump.tunnel(text)}) is None
+    assert check({**server.config, "tunnel_method": ssh_server.tunnel(text)}) is None
 
 
-def test_a_key_pasted_into_one_line_opens_the_tunnel(jump: Jump, server: Server) -> None:
-    assert check({**server.config, "tunnel_method": jump.tunnel(KEY.strip().replace("\n", "\\n"))}) is None
+def test_a_key_pasted_into_one_line_opens_the_tunnel(ssh_server: SshServer, server: Server) -> None:
+    assert check({**server.config, "tunnel_method": ssh_server.tunnel(KEY.strip().replace("\n", "\\n"))}) is None
 
 
-def test_a_password_opens_the_tunnel_and_a_wrong_one_is_said_to_be_wrong(jump: Jump, server: Server) -> None:
+def test_a_password_opens_the_tunnel_and_a_wrong_one_is_said_to_be_wrong(ssh_server: SshServer, server: Server) -> None:
     with user(PASSWORD) as name:
-        assert check({**server.config, "tunnel_method": jump.password_tunnel(name, PASSWORD)}) is None
-        wrong = check({**server.config, "tunnel_method": jump.password_tunnel(name, "another")})
+        assert check({**server.config, "tunnel_method": ssh_server.password_tunnel(name, PASSWORD)}) is None
+        wrong = check({**server.config, "tunnel_method": ssh_server.password_tunnel(name, "another")})
     assert wrong == "The SSH jump server does not accept the user or the password"
 
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"tunnel_host": "jump.invalid"}, "The SSH jump server was not found."),
+        ({"tunnel_host": "ssh.invalid"}, "The SSH jump server was not found."),
         ({"tunnel_port": 1}, "The connection to the SSH jump server was refused: no server listens"),
         ({"ssh_key": private(STRANGER, OPENSSH)}, "The SSH jump server does not accept the user or the key"),
         ({"tunnel_user": "nobody-there"}, "The SSH jump server does not accept the user or the key"),
@@ -83,44 +95,46 @@ def test_a_password_opens_the_tunnel_and_a_wrong_one_is_said_to_be_wrong(jump: J
     ],
 )
 def test_check_says_in_one_sentence_what_is_wrong_with_a_tunnel(
-    jump: Jump, server: Server, wrong: Json, says: str
+    ssh_server: SshServer, server: Server, wrong: Json, says: str
 ) -> None:
-    answer = check({**server.config, "tunnel_method": {**jump.tunnel(KEY), **wrong}})
+    answer = check({**server.config, "tunnel_method": {**ssh_server.tunnel(KEY), **wrong}})
     assert answer is not None
     assert answer.startswith(says)
 
 
-def test_an_encrypted_key_in_openssh_form_is_said_to_need_a_passphrase(jump: Jump, tmp_path: Path) -> None:
+def test_an_encrypted_key_in_openssh_form_is_said_to_need_a_passphrase(ssh_server: SshServer, tmp_path: Path) -> None:
     file = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(file)], check=True)
-    answer = check({"host": "h", "tunnel_method": jump.tunnel(file.read_text())})
+    answer = check({"host": "h", "tunnel_method": ssh_server.tunnel(file.read_text())})
     assert answer == "The SSH private key cannot be read: it needs a passphrase"
 
 
-def test_the_jump_servers_key_is_accepted_where_it_is_the_one_that_is_set(jump: Jump, server: Server) -> None:
-    tunnel = jump.tunnel(KEY, tunnel_host_key=f"{public(jump.host_key)} root@jump\n")
+def test_the_ssh_servers_key_is_accepted_where_it_is_the_one_that_is_set(ssh_server: SshServer, server: Server) -> None:
+    tunnel = ssh_server.tunnel(KEY, tunnel_host_key=f"{public(ssh_server.host_key)} root@ssh\n")
     assert check({**server.config, "tunnel_method": tunnel}) is None
 
 
 @pytest.mark.parametrize(("host", "reason"), [("127.0.0.1", "Connection refused"), ("redis.invalid", "")])
-def test_a_redis_host_that_the_jump_server_does_not_reach_is_told_apart(jump: Jump, host: str, reason: str) -> None:
-    answer = check({"host": host, "port": free_port(), "tunnel_method": jump.tunnel(KEY)})
+def test_a_redis_host_that_the_ssh_server_does_not_reach_is_told_apart(
+    ssh_server: SshServer, host: str, reason: str
+) -> None:
+    answer = check({"host": host, "port": free_port(), "tunnel_method": ssh_server.tunnel(KEY)})
     assert answer is not None
     assert answer.startswith(f"The Redis host cannot be reached from the SSH jump server ({reason}")
 
 
-def test_a_server_that_hangs_up_is_said_to_be_no_jump_server_maybe(jump: Jump, server: Server) -> None:
+def test_a_server_that_hangs_up_is_said_to_be_no_ssh_server_maybe(ssh_server: SshServer, server: Server) -> None:
     with listening_to(socket.socket.close) as port:
-        answer = check({**server.config, "tunnel_method": {**jump.tunnel(KEY), "tunnel_port": port}})
+        answer = check({**server.config, "tunnel_method": {**ssh_server.tunnel(KEY), "tunnel_port": port}})
     assert answer == "The SSH jump server closed the connection before the login; it may not be an SSH server."
 
 
-def test_tls_in_a_tunnel_identifies_the_redis_host_and_not_this_end_or_the_jump_server(
-    jump: Jump, tmp_path: Path
+def test_tls_in_a_tunnel_identifies_the_redis_host_and_not_this_end_or_the_ssh_server(
+    ssh_server: SshServer, tmp_path: Path
 ) -> None:
     redis_host = "127.0.0.5"
     full = {"mode": "verify-full", "ca_certificate": AUTHORITY.pem}
-    tunnel = {"host": redis_host, "tunnel_method": jump.tunnel(KEY), "ssl_mode": full}
+    tunnel = {"host": redis_host, "tunnel_method": ssh_server.tunnel(KEY), "ssl_mode": full}
     named = identity("server", AUTHORITY, x509.IPAddress(ipaddress.ip_address(redis_host)))
     with listening(tmp_path, named, "no", "--bind", "127.0.0.1", redis_host) as (config, _):
         assert check({**config, **tunnel}) is None
@@ -128,8 +142,10 @@ def test_tls_in_a_tunnel_identifies_the_redis_host_and_not_this_end_or_the_jump_
         assert check({**config, **tunnel}) == f"The server's certificate is not valid for the host {redis_host}."
 
 
-def test_tls_and_none_are_told_apart_through_a_tunnel_too(jump: Jump, server: Server, tmp_path: Path) -> None:
-    tunnel = {"tunnel_method": jump.tunnel(KEY), "ssl_mode": {"mode": "require"}}
+def test_tls_and_none_are_told_apart_through_a_tunnel_too(
+    ssh_server: SshServer, server: Server, tmp_path: Path
+) -> None:
+    tunnel = {"tunnel_method": ssh_server.tunnel(KEY), "ssl_mode": {"mode": "require"}}
     plain = "The server does not speak TLS on this port: turn ssl off, or set the TLS port."
     assert check({**server.config, **tunnel, "ssl": True}) == plain
     with listening(tmp_path, SERVER, "no") as (config, _):
@@ -137,10 +153,10 @@ def test_tls_and_none_are_told_apart_through_a_tunnel_too(jump: Jump, server: Se
         assert check({**config, **tunnel, "ssl": False}) == closed
 
 
-def test_nothing_of_a_tunnel_outlives_its_use(jump: Jump, server: Server) -> None:
+def test_nothing_of_a_tunnel_outlives_its_use(ssh_server: SshServer, server: Server) -> None:
     before = threading.active_count()
-    assert check({**server.config, "tunnel_method": jump.tunnel(KEY)}) is None
-    wait_until(lambda: jump.sessions == [])
+    assert check({**server.config, "tunnel_method": ssh_server.tunnel(KEY)}) is None
+    wait_until(lambda: ssh_server.sessions == [])
     assert threading.active_count() == before
 
 
@@ -150,8 +166,8 @@ def test_a_sync_whose_tunnel_drops_ends_exact_and_its_key_never_is_in_a_file(
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
-    with jumping(ED25519) as jump:
-        connector = Connector({**server.config, "tunnel_method": jump.tunnel(KEY)}, tmp_path)
+    with sshd(ED25519) as ssh_server:
+        connector = Connector({**server.config, "tunnel_method": ssh_server.tunnel(KEY)}, tmp_path)
         running = connector.start([stream()])
         for number in range(1, MANY):
             running.send(record(number))
@@ -159,9 +175,9 @@ def test_a_sync_whose_tunnel_drops_ends_exact_and_its_key_never_is_in_a_file(
                 running.send(state(number))
             if number == MANY // 2:
                 running.wait_for_states(5)
-                assert jump.sessions
-                jump.cut()
-        jump.start()
+                assert ssh_server.sessions
+                ssh_server.cut()
+        ssh_server.start()
         running.wait_for_states(MANY // 100 - 1)
         assert [file for file in temporary.rglob("*") if file.is_file()] == []
         running.send(COMPLETE)
@@ -172,8 +188,10 @@ def test_a_sync_whose_tunnel_drops_ends_exact_and_its_key_never_is_in_a_file(
     assert [one["stream"]["stream_state"]["cursor"] for one in outcome.states] == list(range(100, MANY, 100))
 
 
-def test_the_writer_behind_a_tunnel_is_taken_over_once_it_is_dead(jump: Jump, server: Server, tmp_path: Path) -> None:
-    connector = Connector({**server.config, "tunnel_method": jump.tunnel(KEY)}, tmp_path)
+def test_the_writer_behind_a_tunnel_is_taken_over_once_it_is_dead(
+    ssh_server: SshServer, server: Server, tmp_path: Path
+) -> None:
+    connector = Connector({**server.config, "tunnel_method": ssh_server.tunnel(KEY)}, tmp_path)
     first = connector.start([stream()])
     first.send(record(1), state(1), record(2))
     first.wait_for_states(1)
@@ -184,8 +202,8 @@ def test_the_writer_behind_a_tunnel_is_taken_over_once_it_is_dead(jump: Jump, se
     assert values(server.client) == [1, 2]
 
 
-def test_a_sync_told_to_end_does_so_with_its_tunnel(jump: Jump, server: Server, tmp_path: Path) -> None:
-    connector = Connector({**server.config, "tunnel_method": jump.tunnel(KEY)}, tmp_path)
+def test_a_sync_told_to_end_does_so_with_its_tunnel(ssh_server: SshServer, server: Server, tmp_path: Path) -> None:
+    connector = Connector({**server.config, "tunnel_method": ssh_server.tunnel(KEY)}, tmp_path)
     running = connector.start([stream()])
     running.send(record(1), state(1))
     running.wait_for_states(1)
@@ -194,4 +212,4 @@ def test_a_sync_told_to_end_does_so_with_its_tunnel(jump: Jump, server: Server, 
 
     assert outcome.error["failure_type"] == "transient_error"
     assert json.dumps(KEY)[1:-1] not in outcome.text
-    wait_until(lambda: jump.sessions == [])
+    wait_until(lambda: ssh_server.sessions == [])

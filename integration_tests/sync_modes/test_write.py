@@ -360,7 +360,9 @@ def test_what_was_not_acknowledged_is_removed_by_the_next_run(connector: Connect
     assert values(server.client) == [1, 2]
 
 
-def test_sigterm_settles_acknowledges_and_promotes_nothing(connector: Connector, server: Server) -> None:
+def test_sigterm_commits_and_acknowledges_what_was_sent_and_promotes_nothing(
+    connector: Connector, server: Server
+) -> None:
     connector.write([stream()], [record(1), COMPLETE])
     running = connector.start([stream(mode="overwrite", **generation(2, 2, 2))])
     running.send(record(2), state(2))

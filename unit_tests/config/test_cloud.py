@@ -12,10 +12,10 @@ from destination_redis.config.spec import specification
 
 Json = dict[str, Any]
 
-JUMP = {"tunnel_host": "jump.example.com", "tunnel_user": "me"}
+SSH_SERVER = {"tunnel_host": "ssh.example.com", "tunnel_user": "me"}
 TUNNELS: list[Json] = [
-    {"tunnel_method": "SSH_KEY_AUTH", **JUMP, "ssh_key": "K"},
-    {"tunnel_method": "SSH_PASSWORD_AUTH", **JUMP, "tunnel_user_password": "P"},
+    {"tunnel_method": "SSH_KEY_AUTH", **SSH_SERVER, "ssh_key": "K"},
+    {"tunnel_method": "SSH_PASSWORD_AUTH", **SSH_SERVER, "tunnel_user_password": "P"},
 ]
 CLUSTER = {"deployment": "cluster"}
 SENTINEL = {"deployment": "sentinel", "service_name": "s"}

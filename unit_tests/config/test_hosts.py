@@ -44,8 +44,8 @@ ADDRESSES = ["::1", "2001:db8::1", "::ffff:10.0.0.1", "fe80::1%eth0"]
 
 
 def tunnel(host: str) -> dict[str, Any]:
-    jump = {"tunnel_host": host, "tunnel_user": "u", "tunnel_user_password": "p"}
-    return {"host": "h", "tunnel_method": {"tunnel_method": "SSH_PASSWORD_AUTH", **jump}}
+    ssh_server = {"tunnel_host": host, "tunnel_user": "u", "tunnel_user_password": "p"}
+    return {"host": "h", "tunnel_method": {"tunnel_method": "SSH_PASSWORD_AUTH", **ssh_server}}
 
 
 def nodes(node: str, deployment: str = "cluster") -> dict[str, Any]:
@@ -75,7 +75,7 @@ def test_a_name_and_an_address_are_taken_as_they_are(host: str) -> None:
         assert parse_config(nodes(bracketed, deployment)).deployment.nodes == (bracketed,)  # type: ignore[union-attr]
 
 
-def test_the_path_of_a_unix_socket_is_a_host_but_none_of_a_jump_server() -> None:
+def test_the_path_of_a_unix_socket_is_a_host_but_none_of_an_ssh_server() -> None:
     for path in ("/run/redis.sock", "/run/my redis:6379/a@b,c.sock"):
         assert parse_config({"host": path}).host == path
         complaint(tunnel(path))

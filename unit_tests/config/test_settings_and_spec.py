@@ -28,7 +28,7 @@ JAVA: Json = {
     "cache_type": "hash",
     "tunnel_method": {"tunnel_method": "NO_TUNNEL"},
 }
-JUMP = {"tunnel_host": "jump.example.com", "tunnel_port": 2222, "tunnel_user": "me"}
+SSH_SERVER = {"tunnel_host": "ssh.example.com", "tunnel_port": 2222, "tunnel_user": "me"}
 FORM: Json = specification()["connectionSpecification"]
 
 
@@ -85,18 +85,18 @@ def test_the_java_connectors_verify_full_keeps_its_certificates() -> None:
 
 
 def test_the_java_connectors_ssh_key_tunnel_is_understood() -> None:
-    tunnel = parse_config({**JAVA, "tunnel_method": {"tunnel_method": "SSH_KEY_AUTH", **JUMP, "ssh_key": "K"}})
+    tunnel = parse_config({**JAVA, "tunnel_method": {"tunnel_method": "SSH_KEY_AUTH", **SSH_SERVER, "ssh_key": "K"}})
     method = tunnel.tunnel_method
     assert isinstance(method, SshKeyTunnel)
-    assert (method.tunnel_host, method.tunnel_port, method.tunnel_user) == ("jump.example.com", 2222, "me")
+    assert (method.tunnel_host, method.tunnel_port, method.tunnel_user) == ("ssh.example.com", 2222, "me")
     assert method.ssh_key.get_secret_value() == "K"
 
 
 def test_the_java_connectors_ssh_password_tunnel_is_understood() -> None:
-    saved = {"tunnel_method": "SSH_PASSWORD_AUTH", **JUMP, "tunnel_user_password": "P"}
+    saved = {"tunnel_method": "SSH_PASSWORD_AUTH", **SSH_SERVER, "tunnel_user_password": "P"}
     method = parse_config({**JAVA, "tunnel_method": saved}).tunnel_method
     assert isinstance(method, SshPasswordTunnel)
-    assert (method.tunnel_host, method.tunnel_port, method.tunnel_user) == ("jump.example.com", 2222, "me")
+    assert (method.tunnel_host, method.tunnel_port, method.tunnel_user) == ("ssh.example.com", 2222, "me")
     assert method.tunnel_user_password.get_secret_value() == "P"
 
 
@@ -112,7 +112,7 @@ def test_certificates_of_verify_full_are_optional() -> None:
 
 @pytest.mark.parametrize("host", ["a" * 64, "a..b", "a\0b", "\0"])
 def test_a_host_that_cannot_be_looked_up_is_a_config_error_that_does_not_quote_it(host: str) -> None:
-    tunnel = {"tunnel_method": "SSH_KEY_AUTH", **JUMP, "ssh_key": "K", "tunnel_host": host}
+    tunnel = {"tunnel_method": "SSH_KEY_AUTH", **SSH_SERVER, "ssh_key": "K", "tunnel_host": host}
     for wrong in (
         {"host": host},
         {"host": "h", "tunnel_method": tunnel},
@@ -185,7 +185,7 @@ def test_what_is_required_may_not_be_empty() -> None:
     for empty in (None, ""):
         sentinel = {"deployment": "sentinel", "service_name": empty}
         assert "service_name: " in str(complaint({"host": "h", "deployment": sentinel}))
-        tunnel = {"tunnel_method": "SSH_KEY_AUTH", **JUMP, "ssh_key": "K", "tunnel_host": empty}
+        tunnel = {"tunnel_method": "SSH_KEY_AUTH", **SSH_SERVER, "ssh_key": "K", "tunnel_host": empty}
         assert "tunnel_host: " in str(complaint({"host": "h", "tunnel_method": tunnel}))
 
 
@@ -225,7 +225,7 @@ def test_a_setting_nobody_knows_is_named_and_does_no_harm() -> None:
         ),
         ({"key_prefix": "a{b"}, "key_prefix"),
         ({"key_prefix": "a}b"}, "key_prefix"),
-        ({"tunnel_method": {"tunnel_method": "SSH_KEY_AUTH", **JUMP}}, "tunnel_method.SSH_KEY_AUTH.ssh_key"),
+        ({"tunnel_method": {"tunnel_method": "SSH_KEY_AUTH", **SSH_SERVER}}, "tunnel_method.SSH_KEY_AUTH.ssh_key"),
     ],
 )
 def test_a_wrong_setting_is_a_config_error_that_names_it(wrong: Json, setting: str) -> None:
@@ -265,8 +265,8 @@ SECRETS: list[tuple[str, Json, str]] = [
         for name in ("ca_certificate", "client_certificate", "client_key", "client_key_password")
     ],
     ("deployment", {"deployment": "sentinel", "service_name": "s"}, "sentinel_password"),
-    ("tunnel_method", {"tunnel_method": "SSH_KEY_AUTH", **JUMP}, "ssh_key"),
-    ("tunnel_method", {"tunnel_method": "SSH_PASSWORD_AUTH", **JUMP}, "tunnel_user_password"),
+    ("tunnel_method", {"tunnel_method": "SSH_KEY_AUTH", **SSH_SERVER}, "ssh_key"),
+    ("tunnel_method", {"tunnel_method": "SSH_PASSWORD_AUTH", **SSH_SERVER}, "tunnel_user_password"),
 ]
 
 
@@ -283,7 +283,7 @@ def test_no_secret_value_ever_appears_in_an_error(place: tuple[str, Json, str], 
 
 
 def test_no_secret_shows_when_the_settings_are_printed() -> None:
-    tunnel = {"tunnel_method": "SSH_PASSWORD_AUTH", **JUMP, "tunnel_user_password": "S3cret"}
+    tunnel = {"tunnel_method": "SSH_PASSWORD_AUTH", **SSH_SERVER, "tunnel_user_password": "S3cret"}
     ssl = {"mode": "verify-full", "client_certificate": "C", "client_key": "S3cret", "client_key_password": "S3cret"}
     config = parse_config({**JAVA, "tunnel_method": tunnel, "ssl_mode": ssl})
     assert "S3cret" not in f"{config} {config!r}"

@@ -1,4 +1,4 @@
-"""A lane on its own: what it says is open."""
+"""A node pipeline on its own: what it says is open."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +9,7 @@ from destination_redis.transport.window import Batch
 
 
 def node() -> NodePipeline:
-    """Return a lane that keeps what is answered; its server answers everything with OK."""
+    """Return a node pipeline that keeps what is answered; its server answers everything with OK."""
     connection: Any = SimpleNamespace(
         send_packed_command=lambda *_, **__: None, replies=SimpleNamespace(read=lambda most: [b"OK"] * most)
     )

@@ -74,13 +74,12 @@ class CommandLine:
         *files: str,
         content: Content = b"",
         seconds: float = 60,
-        patience: float | None = None,
+        terminate_after: float | None = None,
         debug: bool = False,
     ) -> Ran:
         """Run a command with its input, its log at debug level if asked for.
 
-        One that is not over after so many seconds of `patience` is told to end, and after `seconds` killed: its code
-        tells so.
+        One that has not ended after `terminate_after` seconds is sent SIGTERM, and killed after `seconds`.
         """
         given = [part for name, file in zip(("--config", "--catalog"), files, strict=False) for part in (name, file)]
         began = time.monotonic()
@@ -90,7 +89,7 @@ class CommandLine:
             os.close(reading)
             feeder = threading.Thread(target=_feed, args=(writing, content))
             feeder.start()
-            code = _ended(process, seconds if patience is None else patience, seconds)
+            code = _ended(process, seconds if terminate_after is None else terminate_after, seconds)
             feeder.join()
             return Ran(code, _text(out), _text(err), time.monotonic() - began, process.memory)
 
@@ -100,14 +99,14 @@ class CommandLine:
         return str(file)
 
 
-def _ended(process: Process, patience: float, seconds: float) -> int:
+def _ended(process: Process, terminate_after: float, seconds: float) -> int:
     """Return the exit code of a process that is told to end, then killed, after so many seconds."""
     try:
-        return process.wait(patience)
+        return process.wait(terminate_after)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGTERM)
     try:
-        return process.wait(seconds - patience)
+        return process.wait(seconds - terminate_after)
     except subprocess.TimeoutExpired:
         process.kill()
     return process.wait(20)

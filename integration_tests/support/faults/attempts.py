@@ -43,7 +43,7 @@ class Fault:
 
 
 class Attempts:
-    """Tries faults in scenarios, and judges how each ends."""
+    """Tries faults in scenarios, and checks how each ends."""
 
     def __init__(self) -> None:
         self.instants = self.survived = self.records = self.retries = self.doubled = 0
@@ -65,7 +65,7 @@ class Attempts:
             return False
         sudden = any(fault.sudden for fault in met.values())
         self.instants += 1
-        problems = self._judged(outcome, met.values())
+        problems = self._problems(outcome, met.values())
         cursor, twice, tries = 0, list[int](), 1
         while True:
             cursor = cursor_of(outcome, cursor)
@@ -100,7 +100,7 @@ class Attempts:
         assert self.instants
 
     @staticmethod
-    def _judged(outcome: Outcome, faults: Iterable[Fault]) -> list[str]:
+    def _problems(outcome: Outcome, faults: Iterable[Fault]) -> list[str]:
         """Return what is wrong with how a sync ended that met these faults."""
         if outcome.code == 0:
             return []

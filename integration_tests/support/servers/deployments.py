@@ -19,7 +19,7 @@ from integration_tests.support.servers.certificates import AUTHORITY, MUTUAL, SE
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.sentinel import SERVICE, Sentinel
 from integration_tests.support.servers.server import free_port, running
-from integration_tests.support.servers.ssh_server import OPENSSH, jumping, private, user
+from integration_tests.support.servers.ssh_server import OPENSSH, private, sshd, user
 from integration_tests.support.waiting import wait_until
 
 Kind = Callable[[Path], AbstractContextManager[tuple[Json, Redis]]]
@@ -104,14 +104,14 @@ def watching(folder: Path, config: Json, *tls: str) -> Iterator[Json]:
 @contextmanager
 def by_ssh_key(kind: Kind, folder: Path) -> Iterator[tuple[Json, Redis]]:
     key = ed25519.Ed25519PrivateKey.generate()
-    with kind(folder) as (config, client), jumping(key) as jump:
-        yield {**config, "tunnel_method": jump.tunnel(private(key, OPENSSH))}, client
+    with kind(folder) as (config, client), sshd(key) as ssh_server:
+        yield {**config, "tunnel_method": ssh_server.tunnel(private(key, OPENSSH))}, client
 
 
 @contextmanager
 def by_ssh_password(kind: Kind, folder: Path) -> Iterator[tuple[Json, Redis]]:
-    with kind(folder) as (config, client), jumping() as jump, user(PASSWORD) as name:
-        yield {**config, "tunnel_method": jump.password_tunnel(name, PASSWORD)}, client
+    with kind(folder) as (config, client), sshd() as ssh_server, user(PASSWORD) as name:
+        yield {**config, "tunnel_method": ssh_server.password_tunnel(name, PASSWORD)}, client
 
 
 @contextmanager

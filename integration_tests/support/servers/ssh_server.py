@@ -1,4 +1,4 @@
-"""A jump server: a real sshd on a free port, with keys made for the occasion, and users who may log in."""
+"""An SSH server: a real sshd on a free port, with keys made for the occasion, and users who may log in."""
 
 import getpass
 import os
@@ -37,7 +37,7 @@ def public(key: Key) -> str:
     return key.public_key().public_bytes(serialization.Encoding.OpenSSH, form).decode()
 
 
-class Jump:
+class SshServer:
     """One sshd; who holds one of `keys` may log in as the user who runs the tests."""
 
     def __init__(self, binary: str, keys: list[Key]) -> None:
@@ -123,15 +123,15 @@ class Jump:
 
 
 @contextmanager
-def jumping(*keys: Key) -> Iterator[Jump]:
+def sshd(*keys: Key) -> Iterator[SshServer]:
     binary = "/usr/sbin/sshd"  # which it wants to be started by
     if not Path(binary).exists():
         _missing(f"{binary} is missing")
-    jump = Jump(binary, list(keys))
+    server = SshServer(binary, list(keys))
     try:
-        yield jump
+        yield server
     finally:
-        jump.close()
+        server.close()
 
 
 @contextmanager
@@ -139,7 +139,7 @@ def user(password: str) -> Iterator[str]:
     """Yield the name of a user of this system who exists for the while; only root can make one."""
     if os.geteuid() != 0 or not shutil.which("useradd"):
         _missing("only root can make a user with a password")
-    name = f"jump-{secrets.token_hex(4)}"
+    name = f"ssh-{secrets.token_hex(4)}"
     _run("useradd", "--no-create-home", "--shell", "/usr/sbin/nologin", name)
     try:
         _run("chpasswd", given=f"{name}:{password}")
