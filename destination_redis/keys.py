@@ -140,6 +140,8 @@ class StreamKeys:
 def key_part(value: msgspec.Raw) -> bytes:
     """Return a primary key's value as its part of a key: strings escaped, null as `NULL`, others as JSON text."""
     text = bytes(value)
+    if text.isdigit():
+        return text
     if text[:1] == b'"':
         if _PLAIN(text, 1, len(text) - 1):
             return text[1:-1]

@@ -26,7 +26,7 @@ _HEAD = b"%b$%d\r\n%b%%d%b\r\n%b$14\r\n_airbyte_ab_id\r\n$%d\r\n%%d\r\n$19\r\n_a
 # The arguments of an upsert up to its time: their number, id, cursor.
 _UPSERT = b"$%d\r\n%d\r\n$%d\r\n%d\r\n$%d\r\n%b\r\n$19\r\n_airbyte_emitted_at\r\n$%d\r\n%b\r\n"
 # The same up to the size of the data, if it is the only other argument.
-_UPSERT_ENVELOPE = b"$1\r\n6\r\n" + _UPSERT[len(b"$%d\r\n%d\r\n") :] + PACKED_DATA
+_UPSERT_ENVELOPE = b"$1\r\n6\r\n" + _UPSERT[len(b"$%d\r\n%d\r\n") :] + PACKED_DATA + b"%b\r\n"
 
 _LUA = Lua(
     kind="hash",
@@ -116,15 +116,21 @@ class HashCache:
         body = packer(self._options, upserts=True)
         plain = self._options.record_format == "envelope" and not self._options.full
 
+        limit = digits = 0
+
         def upsert(number: int, cursor: bytes, record: Record) -> tuple[int, bytes]:
+            nonlocal limit, digits
+            if number >= limit:
+                digits = len(str(number))
+                limit = 10**digits
             at = record.emitted_at
-            order = (len(str(number)), number, len(cursor), cursor, len(at), at)
             if plain and len(record.meta) <= len(b"null"):
                 data = record.data
-                return 7, b"".join((_UPSERT_ENVELOPE % (*order, len(data)), data, b"\r\n"))
+                return 7, _UPSERT_ENVELOPE % (digits, number, len(cursor), cursor, len(at), at, len(data), data)
             count, packed = body(number, record)
             own = 4 + 2 * count
-            return 1 + own, b"".join((_UPSERT % (len(str(own)), own, *order), *packed))
+            order = _UPSERT % (len(str(own)), own, len(str(number)), number, len(cursor), cursor, len(at), at)
+            return 1 + own, b"".join((order, *packed))
 
         return upsert
 

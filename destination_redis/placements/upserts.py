@@ -16,7 +16,7 @@ from destination_redis.ledger import transitions
 from destination_redis.placements.base import Target, Writer
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.protocol.catalog import DELETED_AT
-from destination_redis.protocol.cursor import NULL_CURSOR, encode, warn_unreadable
+from destination_redis.protocol.cursor import NULL_CURSOR, Order, common_instant, encode, warn_unreadable
 from destination_redis.protocol.json_fields import picker
 from destination_redis.protocol.messages import Record
 from destination_redis.resp import pack_arguments
@@ -144,7 +144,13 @@ class Upserts:
                 warn_unreadable(str(stream), stream.cursor, order, "such values count as null, the lowest")
             return self._no_cursor
 
-        return cursor_of
+        prefix = epoch.encode()
+
+        def instant_of(value: msgspec.Raw) -> bytes:
+            instant = common_instant(value)
+            return cursor_of(value) if instant is None else prefix + instant
+
+        return instant_of if order is Order.INSTANT else cursor_of
 
     def _warn_of_no_key(self) -> None:
         logger.warning(

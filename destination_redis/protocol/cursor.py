@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from destination_redis.protocol.instants import seconds, sortable
+from destination_redis.protocol.instants import common, seconds, sortable
 from destination_redis.protocol.json_fields import Path
 from destination_redis.protocol.messages import UNREADABLE
 
@@ -65,6 +65,14 @@ def encode(value: msgspec.Raw, order: Order) -> str | None:
     if order is not Order.TEXT:
         return None
     return "10" if first == b"f" else "11" if first == b"t" else "5" + text.hex()
+
+
+def common_instant(value: msgspec.Raw) -> bytes | None:
+    """Return what `encode` does for an instant, in a fraction of the time; None for uncommon notations and all else."""
+    text = bytes(value)
+    if text[:1] == b'"' and (instant := common(text[1:-1])) is not None:
+        return b"3" + instant
+    return None
 
 
 def number_of(value: msgspec.Raw, order: Order) -> float | None:

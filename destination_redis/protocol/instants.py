@@ -7,12 +7,12 @@ without an offset is UTC, one without a date is on 1970-01-01. Not supported is 
 """
 
 import re
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 #: Added to the seconds, so that they have `_DIGITS` hexadecimal digits for all years from -`_YEARS` to `_YEARS`.
 _ZERO, _DIGITS, _YEARS = 365 * 10**14, 14, 10**9
-_FIRST_DAY, _FIRST_DAY_UTC = datetime.min, datetime.min.replace(tzinfo=UTC)  # noqa: DTZ901 - only subtracted
 #: Days from there to 1970, and in 400 years, after which the calendar repeats, weekdays included.
 _DAYS_TO_1970, _DAYS_IN_400_YEARS = date(1970, 1, 1).toordinal() - 1, 146_097
 #: Sort before and after the digits of any instant.
@@ -46,10 +46,20 @@ _RFC_2822 = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
+#: Seconds by the parts of usual timestamps: "T04:29", ":23", "+02:00".
+_MINUTES = {f"{by}{minute // 60:02}:{minute % 60:02}".encode(): 60 * minute for by in "T " for minute in range(24 * 60)}
+_SECONDS = {f":{second:02}".encode(): second for second in range(60)}
+_OFFSETS = {b"": 0, b"Z": 0} | {
+    f"{sign}{minute // 60:02}:{minute % 60:02}".encode(): 60 * minute * (-1 if sign == "-" else 1)
+    for sign in "+-"
+    for minute in range(0, 24 * 60, 15)
+}
+
 
 def sortable(text: str) -> str | None:
     """Return hexadecimal digits that sort as instants do; None if `text`, without spaces around it, is not a time."""
-    return _common(text) or _any(text.strip())
+    found = common(text.encode(errors="replace"))
+    return found.decode() if found else _any(text.strip())
 
 
 def seconds(instant: str) -> float:
@@ -60,25 +70,29 @@ def seconds(instant: str) -> float:
     return float(whole + Decimal(f"0.{fraction or 0}"))
 
 
-def _common(text: str) -> str | None:
-    """Return the same as `_any` for dates and common timestamps, in a fraction of the time; None for all else."""
-    fraction = ""
-    if text[13:17:3] == "::" and text[10] in "T ":
-        if text[19:20] in (".", ","):  # datetime keeps six digits only
-            tail = text[20:].lstrip("0123456789")
-            fraction = text[20 : len(text) - len(tail)].rstrip("0")
-            text = text[:19] + tail
-        # datetime also accepts 12:00:+01:00 and 12:00:00:00.
-        if not 19 <= len(text) <= 25 or text[19:20] not in "Z+-":
-            return None
-    elif len(text) != len("2024-02-29"):
-        return None
+def common(text: bytes) -> bytes | None:
+    """Return what `sortable` does, in a fraction of the time, for dates and the usual timestamps; None for all else."""
     try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
+        whole = _seconds_of(text[:10])
+        if len(text) == len("2024-02-29"):
+            return b"%x" % whole
+        whole += _MINUTES[text[10:16]] + _SECONDS[text[16:19]]
+        zone = text[19:]
+        if zone[:1] not in (b".", b","):
+            return b"%x" % (whole - _OFFSETS[zone])
+        after = zone[1:].lstrip(b"0123456789")
+        fraction = zone[1 : len(zone) - len(after)].rstrip(b"0")
+        return b"%x%b" % (whole - _OFFSETS[after], fraction)
+    except (KeyError, ValueError):
         return None
-    since = instant - (_FIRST_DAY if instant.tzinfo is None else _FIRST_DAY_UTC)
-    return hex(since.days * 86_400 + since.seconds + _ZERO)[2:] + fraction  # noqa: FURB116 - twice as fast
+
+
+@lru_cache(maxsize=4096)
+def _seconds_of(day: bytes) -> int:
+    """Return the seconds of a date such as 2024-02-29, with `_ZERO` added; raises ValueError for all else."""
+    if day[4:8:3] != b"--":
+        raise ValueError
+    return (date.fromisoformat(day.decode()).toordinal() - 1) * 86_400 + _ZERO
 
 
 def _any(text: str) -> str | None:
