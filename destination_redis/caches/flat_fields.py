@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from destination_redis.caches.base import RecordOptions, RedisRecord
+from destination_redis.caches.column_shape import Shapes
 from destination_redis.caches.metadata import AB_ID, DATA, EMITTED_AT, META, Metadata, own_names
 from destination_redis.protocol.json_fields import fields, text
 from destination_redis.protocol.messages import Record
@@ -56,6 +57,23 @@ def _envelope(options: RecordOptions) -> Packer:
 def _columns(options: RecordOptions, *, upserts: bool) -> Packer:
     metadata, full = Metadata(options), options.full
     own = own_names(options, upserts=upserts)
+    shapes, any_columns = Shapes(own), _any_columns(own)
+
+    def body(number: int, record: Record) -> tuple[int, Sequence[bytes]]:
+        if (packed := shapes.pack(record.data)) is None:
+            columns = fields(record.data)
+            shapes.learn(columns)
+            packed = any_columns(columns)
+        if full or len(record.meta) > len(b"null"):
+            pairs = metadata(number, record)
+            return packed[0] + len(pairs), (packed[1], *map(_pair, pairs))
+        return packed[0], packed[1:]
+
+    return body
+
+
+def _any_columns(own: frozenset[str]) -> Callable[[Mapping[str, msgspec.Raw]], tuple[int, bytes]]:
+    """Return a function that packs columns of any kind, but null and the connector's own, and counts them."""
     names: dict[str, bytes] = {}
 
     def head(name: str) -> bytes:
@@ -65,10 +83,10 @@ def _columns(options: RecordOptions, *, upserts: bool) -> Packer:
         names[name] = b"" if name in own else b"$%d\r\n%b\r\n" % (len(encoded), encoded)
         return names[name]
 
-    def body(number: int, record: Record) -> tuple[int, Sequence[bytes]]:
+    def pack(columns: Mapping[str, msgspec.Raw]) -> tuple[int, bytes]:
         packed: list[bytes] = []
         add = packed.extend
-        for name, raw in fields(record.data).items():
+        for name, raw in columns.items():
             value = bytes(raw)
             first = value[0]
             if first == 0x22:  # a quotation mark
@@ -81,14 +99,9 @@ def _columns(options: RecordOptions, *, upserts: bool) -> Packer:
             if packed_name:
                 size = len(value)
                 add((packed_name, _SIZES[size] if size < len(_SIZES) else b"$%d\r\n" % size, value, b"\r\n"))
-        count = len(packed) // 4
-        if full or len(record.meta) > len(b"null"):
-            pairs = metadata(number, record)
-            count += len(pairs)
-            add(map(_pair, pairs))
-        return count, packed
+        return len(packed) // 4, b"".join(packed)
 
-    return body
+    return pack
 
 
 def _pair(pair: tuple[bytes, bytes]) -> bytes:
