@@ -14,6 +14,7 @@ from destination_redis.config.settings import RedisConfig
 from destination_redis.connection.announced import shown
 from destination_redis.connection.cluster import own_slots
 from destination_redis.connection.deployment import Servers
+from destination_redis.connection.many_keys import ONE_KEY, takes_many_keys
 from destination_redis.connection.memory import memory_of, why_evicting
 from destination_redis.connection.optional import optional_warnings
 from destination_redis.connection.refusals import about, name_of
@@ -94,6 +95,8 @@ def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]
             place = f"{shown(address)}: " if servers.clustered and shown(address) not in wrong else ""
             return f"{place}{wrong}", []
         warnings |= dict.fromkeys(more)
+        if not servers.clustered and not takes_many_keys(servers.client(address), config.key_prefix):
+            warnings[f"{ONE_KEY}."] = None
         with contextlib.suppress(redis_errors.RedisError, OSError):  # if INFO is refused, there is a warning already
             policy = memory_of(servers.client(address)).policy
             if evicting := why_evicting(policy, config, None, clustered=servers.clustered):

@@ -9,12 +9,13 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.connection.many_keys import ONE_KEY
-from integration_tests.support.connector.library import full, write
+from integration_tests.support.connector.library import check, full, write
 from integration_tests.support.data_types import UPSERTING, Shape
 from integration_tests.support.faults.proxy import Exchange, proxy
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, status
-from integration_tests.support.servers.server import Server, needs_json, running
+from integration_tests.support.servers.server import Server, free_port, needs_json, running
 from integration_tests.support.stored import rows, values
+from integration_tests.support.waiting import wait_until
 
 RECORDS = 5
 DELETING = {"properties": {"at": {"type": "integer"}, "_ab_cdc_deleted_at": {"type": "string"}}}
@@ -164,14 +165,18 @@ def test_a_proxy_that_shards_by_key_gets_a_script_for_each_record(
 @pytest.fixture(scope="module")
 def only_node() -> Iterator[Server]:
     """Yield a cluster of one node, which a user takes for a single server."""
-    with running("redis-7.0", "--cluster-enabled", "yes") as server:
+    with running("redis-7.0", "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as server:
         server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        wait_until(lambda: "cluster_state:ok" in str(server.client.execute_command("CLUSTER", "INFO")))
         yield server
 
 
 def test_a_node_of_a_cluster_that_is_taken_for_a_single_server_gets_a_script_for_each_record(
     only_node: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
+    assert check(only_node.config) is None
+    assert ONE_KEY in caplog.text
+    caplog.clear()
     with caplog.at_level(logging.INFO):
         upserted(only_node.config, *map(row, range(150)), *map(deletion, range(10)))
     assert ONE_KEY in caplog.text
