@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, nullcontext
 from typing import Any
 
@@ -33,19 +33,15 @@ from destination_redis.config.spec import specification
 from destination_redis.connection.clients import CONNECT_TIMEOUT, connect
 from destination_redis.console.arguments import parse, read_catalog, read_config
 from destination_redis.console.guard import guard
-from destination_redis.console.output import OutputError, put, while_read
-from destination_redis.console.terminal import attended, has_live_line, say
-from destination_redis.errors import Terminated, config_error, traced, transient_error
-from destination_redis.protocol.catalog import Stream, parse_catalog
+from destination_redis.console.output import put, while_read
+from destination_redis.console.terminal import attended, say
+from destination_redis.errors import Terminated, config_error
+from destination_redis.protocol.catalog import parse_catalog
 from destination_redis.protocol.input import read_lines
 from destination_redis.reader import read
 from destination_redis.redaction.secrets import Mask, masking, secret_names, secrets_in
 from destination_redis.shutdown import Stop
-from destination_redis.sync.loop import Sync
-from destination_redis.sync.progress import Progress
-from destination_redis.sync.startup import open_streams
-from destination_redis.sync.summary import Summary
-from destination_redis.transport.pipeline import Pipeline
+from destination_redis.sync.session import Session
 from destination_redis.transport.retry import RETRY_SECONDS
 
 logger = logging.getLogger("airbyte")
@@ -106,8 +102,8 @@ class DestinationRedis(Destination):
         with Stop() as stop:
             lines = _lines(input_messages, stop)
             try:
-                sync = self._sync(parse_config(config), parse_catalog(catalog), lines, states.append, stop)
-                with closing(sync) as steps:
+                session = self._session(parse_config(config), catalog, stop)
+                with closing(session.run(lines, states.append)) as steps:
                     for _ in steps:
                         with stop.aside() if states else nullcontext():
                             yield from _messages(states)
@@ -173,45 +169,14 @@ class DestinationRedis(Destination):
             raise config_error("The standard input is closed: write reads messages from it")
         with Stop() as stop:
             lines = while_read(read_lines(input_stream.fileno(), stop))
-            for _ in self._sync(settings, parse_catalog(catalog), lines, put, stop, watched=attended()):
+            for _ in self._session(settings, catalog, stop).run(lines, put, watched=attended()):
                 pass
         return iter(())
 
-    def _sync(
-        self,
-        config: RedisConfig,
-        streams: tuple[Stream, ...],
-        lines: Iterable[bytes],
-        acknowledge: Callable[[bytes], None],
-        stop: Stop,
-        *,
-        watched: bool = False,
-    ) -> Generator[None]:
-        """Write at each step; `watched` shows the progress on the terminal."""
-        try:
-            for warning in self._allowed(config):
-                logger.warning(warning)
-            with connect(config) as servers:
-                pipeline = Pipeline(servers, stop.pause, self._retry_seconds, config.durable, config.key_prefix)
-                pipeline.open()
-                try:
-                    writers, promote = open_streams(config, streams, pipeline, servers, stop.pause)
-                    different = list(dict.fromkeys(writers.values()))
-                    summary = Summary(different) if watched else None
-                    with Progress(logger, different, live=watched and has_live_line()) as progress:
-                        without_status = config.overwrite_without_status
-                        sync = Sync(writers, pipeline, promote, acknowledge, progress, logger, without_status)
-                        yield from sync.run(lines)
-                    if summary:
-                        summary.tell(servers)
-                finally:
-                    pipeline.close()
-        except (AirbyteTracedException, OutputError):
-            raise
-        except Terminated as error:
-            raise transient_error("The sync was asked to end before it was complete", error) from error
-        except Exception as error:
-            raise traced(error, "writing") from error
+    def _session(self, config: RedisConfig, catalog: bytes, stop: Stop) -> Session:
+        for warning in self._allowed(config):
+            logger.warning(warning)
+        return Session(config, parse_catalog(catalog), stop, self._retry_seconds)
 
     def _allowed(self, config: RedisConfig) -> list[str]:
         """Return warnings about the connection; raises a config error if this edition of Airbyte does not allow it."""

@@ -47,3 +47,4 @@ def takes_many_keys(client: Redis, prefix: str) -> bool:
             for key in keys:
                 removing.execute_command("UNLINK", key)
             removing.execute(raise_on_error=False)
+        client.connection_pool.disconnect(inuse_connections=False)  # or it stays idle until the sync ends

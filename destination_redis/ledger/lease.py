@@ -20,6 +20,7 @@ from destination_redis.protocol.catalog import Stream
 from destination_redis.resp import pack_command
 from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.watermarks import Loss
+from destination_redis.transport.window import Kind
 
 #: Milliseconds by the server's clock for which a writer is believed alive without a sign of life.
 LEASE = 30_000
@@ -70,7 +71,7 @@ class StreamLease:
 
         self._signed = self._pipeline.signature
         command = self._pack(TAKE, self._token, self._signed, LEASE, dead)
-        self._pipeline.send([command], on_reply=on_reply)
+        self._pipeline.send([command], on_reply, Kind.OTHER)
 
     def sign(self) -> None:
         """See that the ledger names the connection in use: it may have changed while the claim was on its way."""
@@ -153,7 +154,7 @@ class StreamLease:
                 self._claimed = False
 
         command = self._pack(script, self._token, number, LEASE, argument, *fields, more=keys)
-        self._pipeline.send([command], on_reply=on_reply, moves=True, covers=True)
+        self._pipeline.send([command], on_reply, Kind.LEDGER)
 
     def _pack(self, script: str, *arguments: str | int, more: Sequence[bytes] = ()) -> bytes:
         keys = (self.keys.ledger, self.keys.counter, *more)

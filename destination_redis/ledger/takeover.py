@@ -1,7 +1,7 @@
 """One writer a stream: claiming ledgers, and taking over from a writer that died."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redis import Redis
@@ -27,13 +27,7 @@ class _Writer:
     now: int
 
 
-def take_all(
-    leases: Sequence[StreamLease],
-    pipeline: Pipeline,
-    servers: Servers,
-    pause: Callable[[float], None],
-    logger: logging.Logger,
-) -> None:
+def take_all(leases: Sequence[StreamLease], pipeline: Pipeline, servers: Servers, logger: logging.Logger) -> None:
     """Claim every ledger, from dead writers too; raises a transient error where another sync is alive.
 
     A writer is dead once its server shows none of its connections, or once its lease ran out without a renewal; its
@@ -57,7 +51,7 @@ def take_all(
             if not told:
                 logger.info("Waiting for the writer of %s to show whether it is alive", next(iter(busy)).stream)
                 told = True
-            pause(_LOOK_EVERY)
+            pipeline.retry.pause(_LOOK_EVERY)
         busy = _take(list(busy), pipeline, dead)
         for lease, writer in busy.items():
             if lease in dead or writer.token != seen[lease].token:

@@ -14,6 +14,7 @@ from destination_redis.placements.record_scripts import expire
 from destination_redis.protocol.messages import Record
 from destination_redis.resp import pack_arguments, unpack_command
 from destination_redis.transport.pipeline import Pipeline
+from destination_redis.transport.window import Kind
 
 
 def _append(cache: CollectionCache, lives: str) -> str:
@@ -62,7 +63,7 @@ class Appender:
         command = self._command(self._first, self._last, self._arguments, self._parts)
         self._parts.clear()
         self._arguments = self._first = 0
-        self._pipeline.send([command], on_reply=self._lease.check_reply, moves=True, split=self._split)
+        self._pipeline.send([command], self._lease.check_reply, Kind.COLLECTION, split=self._split)
         # A move at the end: a server that lost answered writes is found out.
         self._lease.move()
         return []

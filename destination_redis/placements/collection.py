@@ -17,6 +17,7 @@ from destination_redis.placements.record_scripts import Scripts, expire
 from destination_redis.protocol.catalog import COLLECTION
 from destination_redis.resp import pack_command
 from destination_redis.transport.pipeline import Pipeline
+from destination_redis.transport.window import Kind
 
 #: Elements that one script removes or moves: some milliseconds of a server's time.
 _MOST = 1000
@@ -126,7 +127,7 @@ class CollectionPlacement:
                 lease.check_reply(reply)
             replies.append(reply)
 
-        self._pipeline.send(commands, on_reply=on_reply, moves=True)
+        self._pipeline.send(commands, on_reply, Kind.COLLECTION)
         lease.move()
         self._heartbeat.keep()
         self._pipeline.flush()

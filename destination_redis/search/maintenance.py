@@ -44,14 +44,12 @@ class Indexes:
         servers: Servers,
         retry: RetryPolicy,
         heartbeat: LeaseHeartbeat,
-        pause: Callable[[float], None],
     ) -> None:
         """Take the wanted indexes; `heartbeat` renews the leases while waiting for an index."""
         self._wanted = wanted
         self._servers = servers
         self._retry = retry
         self._heartbeat = heartbeat
-        self._pause = pause
         #: Indexes in use, with their names; and the names of those being built beside them.
         self._used: dict[StreamLease, tuple[bytes, Index]] = {}
         self._beside: dict[StreamLease, bytes] = {}
@@ -115,7 +113,7 @@ class Indexes:
     def _swap(self) -> None:
         for lease, name in self._beside.items():
             while not scanned(self._info(name)):
-                self._pause(_LOOK)
+                self._retry.pause(_LOOK)
                 self._heartbeat.keep()
             self._run([["FT.ALIASUPDATE", lease.keys.counter, name]])
             self._run([["FT.DROPINDEX", self._used[lease][0]]], _MISSING)
@@ -166,7 +164,6 @@ def search_indexes(
     servers: Servers,
     retry: RetryPolicy,
     heartbeat: LeaseHeartbeat,
-    pause: Callable[[float], None],
 ) -> Indexes:
     """Return the indexes of all streams; none if search_index is off."""
     wanted = {
@@ -179,7 +176,7 @@ def search_indexes(
         )
         for lease in (leases if config.search_index else ())
     }
-    return Indexes(wanted, servers, retry, heartbeat, pause)
+    return Indexes(wanted, servers, retry, heartbeat)
 
 
 def probe_index(execute: Callable[..., object], kind: str, name: bytes) -> None:

@@ -2,18 +2,17 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from destination_redis.config.settings import WithoutStatus
 from destination_redis.console.output import OutputError
 from destination_redis.errors import Terminated, safe_text, system_error, transient_error
-from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
+from destination_redis.ledger.lease import LeaseHeartbeat
 from destination_redis.placements.upserts import FlushRequired
 from destination_redis.protocol.messages import (
     UNREADABLE,
     Descriptor,
-    Key,
     Message,
     Record,
     SourceError,
@@ -23,11 +22,12 @@ from destination_redis.protocol.messages import (
     why_unreadable,
 )
 from destination_redis.protocol.parsing import Parser
-from destination_redis.protocol.states import State, decode_state
+from destination_redis.protocol.states import decode_state
 from destination_redis.sync.checkpoints import Checkpoints
 from destination_redis.sync.completion import incomplete, incomplete_reasons
 from destination_redis.sync.progress import Progress
 from destination_redis.sync.stream_writer import StreamWriter
+from destination_redis.sync.streams import Streams, name_of
 from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.too_large import RecordTooLarge, TooLarge
 from destination_redis.transport.window import LARGE
@@ -37,44 +37,33 @@ _COMMIT_EVERY = 0.5
 #: Bytes of states that may wait for an acknowledgement; in CDC one can be megabytes.
 _STATES = 4 * 1024 * 1024
 
+logger = logging.getLogger("airbyte")
+
 
 class Sync:
     """One run of `write`, from started placements to states printed and streams finished."""
 
     def __init__(
         self,
-        writers: Mapping[tuple[str | None, str], StreamWriter],
+        streams: Streams,
         pipeline: Pipeline,
-        promote: Callable[[Sequence[StreamLease]], None],
         acknowledge: Callable[[bytes], None],
         progress: Progress,
-        logger: logging.Logger,
         without_status: WithoutStatus,
     ) -> None:
-        """Take the routes by the names messages use.
+        """Take the open streams.
 
-        `promote` makes staged generations live, `acknowledge` puts a line out at once, `without_status` is the setting
-        `overwrite_without_status`.
+        `acknowledge` puts a line out at once, `without_status` is the setting `overwrite_without_status`.
         """
-        self._writers = writers
-        self._all = list(dict.fromkeys(writers.values()))
+        self._streams = streams
         self._pipeline = pipeline
-        self._promote = promote
         self._states = Checkpoints(pipeline, acknowledge)
-        self._heartbeat = LeaseHeartbeat([writer.lease for writer in self._all])
+        self._heartbeat = LeaseHeartbeat([writer.lease for writer in streams.all])
         self._progress = progress
-        self._logger = logger
         self._without_status = without_status
         self._commands: list[bytes] = []
         #: Writers that have gathered records.
         self._gathering: dict[StreamWriter, None] = {}
-        self._current = self._all[0] if self._all else None
-        #: Streams with records since the last state that speaks for all, the current one and, at first, all.
-        self._touched = dict.fromkeys(self._all)
-        #: The last state that speaks for all.
-        self._global: State | None = None
-        #: Streams outside the catalog of which states came.
-        self._unknown: set[Key] = set()
         self._parser = Parser(LARGE)
         self._committed_at = time.monotonic()
 
@@ -93,7 +82,7 @@ class Sync:
             self._wind_up(error)
             raise
         if count := self._parser.left_out:
-            self._logger.warning("Lines of the input that are no messages and were left out: %d", count)
+            logger.warning("Lines of the input that are no messages and were left out: %d", count)
         self._finish()
 
     def commit(self) -> None:
@@ -114,7 +103,8 @@ class Sync:
             self._send()
 
     def _take_messages(self, messages: list[Message], lines: bytes) -> None:
-        writers, add, gathering = self._writers, self._commands.append, self._gathering
+        streams, add, gathering = self._streams, self._commands.append, self._gathering
+        writers = streams.by_name
         apart: list[bytes] = []
         for index, message in enumerate(messages):
             record = message.record
@@ -142,9 +132,8 @@ class Sync:
             else:
                 gathering[writer] = None
             generations.next_id = number + 1
-            if writer is not self._current:
-                self._current = writer
-                self._touched[writer] = None
+            if writer is not streams.current:
+                streams.switch(writer)
 
     def _take_other(self, index: int, message: Message, line: bytes) -> None:
         try:
@@ -152,7 +141,9 @@ class Sync:
                 case "STATE":
                     if decode(line) != message:  # with an empty line elsewhere there were as many lines as messages
                         raise system_error(f"{self._parser.place(index)} or one near it holds more than one message")
-                    self._take_state(decode_state(line, message))
+                    state = decode_state(line, message)
+                    count, covered = self._streams.take_state(state)
+                    self._states.take(state.acknowledged(count), covered)
                 case "TRACE":
                     self._take_trace(decode_trace(message), index)
                 case "RECORD":
@@ -163,10 +154,10 @@ class Sync:
             self._parser.refuse(line, error, index)
 
     def _writer_of(self, named: Record | Descriptor, index: int) -> StreamWriter:
-        writer = self._writers.get(named.key)
+        writer = self._streams.by_name.get(named.key)
         if writer is None:
             where = self._parser.place(index)
-            raise system_error(f"{where} names the stream {_name(named.key)}, which is not in the catalog")
+            raise system_error(f"{where} names the stream {name_of(named.key)}, which is not in the catalog")
         return writer
 
     def _take_trace(self, trace: StreamStatus | SourceError | None, index: int) -> None:
@@ -177,40 +168,18 @@ class Sync:
                 if trace.status.terminal:
                     writer.end()
             case SourceError(named):
-                found = self._writers.get(named.key) if named else None
-                for writer in [found] if found else self._all:
+                found = self._streams.by_name.get(named.key) if named else None
+                for writer in [found] if found else self._streams.all:
                     writer.tracker.failed = True
-
-    def _take_state(self, state: State) -> None:
-        writers: Iterable[StreamWriter]
-        if state.stream is None:
-            # To all others it says nothing new; the next record may be of the current one unnoticed.
-            writers, self._touched = self._touched, dict.fromkeys(filter(None, [self._current]))
-            count = sum(writer.state(own=False) for writer in writers)
-            self._global = state
-        elif (writer := self._writers.get(state.stream.key)) is not None:
-            count, writers = writer.state(own=True, end_mark=state.end_mark), (writer,)
-        else:
-            count, writers = 0, ()
-            self._warn_of_unknown(state.stream.key)
-        covered = [(r, r.generations.last_id, r.received) for r in writers if r.cover()]
-        self._states.take(state.acknowledged(count), covered)
-
-    def _warn_of_unknown(self, key: Key) -> None:
-        if key not in self._unknown:
-            self._unknown.add(key)
-            self._logger.warning(
-                "The stream %s is not in the catalog; its states are passed on, as they came", _name(key)
-            )
 
     def _send(self) -> None:
         """Send what is open; each batch ends with a move, so that a server that lost answered writes is found out."""
         for writer in self._gathering:
             self._commands += writer.take_gathered()
         self._gathering.clear()
-        if self._commands and self._current is not None:
+        if self._commands and self._streams.current is not None:
             self._pipeline.send(self._commands)
-            self._current.lease.move()
+            self._streams.current.lease.move()
             self._commands = []
         self._states.sent()
         self._states.advance()
@@ -227,15 +196,15 @@ class Sync:
         """Settle what is open before the end of input; promote nothing, and let the next run begin at once."""
         try:
             self._commit_before(error)
-            for writer in self._all:
+            for writer in self._streams.all:
                 writer.lease.release(clean=False)
             self._pipeline.flush()
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
-            self._logger.warning("What was open could not be settled: %s", safe_text(second) or type(second).__name__)
+            logger.warning("What was open could not be settled: %s", safe_text(second) or type(second).__name__)
             with suppress(OutputError):  # the output may be what failed
                 self._states.rescue()
         if isinstance(error, TooLarge):
-            stream = next((str(writer.stream) for writer in self._all if writer.lease.keys.owns(error.key)), "")
+            stream = next((str(writer.stream) for writer in self._streams.all if writer.lease.keys.owns(error.key)), "")
             raise RecordTooLarge(error, stream, *(self._pipeline.limit_on(error) or ())) from error
         if isinstance(error, Terminated):
             raise transient_error(
@@ -261,14 +230,14 @@ class Sync:
                 return
 
     def _finish(self) -> None:
-        reasons = incomplete_reasons(self._all, self._global, self._without_status)
+        reasons = incomplete_reasons(self._streams.all, self._streams.last_global, self._without_status)
         complete = [writer for writer, reason in reasons if reason is None]
         self._pipeline.verify()
         self._pipeline.mark_acknowledged(self._pipeline.sent)
         for writer in complete:
             writer.confirm(writer.generations.last_id, writer.received)
         self._pipeline.flush()
-        self._promote([writer.lease for writer in complete if writer.generations.staging])
+        self._streams.promote([writer.lease for writer in complete if writer.generations.staging])
         self._pipeline.verify()
         for writer, reason in reasons:
             writer.lease.release(clean=reason is None)
@@ -276,7 +245,3 @@ class Sync:
         self._pipeline.flush()
         if missing := [(writer.stream, reason) for writer, reason in reasons if reason is not None]:
             raise incomplete(missing)
-
-
-def _name(key: Key) -> str:
-    return ".".join(filter(None, key))

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
@@ -23,25 +23,18 @@ from destination_redis.placements.promotion import Promotion
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.protocol.catalog import Stream
 from destination_redis.resp import pack_command
-from destination_redis.search.maintenance import Indexes, Promote, search_indexes
+from destination_redis.search.maintenance import Indexes, search_indexes
 from destination_redis.sync import memory_estimate
 from destination_redis.sync.stream_writer import StreamWriter
+from destination_redis.sync.streams import Streams
 from destination_redis.transport.pipeline import Pipeline
+from destination_redis.transport.window import Kind
 
 logger = logging.getLogger("airbyte")
 
-#: By the stream's name as messages may give it.
-StreamWriters = dict[tuple[str | None, str], StreamWriter]
 
-
-def open_streams(
-    config: RedisConfig,
-    streams: Sequence[Stream],
-    pipeline: Pipeline,
-    servers: Servers,
-    pause: Callable[[float], None],
-) -> tuple[StreamWriters, Promote]:
-    """Return what writes each stream, ready for its records, and what promotes complete streams in the end."""
+def open_streams(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipeline, servers: Servers) -> Streams:
+    """Return the streams, ready for their records."""
     streams = [placed(config, stream) for stream in streams]
     for stream in streams:
         check_stream(config, stream)
@@ -60,21 +53,21 @@ def open_streams(
             raise errors[0]
 
     pipeline.call_on_reconnect(resume)
-    take_all(leases, pipeline, servers, pause, logger)
+    take_all(leases, pipeline, servers, logger)
     for lease in leases:
         lease.sign()
     try:
         heartbeat = LeaseHeartbeat(leases)
-        indexes = search_indexes(config, leases, servers, pipeline.retry, heartbeat, pause)
-        writers, promote = _begin(config, leases, pipeline, heartbeat, indexes)
-        both = {each.lease: each.generations.staging and each.generations.has_live() for each in writers.values()}
+        indexes = search_indexes(config, leases, servers, pipeline.retry, heartbeat)
+        opened = _begin(config, leases, pipeline, heartbeat, indexes)
+        both = {each.lease: each.generations.staging and each.generations.has_live() for each in opened.all}
         for warning in memory_estimate.warnings(config, servers, list(both.items())):
             logger.warning(warning)
     except Exception:
         for lease in leases:
             lease.release(clean=False)
         raise
-    return writers, promote
+    return opened
 
 
 def _begin(
@@ -83,7 +76,7 @@ def _begin(
     pipeline: Pipeline,
     heartbeat: LeaseHeartbeat,
     indexes: Indexes,
-) -> tuple[StreamWriters, Promote]:
+) -> Streams:
     scripts = Scripts(pipeline, config.ttl_seconds or 0)
     by_name = placements(pipeline, scripts, heartbeat)
     promotion = Promotion(pipeline, by_name, heartbeat)
@@ -94,7 +87,7 @@ def _begin(
     promotion.merge(merging)
     promotion.drop(leases)
     indexes.begin([lease for lease, generations in begun.items() if not generations.staging])
-    writers: StreamWriters = {}
+    writers: dict[tuple[str | None, str], StreamWriter] = {}
     names = [lease.stream.name for lease in leases]
     for lease, generations in begun.items():
         stream = lease.stream
@@ -104,7 +97,7 @@ def _begin(
         if names.count(stream.name) == 1:
             writers.setdefault((None, stream.name), writer)
     pipeline.flush()
-    return writers, indexes.around(promotion.promote)
+    return Streams(writers, indexes.around(promotion.promote))
 
 
 def _storage(config: RedisConfig, stream: Stream) -> Storage:
@@ -142,7 +135,7 @@ def _in_empty_namespace(config: RedisConfig, streams: Sequence[Stream], pipeline
         if stream.namespace is None:
             empty = StreamKeys("", stream.name, config.key_prefix)
             for key in (empty.ledger, empty.counter):
-                pipeline.send([pack_command("EXISTS", key)], on_reply=partial(on_reply, stream))
+                pipeline.send([pack_command("EXISTS", key)], partial(on_reply, stream), Kind.OTHER)
     pipeline.flush()
     return found
 

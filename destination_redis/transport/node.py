@@ -7,7 +7,6 @@ server refuses for now, and all that is open where the server serves no slots an
 
 import math
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +29,7 @@ from destination_redis.transport.many_records import divided
 from destination_redis.transport.reconnect import Peer, ReconnectingConnection
 from destination_redis.transport.retry import RetryPolicy
 from destination_redis.transport.too_large import says_too_large
+from destination_redis.transport.unconfirmed import Unconfirmed
 from destination_redis.transport.window import Batch, Window
 
 #: Bytes sent but not answered; enough to keep a server busy, little enough for a small container.
@@ -69,10 +69,7 @@ class NodePipeline:
         self.address = address
         self._connection = connection
         self._retry = retry
-        self._keeps = keeps
-        self._kept: deque[Batch] = deque()
-        #: Answered, and to be sent again on a new connection all the same: it may lead to a server that lacks them.
-        self._uncovered: deque[Batch] = deque()
+        self._unconfirmed = Unconfirmed(until_released=keeps)
         self._doubted_at = -_TRUST if doubts else math.inf
         #: What is not answered yet.
         self.window = Window(address)
@@ -81,6 +78,7 @@ class NodePipeline:
         self.suspicion: Exception | None = None
         #: The server serves no slots any more: nothing is sent here.
         self.over = False
+        self.release = self._unconfirmed.release
         self.ask = connection.ask
         self.close = connection.close
 
@@ -93,13 +91,13 @@ class NodePipeline:
     def open_since(self) -> int | None:
         """The number of the oldest batch that is unanswered, kept or returned, None where there is none."""
         numbers = [found.number for found in self.window.rejected]
-        numbers += [each.number for each in (self._kept[0] if self._kept else None, self.window.oldest) if each]
+        numbers += [each.number for each in (self._unconfirmed.oldest, self.window.oldest) if each]
         return min([*numbers, *(each.batch.number for each in self.returned)], default=None)
 
     @property
     def kept(self) -> bool:
         """Whether anything answered waits for `release`."""
-        return bool(self._kept)
+        return bool(self._unconfirmed)
 
     def open(self) -> None:
         """Connect, trying again as patience allows; raises a traced error."""
@@ -135,24 +133,16 @@ class NodePipeline:
             except _LOST as error:
                 self.recover(error)
         self.window.answered()
-        if self._keeps and not batch.keyless:
-            self._keep(batch.again)
-        elif batch.uncovered:
-            self._uncovered.append(batch.again)
+        self._unconfirmed.add(batch)
         returned = self.returned[before:]
         if batch.covers and not returned:
-            self._uncovered.clear()
+            self._unconfirmed.covered()
         if not returned:
             self._retry.progressed()
         elif returned[-1].command is batch.commands[-1]:
             batch.watermark = None  # it is the last command, and was not taken
         self._transmit_next()
         return batch
-
-    def release(self, number: int) -> None:
-        """Let go of what was kept of all batches up to `number`."""
-        while self._kept and self._kept[0].number <= number:
-            self._kept.popleft()
 
     def recover(self, error: Exception | None) -> None:
         """Connect anew and send all that is open again, or give it back where the server serves no slots any more."""
@@ -166,23 +156,12 @@ class NodePipeline:
         except NodeRemoved as removed:
             self.over = True
             self._connection.close()
-            for batch in (*self._kept, *self._uncovered, *self.window.clear()):
+            for batch in (*self._unconfirmed.take(), *self.window.clear()):
                 self.returned += [Returned(batch, command, error or removed, self) for command in batch.commands]
-            self._kept.clear()
-            self._uncovered.clear()
-
-    def _keep(self, batch: Batch) -> None:
-        # The oldest is in front: a batch that was refused elsewhere comes after newer ones.
-        if self._kept and batch.number < self._kept[0].number:
-            self._kept.appendleft(batch)
-        else:
-            self._kept.append(batch)
 
     def _transmit_all(self) -> None:
         # A batch that is kept was judged before.
-        self.window.restart((*self._kept, *self._uncovered))
-        self._kept.clear()
-        self._uncovered.clear()
+        self.window.restart(self._unconfirmed.take())
         try:
             self._transmit_window()
         except _LOST as error:

@@ -1,7 +1,7 @@
-"""Commands on their way: sent in batches, answered late, every reply checked, sent again where that is called for.
+"""The pipeline: commands are sent to all nodes in batches, all replies are checked, and failed commands are retried.
 
-Nothing sent through a pipeline may do harm when it is sent twice, or late: after a lost connection whatever is
-unanswered is sent again, and what a server redirects goes to another one, overtaken by what follows.
+A command must do no harm if it is sent twice or late: after a lost connection all unanswered commands are sent again,
+and a redirected command reaches its node after commands that were sent later.
 """
 
 import logging
@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import exceptions as redis_errors
@@ -22,24 +21,21 @@ from destination_redis.errors import NodeRemoved, safe_text, transient_error
 from destination_redis.resp import pack_command
 from destination_redis.transport import watermarks
 from destination_redis.transport.node import WINDOW, NodePipeline, Returned
+from destination_redis.transport.replication import Replication
 from destination_redis.transport.resend import send_again
 from destination_redis.transport.retry import RETRY_SECONDS, RetryPolicy
 from destination_redis.transport.router import Router
 from destination_redis.transport.watermarks import Loss, Watermarks
-from destination_redis.transport.window import Batch, ReplyHandler, Split
+from destination_redis.transport.window import Batch, Kind, ReplyHandler, Split
 
-#: Batches left on their way while replies are read, so that a server never waits for us.
+#: Batches left in flight while replies are read, so that the server always has work.
 KEPT_BUSY = 4
-#: Milliseconds a replica is waited for after a ledger moved; late is worth a warning, not more.
-_REPLICA_WAIT = 500
-#: Bytes after which replicas are asked whether they have them, since until then they are kept.
-_UNSECURED = 4 * 1024 * 1024
 
 logger = logging.getLogger("airbyte")
 
 
 class Pipeline:
-    """Lanes to all servers, on which batches travel; their numbers rise with the time of sending."""
+    """The connections to all nodes. Batch numbers rise in the order of sending."""
 
     def __init__(
         self,
@@ -49,74 +45,64 @@ class Pipeline:
         durability: Durability | None = None,
         prefix: str = "",
     ) -> None:
-        """Take the servers; `pause` waits so many seconds and may raise to end the waiting for good."""
+        """`pause` waits for that many seconds and may raise to end the waiting."""
         self._servers = servers
         self.retry = RetryPolicy(pause, retry_seconds)
-        self._durability = durability or Durability()
         self._watermarks = Watermarks(prefix, uuid.uuid4().hex)
         self._router = Router(servers, self.retry, self._watermarks, keeps=bool(durability))
-        self._moved: set[NodePipeline] = set()
+        self._replication = Replication(self._router, durability or Durability(), self._post)
         self._refusal: AirbyteTracedException | None = None
-        self._late = False
-        self._unsecured = 0
         self._prefix = prefix
         #: Whether one command may have keys of several slots.
         self.many_keys = False
         #: The number of the last batch sent.
         self.sent = 0
-        #: Whether an answer alone is not safe enough.
+        #: Whether replicas or the disk have to confirm each write.
         self.secures = bool(durability)
         self.ask = self._router.ask
         self.loss = self._router.loss
         self.limit_on = self._router.limit_on
 
     def open(self) -> None:
-        """Connect, trying again as patience allows; raises a traced error."""
+        """Connect, and retry as the policy allows; raises a traced error."""
         if self._servers.clustered:
             self._router.load(watermarks.SCRIPT)
         self._router.open()
-        self.many_keys = not self._servers.clustered and self._takes_many_keys()
-
-    def _takes_many_keys(self) -> bool:
-        client = self._servers.client(self.servers[0])
-        try:
-            if takes_many_keys(client, self._prefix):
-                return True
-        finally:
-            client.connection_pool.disconnect(inuse_connections=False)  # else it is idle until the sync ends
-        logger.info(ONE_KEY)
-        return False
+        if not self._servers.clustered:
+            self.many_keys = takes_many_keys(self._servers.client(self.servers[0]), self._prefix)
+            if not self.many_keys:
+                logger.info(ONE_KEY)
 
     def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         with suppress(redis_errors.RedisError, OSError, AirbyteTracedException):
             self._router.remove_watermarks()
         self._router.close()
 
     @property
     def signature(self) -> str:
-        """All connections as their servers see them, comma-separated; empty where an ACL hides any."""
+        """All connections as their servers see them, comma-separated; empty if an ACL hides any."""
         return self._router.signature
 
     @property
     def servers(self) -> tuple[Address, ...]:
-        """The addresses of all servers that hold keys now."""
+        """The addresses of all servers that serve keys now."""
         return self._router.primaries
 
     @property
     def confirmed(self) -> int:
-        """The number of the last batch of which all, and all before, is answered well and as safe as is asked for."""
+        """The number of the last batch up to which every command succeeded and is as durable as configured."""
         if self._refusal is not None:
             return 0
         since = [number for node in self._router.all if (number := node.open_since) is not None]
         return min(since, default=self.sent + 1) - 1
 
     def call_on_reconnect(self, resume: Callable[[], None]) -> None:
-        """Have `resume` called with every connection made from now on, before anything is sent on it."""
+        """Call `resume` for every new connection from now on, before anything is sent on it."""
         self._router.on_connect = resume
 
     def load(self, script: str) -> bytes:
-        """Return the SHA1 by which EVALSHA runs `script` here, on every connection to come as well; never waits."""
+        """Load a script on all connections, later ones too, and return its SHA1 for EVALSHA; never waits."""
         sha, new = self._router.load(script)
         if new:
             for node in self._router.all:
@@ -127,48 +113,45 @@ class Pipeline:
         self,
         commands: Sequence[bytes],
         on_reply: ReplyHandler | None = None,
-        ignore_error: str | None = None,
+        kind: Kind = Kind.RECORDS,
         *,
-        moves: bool = False,
-        covers: bool = False,
+        ignore_error: str | None = None,
         split: Split | None = None,
     ) -> int:
-        """Send packed commands, each to the server of its key, and return their number; waits where a window is full.
+        """Send packed commands, each to the node of its key, and return their batch number; waits if a window is full.
 
-        `on_reply` is given every reply and raises on a bad one; an error that contains `ignore_error` is a good reply.
-        `moves` is for what writes a ledger: `replicate` then waits for it. `covers` is for its numbered moves. `split`
-        makes two commands of one that has many records.
+        `on_reply` is called with every reply and raises on a bad one; without it, any reply but an error is good. An
+        error that contains `ignore_error` is a good reply. `split` makes two commands of one that has many records.
         """
-        self._go_on()
+        self._raise_refusal()
         self.sent += 1
         try:
             for node, some in self._router.split(commands):
-                key, note = self._router.watermark(node, self.sent) if on_reply is None else (None, None)
-                uncovered = not covers and key is None and (on_reply is None or moves)
+                key, note = self._router.watermark(node, self.sent) if kind is Kind.RECORDS else (None, None)
                 every = [*some, note] if note else some
-                batch = Batch(self.sent, every, on_reply, ignore_error, False, key, covers, uncovered, split)
+                batch = Batch(self.sent, every, on_reply, ignore_error, watermark=key, split=split)
+                batch.covers = kind is Kind.LEDGER
+                batch.uncovered = key is None and kind in (Kind.RECORDS, Kind.COLLECTION)
                 node.send(batch)
-                self._unsecured += batch.size if self._durability else 0
-                if moves:
-                    self._moved.add(node)
-            if self._unsecured > _UNSECURED:
+                self._replication.sent(node, batch.size, kind)
+            if self._replication.due:
                 self.secure()
-            self._relieve()
+            self._read_early()
         except AirbyteTracedException as error:
-            raise self._over(error) from error.__cause__
+            raise self._end(error) from error.__cause__
         except BaseException as error:
-            # Some may be on no lane: nothing after them may ever count as settled.
-            self._over(transient_error(f"Commands were not sent: {safe_text(error)}", error))
+            # Some may not have been sent: nothing after them may ever count as confirmed.
+            self._end(transient_error(f"Commands were not sent: {safe_text(error)}", error))
             raise
         return self.sent
 
     def flush(self) -> None:
-        """Return when every command sent has been answered, and answered well, and is as safe as is asked for.
+        """Return when every command sent has succeeded and is as durable as configured.
 
-        Raises TooLarge, for each batch once, where a server does not take it: what it was to write, and what was to be
-        written after it, is left out. Until then it counts as open.
+        Raises TooLarge, once for each batch that a server refuses for its size. The records of the batch and all later
+        ones are left out. Until it is raised, the batch counts as unconfirmed.
         """
-        self._go_on()
+        self._raise_refusal()
         self._drain()
         while any(node.kept for node in self._router.all):
             self.secure()
@@ -178,11 +161,11 @@ class Pipeline:
                 raise node.window.rejected.pop(0)
 
     def call(self, *arguments: str | bytes | int, at: Address) -> object:
-        """Send one command to a server, wait until all is answered, and return its reply.
+        """Send one command to a server, wait for all replies, and return its own.
 
-        Raises NodeRemoved where the server serves no slots any more.
+        Raises NodeRemoved if the server no longer serves any slots.
         """
-        self._go_on()
+        self._raise_refusal()
         replies: list[object] = []
         self._post(self._router.at(at), [pack_command(*arguments)], replies.append)
         self._drain()
@@ -191,34 +174,24 @@ class Pipeline:
         return replies[-1]
 
     def secure(self) -> None:
-        """Have replicas or the disk confirm what was sent, where that is asked for; never waits here."""
-        self._unsecured = 0
-        for node in self._router.all if self._durability else ():
-            if node.open_since is not None and not node.over:
-                on_reply = partial(self._on_durability_reply, node, self.sent)
-                self._post(node, [pack_command(*self._durability.command)], on_reply)
+        """Request confirmation by replicas or the disk of all batches so far, if that is configured; never waits."""
+        self._replication.request(self.sent)
 
     def replicate(self) -> None:
-        """Have what moved ledgers confirmed: as is asked for, else by one replica if there is any; never waits here."""
-        if self._durability:
-            self.secure()
-            return
-        for node in self._moved:
-            if not node.over and node.peer.replicas:
-                self._post(node, [pack_command("WAIT", 1, _REPLICA_WAIT)], self._on_replica_reply)
-        self._moved.clear()
+        """Request confirmation of ledger updates: as configured, else by one replica if there is any; never waits."""
+        self._replication.request_for_ledgers(self.sent)
 
     def mark_acknowledged(self, number: int) -> None:
-        """Take note that a state or a ledger counts on the batches up to `number`."""
+        """Note that a state or a ledger relies on the batches up to `number`."""
         self._watermarks.mark_acknowledged(number)
 
     def verify(self) -> None:
-        """See that no server was replaced by one that lacks what was answered; raises what `resume` raises then."""
+        """Check that no failover lost answered commands; otherwise raises what `resume` raises."""
         if self._servers.clustered and self.retry.do(self.loss) is not Loss.NOTHING and self._router.on_connect:
             self.retry.do(self._router.on_connect)
 
     def topology_version(self) -> tuple[str, ...] | None:
-        """Return what changes with every server that is replaced and every slot that moves; None while one does."""
+        """Return a value that changes if a server is replaced or a slot moves; None while one is migrating."""
         return self.retry.do(self._router.topology_version)
 
     def _post(self, node: NodePipeline, commands: Sequence[bytes], on_reply: ReplyHandler | None = None) -> None:
@@ -226,29 +199,20 @@ class Pipeline:
         try:
             node.send(Batch(self.sent, commands, on_reply, keyless=True))
         except AirbyteTracedException as error:
-            raise self._over(error) from error.__cause__
+            raise self._end(error) from error.__cause__
 
-    def _on_replica_reply(self, reply: object) -> None:
-        if reply == 0 and not self._late:
-            self._late = True
-            logger.warning("No replica confirmed the ledger within %d ms", _REPLICA_WAIT)
-
-    def _on_durability_reply(self, node: NodePipeline, number: int, reply: object) -> None:
-        self._durability.check_reply(reply)
-        node.release(number)
-
-    def _go_on(self) -> None:
-        """Raise again what the server refused for good: nothing after it may ever count as settled."""
+    def _raise_refusal(self) -> None:
+        """Raise the error that ended this pipeline, if any: nothing sent after it may ever count as confirmed."""
         if self._refusal is not None:
             raise self._refusal
 
-    def _over(self, error: AirbyteTracedException) -> AirbyteTracedException:
-        """Remember what ends this pipeline, the first error alone, and return it."""
+    def _end(self, error: AirbyteTracedException) -> AirbyteTracedException:
+        """End this pipeline with an error, of which only the first is kept, and return it."""
         self._refusal = self._refusal or error
         return error
 
-    def _relieve(self) -> None:
-        """Read what is answered soon, so that a commit's states are out before a death can come between them."""
+    def _read_early(self) -> None:
+        """Read replies soon after they arrive, so that a crash seldom comes between a commit and its states."""
         for node in self._router.all:
             window = node.window
             while window.careful or (len(window.flying) > KEPT_BUSY and (window.size > WINDOW or node.has_reply())):
@@ -262,22 +226,21 @@ class Pipeline:
             self._watermarks.answered(batch.watermark, batch.number)
 
     def _drain(self) -> None:
-        """Return when all is answered; what was refused or redirected is sent again, until servers take all of it."""
+        """Return when all is answered; refused and redirected commands are sent again until all are accepted."""
         try:
             returned = self._answered()
         except AirbyteTracedException as error:
-            raise self._over(error) from error.__cause__
-        in_vain = False
+            raise self._end(error) from error.__cause__
+        repeated = False
         try:
             while returned:
-                send_again(returned, self._router, self.retry, in_vain=in_vain)
+                send_again(returned, self._router, self.retry, repeated=repeated)
                 before, returned = len(returned), self._answered()
-                in_vain = len(returned) >= before
+                repeated = len(returned) >= before
         except BaseException as error:
-            # Only here it is known what was refused: without it, nothing after it may ever count as settled.
-            self._over(
-                transient_error(f"Commands that the server refused were not sent again: {safe_text(error)}", error)
-            )
+            # Only `returned` has the refused commands: nothing after them may ever count as confirmed.
+            text = f"Commands that the server refused were not sent again: {safe_text(error)}"
+            self._end(transient_error(text, error))
             raise
 
     def _answered(self) -> list[Returned]:

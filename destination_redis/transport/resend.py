@@ -1,4 +1,4 @@
-"""Sending again what came back: elsewhere if the reply names another server, later if it was refused for now."""
+"""The resending of returned commands: to another node if they were redirected, after a pause if they were refused."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from destination_redis.transport.window import Batch
 
 
-def send_again(returned: Sequence[Returned], router: Router, retry: RetryPolicy, *, in_vain: bool) -> None:
-    """Send commands again, after a pause where they were refused, or redirected `in_vain` before."""
+def send_again(returned: Sequence[Returned], router: Router, retry: RetryPolicy, *, repeated: bool) -> None:
+    """Send commands again; after a pause if any was refused, or if resending was `repeated` without success."""
     refused = [each.error for each in returned if not _redirected(each)]
-    if refused or in_vain:
+    if refused or repeated:
         retry.wait(refused[0] if refused else returned[-1].error)
     for node in router.all:
         if node.suspicion is not None:
@@ -41,7 +41,7 @@ def send_again(returned: Sequence[Returned], router: Router, retry: RetryPolicy,
 
 
 def _follow(returned: Sequence[Returned], router: Router, retry: RetryPolicy) -> None:
-    """Learn where slots are: from any node, then, since that one may not know yet, from those that gave them away."""
+    """Update the slot map from any node; then from the MOVED replies, since that node may not know of them yet."""
     if not router.clustered:
         for each in returned:
             if retry_decision(each.error) is RetryDecision.REDIRECT:
@@ -56,7 +56,7 @@ def _follow(returned: Sequence[Returned], router: Router, retry: RetryPolicy) ->
 
 
 def _node_of(each: Returned, router: Router) -> NodePipeline | None:
-    """Return the lane for a command; None where it was meant for a server that serves no slots any more."""
+    """Return the node pipeline for a command; None if it was for one server, which no longer serves any slots."""
     if each.batch.keyless:
         return None if each.node.over else each.node
     if each.command is ASKING:
@@ -71,7 +71,7 @@ def _named(each: Returned) -> Address:
 
 
 def _importing(each: Returned, router: Router) -> NodePipeline | None:
-    """Return the lane to the server that takes a slot over and has the key already, if that is what was said."""
+    """Return the node pipeline that ASK names: its server is importing the slot and already has the key."""
     if not isinstance(each.error, redis_errors.AskError) or isinstance(each.error, redis_errors.MovedError):
         return None
     try:

@@ -26,7 +26,8 @@ class RetryPolicy:
 
     def __init__(self, pause: Callable[[float], None] = time.sleep, seconds: float = RETRY_SECONDS) -> None:
         """Take what waits so many seconds and may raise to end the waiting for good."""
-        self._pause = pause
+        #: Waits for that many seconds; may raise to end the waiting.
+        self.pause = pause
         self._seconds = seconds
         self._stalled_since: float | None = None
         self._next = _FIRST_PAUSE
@@ -35,7 +36,7 @@ class RetryPolicy:
     def wait(self, error: Exception) -> None:
         """Pause before another try after `error`; raises it, traced, where that changes nothing or time is up."""
         self.check_deadline(error)
-        self._pause(self._next)
+        self.pause(self._next)
         self._next = min(2 * self._next, _LAST_PAUSE)
 
     def check_deadline(self, error: Exception) -> None:

@@ -9,6 +9,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from destination_redis.connection.slots import Address
 from destination_redis.transport.too_large import TooLarge, too_large
@@ -20,6 +21,15 @@ _CLOSES = 2
 
 ReplyHandler = Callable[[object], None]
 Split = Callable[[bytes], Sequence[bytes]]
+
+
+class Kind(Enum):
+    """What the commands of a batch write."""
+
+    RECORDS = "records, without a look at a ledger"
+    COLLECTION = "records, and in the same scripts the ledger that says which of them the collection has"
+    LEDGER = "numbered changes of ledgers: they detect whether a server lost anything that was answered before"
+    OTHER = "nothing, or only who writes a ledger"
 
 
 @dataclass(slots=True)

@@ -16,10 +16,10 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.config.parse import parse_config
 from destination_redis.console.output import OutputError
-from destination_redis.destination import DestinationRedis
 from destination_redis.errors import Terminated
 from destination_redis.protocol.catalog import parse_catalog
 from destination_redis.shutdown import Stop
+from destination_redis.sync.session import Session
 from integration_tests.support.connector.fork_server import forks
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.messages import COMPLETE, Json, lines, record, state, stream
@@ -128,7 +128,7 @@ def test_an_end_without_a_reader_gives_the_ledger_back_and_commits_only_what_was
 
     streams = parse_catalog(json.dumps({"streams": [stream()]}).encode())
     with Stop() as stop, pytest.raises((OutputError, AirbyteTracedException)):
-        deque(DestinationRedis()._sync(parse_config(server.config), streams, chunks(), put, stop))
+        deque(Session(parse_config(server.config), streams, stop).run(chunks(), put))
 
     assert ledger(server.client)["writer"] == ""
     assert ledger(server.client)["committed"] == ("1" if isinstance(error, OutputError) else "2")

@@ -14,7 +14,7 @@ def test_a_move_that_is_answered_after_a_newer_one_changes_nothing() -> None:
 
     pipeline: Any = SimpleNamespace(
         pack=lambda *_: b"",
-        send=lambda _, on_reply, **__: answers.append(on_reply),
+        send=lambda _, on_reply, *__: answers.append(on_reply),
     )
     lease = StreamLease(pipeline, Stream("s", None, "append"), StreamKeys("n", "s", ""), "token")
     lease.move(Ledger(reserved=1))

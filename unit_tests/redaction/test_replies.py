@@ -1,6 +1,5 @@
 """Redaction: no part of what was sent passes, in whatever form a reply quotes it; the server's own words do."""
 
-import inspect
 import json
 import re
 import traceback
@@ -20,9 +19,8 @@ from destination_redis.resp import pack_command
 from integration_tests.support.faults.quoting import PASSING, REFUSALS, replies, runs, texts
 
 #: The connector's own words, and Python's.
-OWN = " ".join(
-    (inspect.getsource(errors), *(f"The server answered: {code} (while writing)" for code in CODES), *COMMANDS)
-)
+SENTENCES = [module.read_text() for module in Path(errors.__path__[0]).glob("*.py")]
+OWN = " ".join((*SENTENCES, *(f"The server answered: {code} (while writing)" for code in CODES), *COMMANDS))
 OWN += "".join(traceback.format_exception(traced(redis_errors.ResponseError("ERR"), "writing")))
 
 

@@ -1,161 +1,21 @@
-"""The errors: Redis replies and exceptions as AirbyteTracedExceptions, in words a user can act on."""
+"""The sentences: what an error means, in words that a user can act on."""
 
 import re
 from collections.abc import Iterable
-from enum import Enum
 
-from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import exceptions as redis_errors
 
-from destination_redis.redaction.replies import COMMANDS, is_reply, redact, reply_code, reply_of, shown
+from destination_redis.errors.decision import NO_CONNECTION, error_code
+from destination_redis.errors.exceptions import CommandError, NotWrittenError, RefusedError, UnreachableError
+from destination_redis.redaction.replies import COMMANDS, is_reply, reply_code, reply_of, shown
 
-
-class RetryDecision(Enum):
-    """What to do about a failed command."""
-
-    RETRY = "send it again on this connection"
-    RECONNECT = "reconnect, then send it again"
-    REDIRECT = "send it to the server named in the reply"
-    FAIL = "stop: a retry does not help"
-
-
-# Codes (first words) of replies that redis-py has no class for.
-_RETRIED_CODES = ("BUSY", "NOREPLICAS", "UNBLOCKED", "MISCONF", "OOM", "TRYAGAIN", "CLUSTERDOWN", "GAP")
-# An error inside a script, as Redis before 7 reports it: "Error running script (call to f_…): …: -OOM command …".
-_IN_SCRIPT = re.compile(r"Error running script .*@user_script: ?\d+: -?([A-Z]{2,}) ")
-# A server replies this to every new connection, then closes it, until others are closed.
-_NO_CONNECTION = "max number of clients"
-# The first is the reply to WAIT of a primary that became a replica.
-_ELSEWHERE = ("cannot be used with replica instances", _NO_CONNECTION)
-#: Maximum characters of a message: names in it may have any length.
-_LONGEST = 1000
 #: What was sent: commands, or the arguments of one.
 Sent = Iterable[str | bytes | int]
-_NOT_IN_SCRIPT = "The user executing the script can't"
-# Replies without a code of their own whose cause is in the settings or the server's configuration.
-_MENDED = (
-    "DB index",
-    _NOT_IN_SCRIPT,
-    "wrong Redis type",
-    "unknown command",
-    "called from script",
-    "XADD is equal or smaller",
-)
-
-
-class Terminated(Exception):  # noqa: N818 - a signal, not an error
-    """The process was asked to end (SIGTERM or SIGINT)."""
-
-
-class NodeRemoved(Exception):  # noqa: N818 - a change, not an error
-    """A server no longer serves any slots of its cluster."""
-
-
-class UnreachableError(redis_errors.ConnectionError):
-    """The server cannot be reached for now; the text is a sentence for the user."""
-
-
-class ClosedAtCommandError(UnreachableError):
-    """The server closed the connection instead of answering a command; the text is a sentence for the user."""
-
-
-class RefusedError(redis_errors.ConnectionError):
-    """The server cannot be reached until its or our settings change; the text is a sentence for the user."""
-
-
-class TlsError(RefusedError):
-    """The server cannot be reached with its or our TLS settings."""
-
-
-class CommandError(redis_errors.ResponseError):
-    """The server does not know or does not allow a command; the text is a sentence for the user."""
-
-    own_words = True
-
-
-class NotWrittenError(redis_errors.ResponseError):
-    """A script for many records did not write this one; sent again alone, it meets the error itself."""
-
-    own_words = True
-
-
-class ForbiddenError(CommandError, redis_errors.NoPermissionError):
-    """The user has no permission for a command."""
-
-
+#: The reply of a server whose ACL refuses a command inside a script.
+NOT_IN_SCRIPT = "The user executing the script can't"
 # Their text already is a sentence for the user.
 _SENTENCES = (UnreachableError, RefusedError, CommandError, NotWrittenError)
-_MENDED_ERRORS = (
-    redis_errors.AuthenticationError,
-    redis_errors.NoPermissionError,
-    redis_errors.InvalidResponse,
-    RefusedError,
-    CommandError,
-)
-
-
-def retry_decision(error: Exception) -> RetryDecision:
-    """Return what to do about `error`; the most specific class wins."""
-    match error:
-        case redis_errors.AuthenticationError() | redis_errors.AuthorizationError():
-            return RetryDecision.FAIL
-        case redis_errors.NoPermissionError() | RefusedError() | CommandError():
-            return RetryDecision.FAIL
-        case redis_errors.AskError():  # MOVED is one too
-            return RetryDecision.REDIRECT
-        case redis_errors.NoScriptError():
-            return RetryDecision.RECONNECT  # every new connection loads its scripts
-        case redis_errors.ReadOnlyError() | redis_errors.ConnectionError() | redis_errors.TimeoutError():
-            return RetryDecision.RECONNECT  # LOADING is a ConnectionError: redis-py closes the connection at once
-        case (
-            NotWrittenError()
-            | redis_errors.OutOfMemoryError()
-            | redis_errors.TryAgainError()
-            | redis_errors.ClusterDownError()
-        ):
-            return RetryDecision.RETRY
-        case redis_errors.ResponseError() if _code(error) in _RETRIED_CODES:
-            return RetryDecision.RETRY
-        case redis_errors.ResponseError() if _code(error) == "READONLY" or any(
-            mark in str(error) for mark in _ELSEWHERE
-        ):
-            return RetryDecision.RECONNECT
-        case OSError():
-            return RetryDecision.RECONNECT
-    return RetryDecision.FAIL
-
-
-def config_error(message: str, cause: BaseException | None = None) -> AirbyteTracedException:
-    """Return an error the user can fix in the configuration, in the catalog or at the server."""
-    return _traced(message, FailureType.config_error, cause)
-
-
-def transient_error(message: str, cause: BaseException | None = None) -> AirbyteTracedException:
-    """Return an error that a retry may avoid."""
-    return _traced(message, FailureType.transient_error, cause)
-
-
-def system_error(message: str, cause: BaseException | None = None) -> AirbyteTracedException:
-    """Return an error of the input or of the connector itself."""
-    return _traced(message, FailureType.system_error, cause)
-
-
-def traced(error: Exception, doing: str, sent: Sent | None = None) -> AirbyteTracedException:
-    """Return the traced error for `error`, raised while `doing` something ("writing default:users:1").
-
-    `sent` is what a reply may quote, None if that is unknown.
-    """
-    if isinstance(error, AirbyteTracedException):
-        return error
-    sentence = f"{explain(error, sent)} (while {doing})"
-    if retry_decision(error) is not RetryDecision.FAIL:
-        return transient_error(sentence, error)
-    if isinstance(error, redis_errors.RedisError):
-        known = isinstance(error, _MENDED_ERRORS) or _code(error) in ("WRONGTYPE", "NOPERM", "DENIED")
-        known = known or any(mark in str(error) for mark in _MENDED)
-        return config_error(sentence, error) if known else system_error(sentence, error)
-    return system_error(sentence, error)
 
 
 def explain(error: Exception, sent: Sent | None = None) -> str:
@@ -179,10 +39,10 @@ def known(error: Exception) -> str | None:
     for found, sentence in _EXPLAINED:
         if isinstance(error, found):
             return sentence
-    refused = isinstance(error, redis_errors.NoPermissionError) or _code(error) == "NOPERM"
-    if refused or any(mark in text for mark in ("ACL failure", _NOT_IN_SCRIPT)):
+    refused = isinstance(error, redis_errors.NoPermissionError) or error_code(error) == "NOPERM"
+    if refused or any(mark in text for mark in ("ACL failure", NOT_IN_SCRIPT)):
         return _permission(text)
-    if (code := _code(error)) in _BY_CODE:
+    if (code := error_code(error)) in _BY_CODE:
         return _BY_CODE[code]
     return next((sentence for mark, sentence in _SAYINGS if mark in text), None)
 
@@ -212,26 +72,11 @@ def _stream_of(key: bytes) -> bytes:
 def _permission(text: str) -> str:
     if (command := re.search(r"run the '([^']+)' command", text)) and command[1].upper() in COMMANDS:
         return f"The user has no permission for the command {command[1].upper().replace('|', ' ')}"
-    if _NOT_IN_SCRIPT in text:
+    if NOT_IN_SCRIPT in text:
         return "The user has no permission for a command or a key that the connector's scripts use"
     if "keys" in text or "key" in text:
         return "The user has no permission for one of the command's keys"
     return "The user lacks a permission"
-
-
-def _code(error: Exception) -> str:
-    if inside := _IN_SCRIPT.match(str(error)):
-        return inside[1]
-    return getattr(error, "status_code", None) or str(error).split(" ", 1)[0]
-
-
-def _traced(message: str, failure: FailureType, cause: BaseException | None) -> AirbyteTracedException:
-    if len(message) > _LONGEST:
-        message = f"{message[:_LONGEST]}…"
-    error = AirbyteTracedException(message=message, internal_message=message, failure_type=failure)
-    error.__cause__ = cause
-    redact(cause)
-    return error
 
 
 NOT_REDIS = "The server on this port is not Redis: it speaks another protocol"
@@ -286,7 +131,7 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
     ("timed out", "The connection timed out"),
     ("unreachable", "The host cannot be reached"),
     ("No route to host", "The host cannot be reached"),
-    (_NO_CONNECTION, "The server accepts no more connections (maxclients)"),
+    (NO_CONNECTION, "The server accepts no more connections (maxclients)"),
     (
         "protected mode",
         (

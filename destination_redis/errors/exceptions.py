@@ -1,0 +1,43 @@
+"""The typed errors: exceptions whose class decides what the connector does."""
+
+from redis import exceptions as redis_errors
+
+
+class Terminated(Exception):  # noqa: N818 - a signal, not an error
+    """The process was asked to end (SIGTERM or SIGINT)."""
+
+
+class NodeRemoved(Exception):  # noqa: N818 - a change, not an error
+    """A server no longer serves any slots of its cluster."""
+
+
+class UnreachableError(redis_errors.ConnectionError):
+    """The server cannot be reached for now; the text is a sentence for the user."""
+
+
+class ClosedAtCommandError(UnreachableError):
+    """The server closed the connection instead of answering a command; the text is a sentence for the user."""
+
+
+class RefusedError(redis_errors.ConnectionError):
+    """The server cannot be reached until its or our settings change; the text is a sentence for the user."""
+
+
+class TlsError(RefusedError):
+    """The server cannot be reached with its or our TLS settings."""
+
+
+class CommandError(redis_errors.ResponseError):
+    """The server does not know or does not allow a command; the text is a sentence for the user."""
+
+    own_words = True
+
+
+class NotWrittenError(redis_errors.ResponseError):
+    """A script for many records did not write this one; sent again alone, it meets the error itself."""
+
+    own_words = True
+
+
+class ForbiddenError(CommandError, redis_errors.NoPermissionError):
+    """The user has no permission for a command."""
