@@ -65,7 +65,7 @@ class Generations:
         if begun.changes_key:
             lease.exchange(begun.ledger, self._expiry, sets_sent=collected)  # what an emptied stream left there goes
         else:
-            lease.move(begun.ledger, sets_sent=collected)
+            lease.update(begun.ledger, sets_sent=collected)
         return merges and not begun.stages
 
     def reserve(self) -> None:
@@ -73,7 +73,7 @@ class Generations:
         lease = self._lease
         if self.next_id + self._step // 2 > lease.value.reserved:
             self._step = min(2 * self._step, LARGEST_RESERVE)
-            lease.move(transitions.reserve(lease.value, self.last_id + self._step))
+            lease.update(transitions.reserve(lease.value, self.last_id + self._step))
             self._pipeline.replicate()
         if self.next_id > lease.answered.reserved:
             self._pipeline.flush()
@@ -82,7 +82,7 @@ class Generations:
     def commit(self, last_id: int) -> None:
         """Move `committed` up to `last_id`; every record up to it must have been answered well."""
         if last_id > self._lease.value.newest.committed:
-            self._lease.move(transitions.commit(self._lease.value, last_id))
+            self._lease.update(transitions.commit(self._lease.value, last_id))
 
     def has_live(self) -> bool:
         """Whether any live record may have existed when this sync began."""

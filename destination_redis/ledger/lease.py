@@ -15,7 +15,7 @@ from destination_redis.errors import NodeRemoved, config_error, transient_error
 from destination_redis.keys import StreamKeys
 from destination_redis.ledger import transitions
 from destination_redis.ledger.ledger import Ledger, parse
-from destination_redis.ledger.scripts import EXCHANGE, MOVE, RESUME, TAKE
+from destination_redis.ledger.scripts import EXCHANGE, RESUME, TAKE, UPDATE
 from destination_redis.protocol.catalog import Stream
 from destination_redis.resp import pack_command
 from destination_redis.transport.pipeline import Pipeline
@@ -36,7 +36,7 @@ class StreamLease:
         self._token = token
         self._number = 0
         self._answered_number = 0
-        self._claimed = False
+        self._held = False
         self._signed = ""
         #: Microseconds by the server's clock when the claim was taken.
         self.taken_at = 0
@@ -67,7 +67,7 @@ class StreamLease:
                 raise self._foreign()
             self.value = self.answered = found
             self.taken_at = int(taken_at)
-            self._claimed = True
+            self._held = True
 
         self._signed = self._pipeline.signature
         command = self._pack(TAKE, self._token, self._signed, LEASE, dead)
@@ -87,14 +87,14 @@ class StreamLease:
     @property
     def held(self) -> bool:
         """Whether the ledger is in our hands, as far as its server has said, and has lost nothing."""
-        return self._claimed
+        return self._held
 
     @property
     def token(self) -> str:
         """What tells this writer from others."""
         return self._token
 
-    def move(self, value: Ledger | None = None, *, sets_sent: bool = False) -> None:
+    def update(self, value: Ledger | None = None, *, sets_sent: bool = False) -> None:
         """Replace the ledger, or only renew the lease, without waiting.
 
         Where records have keys of their own, the counter says what is committed. `sent`, which the scripts of a
@@ -103,7 +103,7 @@ class StreamLease:
         before, self.value = self.value, value or self.value
         moved = self.value.live.committed != before.live.committed or before.collected
         counted = moved and not self.value.collected
-        self._send(MOVE, self._fields(sets_sent), str(self.value.live.committed) if counted else "")
+        self._send(UPDATE, self._fields(sets_sent), str(self.value.live.committed) if counted else "")
 
     def exchange(self, value: Ledger, expiry: int, *, sets_sent: bool = False) -> None:
         """Replace the ledger, and in the same step the counter or collection by the staged collection, if there is one.
@@ -118,14 +118,14 @@ class StreamLease:
         if clean:
             self.value = transitions.released(self.value)
         released = ["writer", "", "writer_connection", "", "released_by", self._token]
-        self._send(MOVE, [*self.value.fields(), *released], "", last=True)
+        self._send(UPDATE, [*self.value.fields(), *released], "", last=True)
 
     def resume(self, loss: Loss = Loss.NOTHING) -> None:
         """On a new connection: see that the ledger still is what it was last answered to be, and sign it anew.
 
         `loss` is what is known to be missing elsewhere: the ledger counts as behind then.
         """
-        if not self._claimed:
+        if not self._held:
             return
         signed = self._pipeline.signature
         number = self._answered_number if loss is Loss.NOTHING else _BEHIND
@@ -151,7 +151,7 @@ class StreamLease:
             if number > self._answered_number:  # redirected, it may come after newer ones
                 self.answered, self._answered_number = value, number
             if last:  # until then a new connection may lead to a server that lacks what was answered
-                self._claimed = False
+                self._held = False
 
         command = self._pack(script, self._token, number, LEASE, argument, *fields, more=keys)
         self._pipeline.send([command], on_reply, Kind.LEDGER)
@@ -172,15 +172,15 @@ class StreamLease:
             case b"ok":
                 return
             case b"taken":
-                self._claimed = False
+                self._held = False
                 raise transient_error(f"Another sync has taken over the stream {self.stream}")
             case b"behind":
-                self._claimed = False
+                self._held = False
                 raise transient_error(
                     f"The server lost writes to the stream {self.stream} that were not acknowledged yet; "
                     "run the sync again"
                 )
-        self._claimed = False
+        self._held = False
         raise config_error(
             f"The server lost acknowledged data of the stream {self.stream}: refresh it, to have it all sent again"
         )
@@ -199,4 +199,4 @@ class LeaseHeartbeat:
         if now - self._kept_at > LEASE / 3000:
             self._kept_at = now
             for lease in self._leases:
-                lease.move()
+                lease.update()

@@ -46,7 +46,7 @@ redis.call('HSET', KEYS[1], 'version', ARGV[2], 'writer_until', string.format('%
 )
 
 # The one more is the counter, or ''.
-MOVE = f"""{_STEP}
+UPDATE = f"""{_STEP}
 if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4]) end
 return 'ok'
 """

@@ -65,7 +65,7 @@ class Appender:
         self._arguments = self._first = 0
         self._pipeline.send([command], self._lease.check_reply, Kind.COLLECTION, split=self._split)
         # A move at the end: a server that lost answered writes is found out.
-        self._lease.move()
+        self._lease.update()
         return []
 
     def _split(self, command: bytes) -> list[bytes]:

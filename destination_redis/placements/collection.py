@@ -94,7 +94,7 @@ class CollectionPlacement:
     def enter(self, lease: StreamLease, promoted: Ledger) -> None:
         """Put the staged collection in the place of a live one, in the step that moves the ledger on."""
         if lease.value.task is Task.REMOVE:
-            lease.move(promoted)
+            lease.update(promoted)
         else:
             lease.exchange(promoted, self._expiry)
 
@@ -128,7 +128,7 @@ class CollectionPlacement:
             replies.append(reply)
 
         self._pipeline.send(commands, on_reply, Kind.COLLECTION)
-        lease.move()
+        lease.update()
         self._heartbeat.keep()
         self._pipeline.flush()
         return replies

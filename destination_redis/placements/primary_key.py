@@ -70,7 +70,7 @@ class PrimaryKeyPlacement:
 
     def enter(self, lease: StreamLease, promoted: Ledger) -> None:
         """Move the ledger on."""
-        lease.move(promoted)
+        lease.update(promoted)
 
     def drop(self, leases: Sequence[StreamLease]) -> None:
         """Remove staged records up to the last id that is to go."""
@@ -103,7 +103,7 @@ class PrimaryKeyPlacement:
         if commands:
             self._pipeline.send(commands)
             # A change of a ledger at the end: a server that lost answered writes is found out.
-            next(iter(gathered)).move()
+            next(iter(gathered)).update()
 
 
 def _new_id(part: bytes, ledger: Ledger) -> bool:

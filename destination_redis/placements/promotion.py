@@ -37,7 +37,7 @@ class Promotion:
     def promote(self, leases: Sequence[StreamLease]) -> None:
         """Make what is staged, complete and committed the live data: first all of the new in, then the old out."""
         for lease in leases:
-            lease.move(transitions.promoting(lease.value))
+            lease.update(transitions.promoting(lease.value))
         self._answered()
         self._promote(leases)
 
@@ -53,7 +53,7 @@ class Promotion:
         self._steadily(all_of_it)
         self._pipeline.mark_acknowledged(self._pipeline.sent)
         for lease in leases:
-            lease.move(transitions.merged(lease.value))
+            lease.update(transitions.merged(lease.value))
         self._answered()
 
     def drop(self, leases: Sequence[StreamLease]) -> None:
@@ -68,7 +68,7 @@ class Promotion:
 
         self._steadily(all_of_it)
         for lease in leases:
-            lease.move(transitions.dropped(lease.value))
+            lease.update(transitions.dropped(lease.value))
         self._answered()
 
     def _promote(self, leases: Sequence[StreamLease]) -> None:

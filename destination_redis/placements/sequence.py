@@ -78,7 +78,7 @@ class SequencePlacement:
 
     def enter(self, lease: StreamLease, promoted: Ledger) -> None:
         """Move the ledger on."""
-        lease.move(promoted)
+        lease.update(promoted)
 
     def drop(self, leases: Sequence[StreamLease]) -> None:
         """UNLINK the staged ids that are to go."""
@@ -131,7 +131,7 @@ class SequencePlacement:
 
     def _mark(self, lease: StreamLease) -> None:
         """End a batch with a move, so that a server that lost answered writes is found out."""
-        lease.move()
+        lease.update()
         self._heartbeat.keep()
 
 

@@ -163,7 +163,7 @@ class Upserts:
         """Have the ledger say that there are deletions; raises FlushRequired before the first one."""
         if not self._lease.answered.deletes:
             # Noted ahead of the first deletion: what follows has to look for it, in later syncs too.
-            self._lease.move(transitions.note_deletions(self._lease.value))
+            self._lease.update(transitions.note_deletions(self._lease.value))
             raise FlushRequired
 
     @property

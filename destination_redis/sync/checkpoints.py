@@ -48,7 +48,7 @@ class Checkpoints:
         for state in self._taken:
             state.after = self._pipeline.sent
         if self._taken:
-            self._pipeline.secure()
+            self._pipeline.request_confirmation()
         self._waiting.extend(self._taken)
         self._taken.clear()
 
@@ -83,7 +83,7 @@ class Checkpoints:
 
     def rescue(self) -> None:
         """Put out what is committed, whatever stopped the rest: the next run takes it for acknowledged."""
-        if self._pipeline.secures:
+        if self._pipeline.durable:
             return  # what the ledger has may not be as safe as is asked for
         while self._committing and all(writer.committed(last) for writer, last, _ in self._committing[0].covered):
             self._out()

@@ -179,7 +179,7 @@ class Sync:
         self._gathering.clear()
         if self._commands and self._streams.current is not None:
             self._pipeline.send(self._commands)
-            self._streams.current.lease.move()
+            self._streams.current.lease.update()
             self._commands = []
         self._states.sent()
         self._states.advance()

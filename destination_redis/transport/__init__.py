@@ -1,1 +1,1 @@
-"""The transport: pipelining, routing by slot, retries, resending, and what a failover lost."""
+"""The transport: sends commands to their nodes, retries and resends them, and detects what a failover lost."""

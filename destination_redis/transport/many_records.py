@@ -1,21 +1,22 @@
-"""Scripts for many records: each record is written, or not, on its own, and one that was not is sent again alone.
+"""The scripts for many records: each record is written on its own, and one that fails is sent again alone.
 
-A command for many records is laid out so that it can be divided without knowing what its script does::
+The layout of such a command is fixed, so it can be divided without knowing its script::
 
     KEYS    the keys of each record, one record after the other
     ARGV    "<keys of a record> <shared arguments>", the shared arguments, then for each record the number of its
             arguments and these
 
-The reply is an integer, or the numbers of the records, from 0, that were not written. It never holds an error: hiredis
-would hand it over as a part of a good reply. Sent again alone, the record meets the error itself. A server looks at
-`maxmemory` before a script's first write alone, so the bytes of a command are what a script can exceed it by.
+The reply is an integer, or a list with the indexes of the records, from 0, that were not written. It never holds an
+error: hiredis would return it as a part of a good reply. When the record is sent again alone, the server replies with
+the error itself. A server checks `maxmemory` only before the first write of a script, so a script can exceed it by the
+bytes of its command.
 """
 
 from collections.abc import Sequence
 
 from destination_redis.resp import pack_arguments, unpack_command
 
-#: Bytes of a command for several records, and its records: some hundred microseconds of a server's time each ten.
+#: Maximum bytes and records of a command: ten records take some hundred microseconds of the server's time.
 _BYTES, _RECORDS = 60 * 1024, 100
 #: Arguments before the first key: EVALSHA, the SHA1 and the number of keys.
 _BEFORE = 3
@@ -24,8 +25,8 @@ _BEFORE = 3
 def script_for_many(keys: int, shared: int, statements: str, before: str = "") -> str:
     """Return the script that runs Lua statements for each record.
 
-    They have the record's keys in `key`, `key2` and `key3`, and its arguments in ARGV from `at` to `last`. They return
-    an integer, or an error reply. Shared arguments begin at ARGV[2]; the statements `before` run once.
+    The record's keys are in `key`, `key2` and `key3`, its arguments in ARGV from `at` to `last`. The statements return
+    an integer or an error reply. Shared arguments begin at ARGV[2]. The statements in `before` run once.
     """
     names = ["key", "key2", "key3"][:keys]
     first = ", ".join(f"KEYS[{number + 1}]" for number in range(keys))
@@ -51,7 +52,7 @@ return number
 
 
 def divided(command: bytes) -> list[bytes]:
-    """Return a command for each record of a command for many; of any other command, itself."""
+    """Return one command for each record of a command for many records; any other command is returned as it is."""
     parts = list(unpack_command(command))
     if parts[0] != b"EVALSHA":
         return [command]
@@ -74,7 +75,7 @@ class ManyRecords:
     """Gathers records into the commands of one script."""
 
     def __init__(self, sha: bytes, keys: int, shared: Sequence[bytes] = (), *, alone: bool = False) -> None:
-        """Take the script, the keys of a record, and the shared arguments; `alone` gives each record a command."""
+        """Set the script, the keys per record and the shared arguments; `alone` gives each record its own command."""
         self._head = b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n" % sha
         self._shared = pack_arguments(b"%d %d" % (keys, len(shared)), *shared)
         self._keys_each = keys
@@ -86,7 +87,7 @@ class ManyRecords:
         self._size = 0
 
     def add(self, keys: bytes, count: int, arguments: bytes) -> None:
-        """Add a record by its packed keys, and its packed arguments, of which the first one is their number."""
+        """Add a record by its packed keys and its `count` packed arguments, the first of which is their number."""
         size = len(keys) + len(arguments)
         if self._keys and (self._size + size > _BYTES or len(self._keys) == self._most):
             self._close()

@@ -1,8 +1,9 @@
-"""A lane: batches of commands on their way to one server, answered in order.
+"""The node pipeline: batches of commands to one server, which answers them in order.
 
-After a lost connection what is unanswered is sent again, and what was answered since a ledger last moved: the server
-that answers now may be a replica that lacks it, and only what came before an answered move would be missed. What the
-server refuses for now, and all that is open where the server serves no slots any more, comes back to whoever sent it.
+After a lost connection all unanswered batches are sent again, and so are those answered since the last answered update
+of a ledger. The server that answers now may be a replica without them, and the ledger shows only the loss of what came
+before its update. Commands that the server refuses for now are returned to the caller. If the server no longer serves
+any slots, all its open commands are returned.
 """
 
 import math
@@ -32,22 +33,22 @@ from destination_redis.transport.too_large import says_too_large
 from destination_redis.transport.unconfirmed import Unconfirmed
 from destination_redis.transport.window import Batch, Window
 
-#: Bytes sent but not answered; enough to keep a server busy, little enough for a small container.
+#: Unanswered bytes per connection: enough to keep a server busy, and little enough for a small container.
 WINDOW = 2 * 1024 * 1024
-#: Seconds of silence after which a server may have been replaced without knowing it yet: what it answers then may be
-#: lost. Seconds for which the same server is not doubted again.
+#: Seconds without a reply after which a server may have been replaced without knowing it, so that its answers may be
+#: lost; and seconds until the same server is suspected again.
 _SILENCE, _TRUST = 1.0, 60.0
-#: Stands before a command that a slot's next server takes ahead of its time.
+#: Precedes a command to a server that is still importing the command's slot.
 ASKING = b"*1\r\n$6\r\nASKING\r\n"
 
-#: Of these none is an error.
+# Types of replies that are no errors.
 _PLAIN = frozenset({int, bytes, type(None)})
 _LOST = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A command that has to be sent again, and why."""
+    """A command that has to be sent again, with the reason."""
 
     batch: Batch
     command: bytes
@@ -61,23 +62,23 @@ class NodePipeline:
     def __init__(
         self, address: Address, connection: ReconnectingConnection, retry: RetryPolicy, *, doubts: bool, keeps: bool
     ) -> None:
-        """Take the link.
+        """Set the connection.
 
-        `doubts` asks anew which server it is when that was silent for long; `keeps` holds what is answered until
-        `release`, since it is not safe yet.
+        `doubts` reconnects after a long silence, to find out whether the server was replaced. `keeps` keeps answered
+        batches until `release`, since replicas or the disk have to confirm them.
         """
         self.address = address
         self._connection = connection
         self._retry = retry
         self._unconfirmed = Unconfirmed(until_released=keeps)
         self._doubted_at = -_TRUST if doubts else math.inf
-        #: What is not answered yet.
+        #: Batches without a reply.
         self.window = Window(address)
         self.returned: list[Returned] = []
-        #: Why the connection has to be made anew before anything is sent again.
+        #: Why to reconnect before anything is sent again.
         self.suspicion: Exception | None = None
-        #: The server serves no slots any more: nothing is sent here.
-        self.over = False
+        #: The server no longer serves any slots: nothing is sent here.
+        self.removed = False
         self.release = self._unconfirmed.release
         self.ask = connection.ask
         self.close = connection.close
@@ -89,44 +90,46 @@ class NodePipeline:
 
     @property
     def open_since(self) -> int | None:
-        """The number of the oldest batch that is unanswered, kept or returned, None where there is none."""
+        """The number of the oldest batch that is unanswered, unconfirmed or returned; None if there is none."""
         numbers = [found.number for found in self.window.rejected]
         numbers += [each.number for each in (self._unconfirmed.oldest, self.window.oldest) if each]
         return min([*numbers, *(each.batch.number for each in self.returned)], default=None)
 
     @property
     def kept(self) -> bool:
-        """Whether anything answered waits for `release`."""
+        """Whether any answered batch waits for `release`."""
         return bool(self._unconfirmed)
 
     def open(self) -> None:
-        """Connect, trying again as patience allows; raises a traced error."""
+        """Connect, and retry as the policy allows; raises a traced error."""
         self.recover(None)
 
     def send(self, batch: Batch) -> None:
-        """Send a batch, as soon as the window lets it; never waits but for a lost connection."""
+        """Send a batch as soon as the window allows; waits only if the connection is lost."""
         self.window.add(batch)
         self._transmit_next()
 
     def has_reply(self) -> bool:
-        """Whether any reply has arrived; a lost connection counts, for reading finds it."""
+        """Return whether a reply has arrived; true for a lost connection, since reading detects it."""
         try:
             return self._connection.live().can_read(0)
         except _LOST:
             return True
 
     def collect(self) -> Batch | None:
-        """Read all replies of the oldest batch, over as many connections as it takes, and take it off.
+        """Read all replies of the oldest batch, reconnecting if needed, and return the batch.
 
-        None where it came back, or was rejected. Raises a traced error where the server refuses a command for good.
+        None if it was returned or rejected. Raises a traced error if the server refuses a command permanently.
         """
         before = len(self.returned)
         while True:
-            if not self.window.flying:
+            if not self.window.in_flight:
                 self._transmit_next()
-            if not self.window.flying:
+            if not self.window.in_flight:
                 return None
-            batch = self.window.flying[0]  # another one on a new connection, where answered ones are sent again
+            batch = self.window.in_flight[
+                0
+            ]  # on a new connection this may be another one: answered batches are sent again
             try:
                 self._read(batch)
                 break
@@ -140,27 +143,27 @@ class NodePipeline:
         if not returned:
             self._retry.progressed()
         elif returned[-1].command is batch.commands[-1]:
-            batch.watermark = None  # it is the last command, and was not taken
+            batch.watermark = None  # the watermark is the last command, and was refused
         self._transmit_next()
         return batch
 
     def recover(self, error: Exception | None) -> None:
-        """Connect anew and send all that is open again, or give it back where the server serves no slots any more."""
+        """Reconnect and send all open batches again; return them if the server no longer serves any slots."""
         self.suspicion = None
         if error is not None and _is_closed(error):
             self.window.lost()
-            if self.window.flying and self.window.flying[0].closed:
-                self._retry.wait(error)  # whatever else it may be, it may pass
+            if self.window.in_flight and self.window.in_flight[0].closed:
+                self._retry.wait(error)  # whatever the cause is, it may be temporary
         try:
             self._connection.recover(error, self._transmit_all)
         except NodeRemoved as removed:
-            self.over = True
+            self.removed = True
             self._connection.close()
             for batch in (*self._unconfirmed.take(), *self.window.clear()):
                 self.returned += [Returned(batch, command, error or removed, self) for command in batch.commands]
 
     def _transmit_all(self) -> None:
-        # A batch that is kept was judged before.
+        # `on_reply` has seen the replies of the unconfirmed batches already.
         self.window.restart(self._unconfirmed.take())
         try:
             self._transmit_window()
@@ -180,7 +183,7 @@ class NodePipeline:
             self._transmit(batch)
 
     def _transmit(self, batch: Batch) -> None:
-        # A record of tens of megabytes is not copied once more.
+        # A record of tens of megabytes is not copied again.
         payload = list(batch.commands) if batch.size > WINDOW else [b"".join(batch.commands)]
         self._connection.live().send_packed_command(payload, check_health=False)
 
@@ -210,7 +213,7 @@ class NodePipeline:
                 batch.answered += 1
 
     def _not_written(self, batch: Batch, command: bytes, reply: object) -> None:
-        """Take back the records that a script for many names as not written; each is sent again alone."""
+        """Return the records that a script for many reports as not written; each is sent again alone."""
         if isinstance(reply, list):
             alone = divided(command)
             some = [number for number in reply if isinstance(number, int) and 0 <= number < len(alone)]
@@ -229,7 +232,7 @@ class NodePipeline:
                 self._take_back(batch, alone)
                 return
             batch.refused = command, error
-            # What was sent after it must not be written: on a new connection it is left out.
+            # Records after it must not be written: on a new connection they are left out.
             raise UnreachableError("The server does not take a command of this size")
         if what is RetryDecision.FAIL:
             sent = self.window.records
@@ -241,6 +244,6 @@ class NodePipeline:
 
 
 def _is_closed(error: Exception) -> bool:
-    """Whether an error says that the server, or what is before it, closed the connection."""
+    """Return whether an error means that the server, or a proxy before it, closed the connection."""
     otherwise = TimeoutError | redis_errors.TimeoutError | UnreachableError | TlsError
     return not isinstance(error, otherwise) and not is_reply(error)

@@ -29,7 +29,7 @@ from destination_redis.transport.watermarks import Loss, Watermarks
 from destination_redis.transport.window import Batch, Kind, ReplyHandler, Split
 
 #: Batches left in flight while replies are read, so that the server always has work.
-KEPT_BUSY = 4
+_BUSY = 4
 
 logger = logging.getLogger("airbyte")
 
@@ -58,7 +58,7 @@ class Pipeline:
         #: The number of the last batch sent.
         self.sent = 0
         #: Whether replicas or the disk have to confirm each write.
-        self.secures = bool(durability)
+        self.durable = bool(durability)
         self.ask = self._router.ask
         self.loss = self._router.loss
         self.limit_on = self._router.limit_on
@@ -135,7 +135,7 @@ class Pipeline:
                 node.send(batch)
                 self._replication.sent(node, batch.size, kind)
             if self._replication.due:
-                self.secure()
+                self.request_confirmation()
             self._read_early()
         except AirbyteTracedException as error:
             raise self._end(error) from error.__cause__
@@ -154,7 +154,7 @@ class Pipeline:
         self._raise_refusal()
         self._drain()
         while any(node.kept for node in self._router.all):
-            self.secure()
+            self.request_confirmation()
             self._drain()
         for node in self._router.all:
             if node.window.rejected:
@@ -173,7 +173,7 @@ class Pipeline:
             raise NodeRemoved
         return replies[-1]
 
-    def secure(self) -> None:
+    def request_confirmation(self) -> None:
         """Request confirmation by replicas or the disk of all batches so far, if that is configured; never waits."""
         self._replication.request(self.sent)
 
@@ -215,7 +215,7 @@ class Pipeline:
         """Read replies soon after they arrive, so that a crash seldom comes between a commit and its states."""
         for node in self._router.all:
             window = node.window
-            while window.careful or (len(window.flying) > KEPT_BUSY and (window.size > WINDOW or node.has_reply())):
+            while window.holds_back or (len(window.in_flight) > _BUSY and (window.size > WINDOW or node.has_reply())):
                 self._collect(node)
         if any(node.returned for node in self._router.all):
             self._drain()

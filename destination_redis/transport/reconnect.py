@@ -1,4 +1,4 @@
-"""A link: one connection to one server, and how it is made anew when it is lost."""
+"""The reconnecting connection: one connection to one server, which is opened again if it is lost."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ logger = logging.getLogger("airbyte")
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A connection as its server sees it; `id` and `address` are empty where the ACL hides them."""
+    """A connection as its server sees it; `id` and `address` are empty if the ACL hides them."""
 
     id: str = ""
     address: str = ""
@@ -31,7 +31,7 @@ class Peer:
 
 
 class ReconnectingConnection:
-    """One connection at a time; it never heals behind the back of whoever sends."""
+    """One connection at a time; it reconnects only in `recover`, so that the caller knows what to send again."""
 
     def __init__(
         self,
@@ -41,10 +41,9 @@ class ReconnectingConnection:
         lost: Callable[[], None],
         connected: Callable[[], None],
     ) -> None:
-        """Take the pool's client, and the scripts that every connection begins with.
+        """Set the client with the pool, and the scripts that every new connection loads.
 
-        `lost` is called before a lost connection is made anew, `connected` with every new one before anything is sent
-        on it; both may raise.
+        `lost` is called before each reconnect, `connected` after it, before anything is sent; both may raise.
         """
         self._client = client
         self._retry = retry
@@ -52,20 +51,20 @@ class ReconnectingConnection:
         self._lost = lost
         self._connected = connected
         self._connection: Connection | None = None
-        #: The last connection, be it closed: it still packs.
+        #: The last connection, even if it is closed.
         self.peer = Peer()
         self._uncut: set[Peer] = set()
         self._optional = OptionalCommands()
 
     def live(self) -> Connection:
-        """Return the connection; raises redis-py's ConnectionError where it is lost."""
-        # redis-py would connect again by itself, and lose what was on its way.
+        """Return the connection; raises redis-py's ConnectionError if it is lost."""
+        # redis-py would reconnect by itself, and lose what was in flight.
         if self._connection is None or not self._connection.is_connected:
             raise redis_errors.ConnectionError("Connection closed by server")
         return self._connection
 
     def ask(self, *arguments: str | bytes | int) -> object:
-        """Send one command and return its reply; only where nothing is on its way."""
+        """Send one command and return its reply; nothing else may be in flight."""
         connection = self.live()
         try:
             connection.send_packed_command([pack_command(*arguments)], check_health=False)
@@ -78,14 +77,14 @@ class ReconnectingConnection:
             raise
 
     def close(self) -> None:
-        """Give the connection back to the pool, closed."""
+        """Close the connection, and return it to the pool."""
         if self._connection is not None:
             self._connection.disconnect()
             self._client.connection_pool.release(self._connection)
             self._connection = None
 
     def recover(self, error: Exception | None, resend: Callable[[], None]) -> None:
-        """Connect anew after `error` and call `resend`, again and again as patience allows; raises a traced error."""
+        """Reconnect after `error` and call `resend`; retries as the policy allows, then raises a traced error."""
         tried = False
         while True:
             if error is not None:
@@ -109,7 +108,7 @@ class ReconnectingConnection:
             try:
                 self._connect_once()
             except ClosedAtOptionalError:
-                continue  # with each it is one time less: a command at which that happens twice is left out
+                continue  # this ends: a command at which it happens twice is no longer sent
             except (redis_errors.RedisError, OSError):
                 self._optional.failed()
                 raise
@@ -123,10 +122,10 @@ class ReconnectingConnection:
         self.close()
         self._connection = self._client.connection_pool.get_connection()
         if self._optional.suspected:
-            self.ask("TIME")  # a server that closes the connection at this, too, does not refuse optional commands
+            self.ask("TIME")  # if the server closes the connection here too, the optional command is not the cause
         self.peer = self._identify()
-        # A proxy or a tunnel may hold an old connection open with commands inside, and not the last one alone: where a
-        # new one is lost before the old is cut, both are left to the next.
+        # A proxy or a tunnel may keep an old connection open, with commands in it. There may be several: if one is
+        # lost before it has killed the one before it, the next has to kill both.
         for former in [each for each in self._uncut if each.run_id == self.peer.run_id]:
             self._try_ask("CLIENT", "KILL", "ID", former.id, "ADDR", former.address)
             self._uncut.remove(former)
@@ -136,7 +135,9 @@ class ReconnectingConnection:
 
     def _identify(self) -> Peer:
         own_id, address = next(clients(self._try_ask("CLIENT", "INFO")), UNTOLD)
-        if " " in address or "," in address:  # a Unix socket's, which a ledger's list of connections cannot hold
+        if (
+            " " in address or "," in address
+        ):  # a Unix socket's address would break the list of connections in the ledger
             own_id, address = UNTOLD
         server = info(self._try_ask("INFO", "server"))
         replicas = number(info(self._try_ask("INFO", "replication")).get("connected_slaves"))
@@ -144,7 +145,7 @@ class ReconnectingConnection:
             id=own_id,
             address=address,
             run_id=server.get("run_id") or "?",
-            # Without permission to wait for them it is as if there were none; check warns of that.
+            # Without permission for WAIT, replicas are ignored; check warns of that.
             replicas=replicas if replicas and self._try_ask("WAIT", "0", "0") is not None else 0,
         )
 

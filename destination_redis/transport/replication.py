@@ -55,7 +55,7 @@ class Replication:
         """Request what `durability` asks for, if anything, for all batches up to `number`, the last one sent."""
         self._unconfirmed = 0
         for node in self._router.all if self._durability else ():
-            if node.open_since is not None and not node.over:
+            if node.open_since is not None and not node.removed:
                 self._send(node, [pack_command(*self._durability.command)], partial(self._on_confirmed, node, number))
 
     def request_for_ledgers(self, number: int) -> None:
@@ -64,7 +64,7 @@ class Replication:
             self.request(number)
             return
         for node in self._changed:
-            if not node.over and node.peer.replicas:
+            if not node.removed and node.peer.replicas:
                 self._send(node, [pack_command("WAIT", 1, _REPLICA_WAIT)], self._on_replica_reply)
         self._changed.clear()
 

@@ -58,7 +58,7 @@ def _follow(returned: Sequence[Returned], router: Router, retry: RetryPolicy) ->
 def _node_of(each: Returned, router: Router) -> NodePipeline | None:
     """Return the node pipeline for a command; None if it was for one server, which no longer serves any slots."""
     if each.batch.keyless:
-        return None if each.node.over else each.node
+        return None if each.node.removed else each.node
     if each.command is ASKING:
         return None
     return router.of(each.command)
@@ -81,4 +81,4 @@ def _importing(each: Returned, router: Router) -> NodePipeline | None:
 
 
 def _redirected(each: Returned) -> bool:
-    return each.node.over or retry_decision(each.error) is RetryDecision.REDIRECT
+    return each.node.removed or retry_decision(each.error) is RetryDecision.REDIRECT

@@ -1,4 +1,4 @@
-"""Patience: how long a sync goes on trying where nothing moves."""
+"""The retry policy: how often and for how long a sync retries without progress."""
 
 import logging
 import time
@@ -9,11 +9,11 @@ from redis import exceptions as redis_errors
 
 from destination_redis.errors import RetryDecision, explain, retry_decision, traced, transient_error
 
-#: Seconds without any progress after which a sync gives up.
+#: Seconds without progress after which a sync fails.
 RETRY_SECONDS = 180.0
-#: Seconds without any progress after which a sync tells what it waits for.
+#: Seconds without progress after which a sync logs what it waits for.
 WARN_AFTER = 1.0
-#: Seconds; pauses double from the first to the last.
+#: Seconds; each pause is twice the one before.
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 5.0
 
 Result = TypeVar("Result")
@@ -22,10 +22,10 @@ logger = logging.getLogger("airbyte")
 
 
 class RetryPolicy:
-    """Pauses that grow until there is progress, and an end to them."""
+    """Pauses that grow until there is progress, up to a deadline."""
 
     def __init__(self, pause: Callable[[float], None] = time.sleep, seconds: float = RETRY_SECONDS) -> None:
-        """Take what waits so many seconds and may raise to end the waiting for good."""
+        """Set the pause, and the seconds without progress that are allowed."""
         #: Waits for that many seconds; may raise to end the waiting.
         self.pause = pause
         self._seconds = seconds
@@ -34,13 +34,13 @@ class RetryPolicy:
         self._warned = False
 
     def wait(self, error: Exception) -> None:
-        """Pause before another try after `error`; raises it, traced, where that changes nothing or time is up."""
+        """Pause before a retry; raises `error`, traced, if a retry does not help or the deadline has passed."""
         self.check_deadline(error)
         self.pause(self._next)
         self._next = min(2 * self._next, _LAST_PAUSE)
 
     def check_deadline(self, error: Exception) -> None:
-        """Do as `wait` without a pause."""
+        """Raise as `wait` does, without a pause."""
         if retry_decision(error) is RetryDecision.FAIL:
             raise traced(error, "connecting to the server") from error
         now = time.monotonic()
@@ -52,7 +52,7 @@ class RetryPolicy:
             logger.warning("%s; trying again for %.0f seconds", explain(error), self._seconds)
 
     def do(self, work: Callable[[], Result]) -> Result:
-        """Do `work` again and again until none of redis-py's errors stops it, and return what it returns."""
+        """Return the result of `work`, which is retried after each of redis-py's errors."""
         while True:
             try:
                 return work()
@@ -60,7 +60,7 @@ class RetryPolicy:
                 self.wait(error)
 
     def progressed(self) -> None:
-        """Take note that something moved: patience begins anew."""
+        """Note that there was progress: the deadline and the pauses start again."""
         self._stalled_since = None
         self._warned = False
         self._next = _FIRST_PAUSE

@@ -1,4 +1,4 @@
-"""The lanes to all primaries, and which of them a command belongs on."""
+"""The router: the node pipelines of all primaries, and which of them serves a command."""
 
 import hashlib
 from collections import defaultdict
@@ -20,10 +20,10 @@ from destination_redis.transport.watermarks import Loss, Watermarks
 
 
 class Router:
-    """One lane for each primary, opened when it is first needed, left when its server serves no slots any more."""
+    """One node pipeline per primary: opened on first use, removed once its server no longer serves any slots."""
 
     def __init__(self, servers: Servers, retry: RetryPolicy, watermarks: Watermarks, *, keeps: bool) -> None:
-        """Take where to connect to; `keeps` is for the lanes."""
+        """Set the servers; `keeps` is passed to the node pipelines."""
         self._servers = servers
         self._retry = retry
         self._keeps = keeps
@@ -31,70 +31,70 @@ class Router:
         self._watermark_keys: dict[NodePipeline, bytes] = {}
         self._scripts: dict[str, bytes] = {}
         self._nodes: dict[Address, NodePipeline] = {}
-        self._left: list[NodePipeline] = []
+        self._removed: list[NodePipeline] = []
         self._map = SlotMap(())
         self._table: list[Address | None] = []
         self._patched = False
-        #: The lane for each slot that has one; made when it is needed.
+        # The node pipeline of each slot, None if it is not open; built on first use.
         self._ready: list[NodePipeline | None] | None = None
-        #: Called with every connection made from then on, before anything is sent on it.
+        #: Called for every new connection, before anything is sent on it.
         self.on_connect: Callable[[], None] | None = None
 
     @property
     def all(self) -> tuple[NodePipeline, ...]:
-        """All lanes, and those that are over but have something to give back."""
-        return (*self._nodes.values(), *self._left)
+        """All node pipelines, and the removed ones that still have commands to return."""
+        return (*self._nodes.values(), *self._removed)
 
     @property
     def clustered(self) -> bool:
-        """Whether there may be more than one lane."""
+        """Whether there may be more than one node."""
         return self._servers.clustered
 
     @property
     def primaries(self) -> tuple[Address, ...]:
-        """The addresses of all servers that serve any slot."""
+        """The addresses of all servers that serve slots."""
         return self._map.primaries
 
     @property
     def signature(self) -> str:
-        """All connections as their servers see them; empty where any of them hides it."""
+        """All connections as their servers see them; empty if an ACL hides any."""
         peers = [str(node.peer) for node in self._nodes.values()]
         return ",".join(peers) if all(peers) else ""
 
     def open(self) -> None:
-        """Connect to all primaries, trying again as patience allows; raises a traced error."""
+        """Connect to all primaries, and retry as the policy allows; raises a traced error."""
         self._retry.do(self.refresh)
         while missing := [each for each in self.primaries if each not in self._nodes]:
-            with suppress(NodeRemoved):  # the map is another one then
+            with suppress(NodeRemoved):  # the slot map has changed then
                 self.at(missing[0])
 
     def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         for node in self.all:
             node.close()
 
     def at(self, address: Address) -> NodePipeline:
-        """Return the lane to a server, open; raises NodeRemoved where it serves no slots."""
+        """Return the open node pipeline of a server; raises NodeRemoved if it serves no slots."""
         node = self._nodes.get(address)
         if node is None:
             connection = ReconnectingConnection(
                 self._servers.client(address),
                 self._retry,
                 self._scripts,
-                lost=lambda: self._see(address),
+                lost=lambda: self._check(address),
                 connected=lambda: self.on_connect and self.on_connect(),
             )
             node = self._nodes[address] = NodePipeline(
                 address, connection, self._retry, doubts=self._servers.replaceable, keeps=self._keeps
             )
             node.open()
-        if node.over:
-            self._left.append(self._nodes.pop(address))
+        if node.removed:
+            self._removed.append(self._nodes.pop(address))
             raise NodeRemoved
         return node
 
     def of(self, command: bytes) -> NodePipeline:
-        """Return the lane that serves the slot of the command's key."""
+        """Return the node pipeline that serves the slot of the command's key."""
         if not self._servers.clustered:
             return self.all[0]
         while True:
@@ -108,7 +108,7 @@ class Router:
             self._retry.do(self.refresh)
 
     def split(self, commands: Sequence[bytes]) -> Iterable[tuple[NodePipeline, Sequence[bytes]]]:
-        """Return the commands of each lane."""
+        """Return the node pipelines with their commands."""
         if not self._servers.clustered:
             return [(self.all[0], commands)]
         if self._ready is None:
@@ -119,7 +119,7 @@ class Router:
             found[ready[slot]].append(command)
         parts: dict[NodePipeline, list[bytes]] = {}
         for node, some in found.items():
-            if node is not None and not node.over:
+            if node is not None and not node.removed:
                 parts.setdefault(node, []).extend(some)
             else:
                 for command in some:
@@ -127,7 +127,7 @@ class Router:
         return parts.items()
 
     def refresh(self) -> None:
-        """Ask anew which primary serves which slot; raises redis-py's errors."""
+        """Query the slot map again; raises redis-py's errors."""
         new = self._servers.slot_map()
         if new != self._map or self._patched:
             self._patched, self._ready = False, None
@@ -135,34 +135,34 @@ class Router:
             self._watermark_keys.clear()
 
     def move(self, slot: int, address: Address) -> None:
-        """Take note of where a slot is, which its former server said."""
+        """Note the new server of a slot, from a reply of its former server."""
         self._table[slot] = address
         self._patched, self._ready = True, None
 
     def take_returned(self) -> list[Returned]:
-        """Return what came back, and forget the lanes that are over."""
+        """Return the commands to send again, and forget the removed node pipelines."""
         returned = [each for node in self.all for each in node.returned]
         for node in self.all:
             node.returned.clear()
-        self._nodes = {address: node for address, node in self._nodes.items() if not node.over}
-        self._left.clear()
+        self._nodes = {address: node for address, node in self._nodes.items() if not node.removed}
+        self._removed.clear()
         return returned
 
     def ask(self, key: bytes, *command: str | bytes | int) -> object:
-        """Return the reply of the server that has `key`, while a connection is made anew."""
+        """Return the reply of the server that has `key`; for use during a reconnect."""
         if self._servers.clustered:
             return self._servers.ask(key, *command)
         return self.all[0].ask(*command)
 
     def load(self, script: str) -> tuple[bytes, bool]:
-        """Return the SHA1 of a script that every connection to come loads, and whether those there are lack it."""
+        """Return the SHA1 of a script that every new connection loads, and whether the present ones lack it."""
         new = script not in self._scripts
         if new:
             self._scripts[script] = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest().encode()
         return self._scripts[script], new
 
     def watermark(self, node: NodePipeline, number: int) -> tuple[bytes, bytes] | tuple[None, None]:
-        """Return the key and the command by which a lane's server notes that it took the batch `number`."""
+        """Return the key and the command by which a node stores `number` as its last batch."""
         if not self._servers.clustered:
             return None, None
         key = self._watermark_keys.get(node)
@@ -174,29 +174,29 @@ class Router:
         return key, pack_command("EVALSHA", sha, *self._watermarks.arguments(key, number))
 
     def loss(self) -> Loss:
-        """Return what is missing of what was answered."""
+        """Return which answered commands are missing, by the watermarks that the servers hold."""
         keys = self._watermarks.keys
         held = zip(keys, self._servers.held(keys) if keys else (), strict=True)
         return self._watermarks.loss({key: int(value or 0) for key, value in held})  # type: ignore[call-overload] # text or None
 
     def limit_on(self, found: TooLarge) -> tuple[str, int] | None:
-        """Return the server's setting that the largest value of a command exceeds, and its bytes; None if not told."""
+        """Return the server setting that the largest value of a command exceeds, and its limit; None if unknown."""
         return limit_on(self._servers.client(found.address), found)
 
     def topology_version(self) -> tuple[str, ...] | None:
-        """Return what changes with every server replaced and every slot moved; None while one is on its way."""
-        self.refresh()  # nothing may have been sent to a server that joined
+        """Return a value that changes if a server is replaced or a slot moves; None while one is migrating."""
+        self.refresh()  # a server that joined may not have received anything yet
         version = self._servers.topology_version(self.primaries)
         return None if version is None else (version, *(node.peer.run_id for node in self.all))
 
     def remove_watermarks(self) -> None:
-        """Remove the witnesses; one whose server does not answer now expires some day."""
+        """Remove the watermarks; one whose server does not answer expires later."""
         for key in self._watermarks.named:
             with suppress(redis_errors.RedisError, OSError):
                 self._servers.ask(key, "UNLINK", key)
 
-    def _see(self, address: Address) -> None:
-        """Look whether a server whose connection is lost still serves any slot."""
+    def _check(self, address: Address) -> None:
+        """Raise NodeRemoved if a server, whose connection was lost, no longer serves any slot."""
         self.refresh()
         if address not in self.primaries:
             raise NodeRemoved

@@ -1,4 +1,4 @@
-"""A record that is too large: how servers and services say so, and what the user is told."""
+"""The error for a record that is too large: how servers report it, and the message for the user."""
 
 import re
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from destination_redis.resp import first_key, unpack_command
 #: Settings of Redis that limit the bytes of one value; Redis closes the connection on a larger one.
 _SETTINGS = ("proto-max-bulk-len", "client-query-buffer-limit")
 
-# Only the server's own words may say so, which come first: a quote of the command may hold any.
+# Only the beginning of a reply is the server's own text: what follows may quote the command.
 _SAID = re.compile(
     r"(?:ERR )?(?:Protocol error: (?:invalid (?:multi)?bulk length|too big )"
     r"|(?!.*\b(?:database|memory|storage|total|clients|connections)\b)[a-z (_-]{0,80}?"
@@ -29,7 +29,7 @@ _LIMIT = re.compile(r"\b(?:limit|max|maximum)\b[^\d]{0,20}(\d{4,12})\b", re.IGNO
 
 @dataclass(eq=False)
 class TooLarge(Exception):  # noqa: N818 - a finding, not an error yet
-    """A batch that a server does not take for the size of a command."""
+    """A batch that a server refuses for the size of a command."""
 
     #: The batch's number.
     number: int
@@ -39,9 +39,9 @@ class TooLarge(Exception):  # noqa: N818 - a finding, not an error yet
     #: Bytes of the command, and of its largest argument.
     size: int
     largest: int
-    #: What may be shown of the reply, empty where the connection was closed instead.
+    #: The part of the reply that may be shown; empty if the connection was closed instead.
     said: str = ""
-    #: Bytes that the reply allows.
+    #: The limit in the reply, in bytes.
     limit: int | None = None
 
 
@@ -69,7 +69,7 @@ class RecordTooLarge(AirbyteTracedException):
 
 
 def limit_on(client: Redis, found: TooLarge) -> tuple[str, int] | None:
-    """Return the server's setting that the largest value of a command exceeds, and its bytes; None if not told."""
+    """Return the server setting that the largest value of a command exceeds, and its limit; None if unknown."""
     for name in _SETTINGS:
         with suppress(redis_errors.RedisError, OSError, KeyError, ValueError, TypeError):
             limit = int(client.config_get(name)[name] or "")
@@ -86,13 +86,13 @@ def says_too_large(error: Exception) -> bool:
 def too_large(
     number: int, address: Address, command: bytes, refusal: Exception | None, sent: Iterable[bytes]
 ) -> TooLarge:
-    """Return what is found of a command in the batch `number`; the refusal may quote what was `sent`."""
+    """Return the finding for a command in the batch `number`; `refusal` may quote what was `sent`."""
     largest = max(map(len, unpack_command(command)))
     found = TooLarge(number, address, first_key(command), len(command), largest)
     if refusal is None:
         return found
     reply = reply_of(refusal)
     named = _LIMIT.search(reply)
-    # A number that was sent may be a quote.
+    # A number that is in the command may be a quote of it.
     limit = int(named[1]) if named and named[1].encode() not in command and int(named[1]) < len(command) else None
     return replace(found, said=shown(reply, sent), limit=limit)

@@ -27,9 +27,9 @@ class Unconfirmed:
     def add(self, batch: Batch) -> None:
         """Keep a batch that is answered, if it has to be sent again on a new connection."""
         if self._until_released and not batch.keyless:
-            self._keep(batch.again)
+            self._keep(batch.for_resend)
         elif batch.uncovered:
-            self._uncovered.append(batch.again)
+            self._uncovered.append(batch.for_resend)
 
     def covered(self) -> None:
         """Forget what came before a change of a ledger that is answered."""

@@ -1,8 +1,8 @@
-"""A window: the batches of a lane that are not answered yet, and which of them may be on their way.
+"""The window: the unanswered batches of a node pipeline, and which of them may be in flight.
 
-What takes no command of some size, a server or a proxy before it, closes the connection, and with it goes all that was
-on its way. So after a loss each large batch is sent again alone, between what came before it and what came after. If
-the connection is then closed again and again, while a new one is made and answers each time, the batch is to blame.
+A server or a proxy that refuses a command for its size closes the connection, and everything in flight is lost with it.
+So each large batch is then sent again alone, after what came before it and before what came after it. If the connection
+is closed again on this batch, although each new connection works, the batch is the cause.
 """
 
 import math
@@ -14,9 +14,9 @@ from enum import Enum
 from destination_redis.connection.slots import Address
 from destination_redis.transport.too_large import TooLarge, too_large
 
-#: Bytes of a command that nothing takes for too large.
+#: Bytes up to which no server or proxy refuses a command for its size.
 LARGE = 64 * 1024
-#: Times that a connection is closed on a batch that is alone on its way, before the batch is to blame.
+#: Closed connections, with a batch alone in flight, after which the batch is the cause.
 _CLOSES = 2
 
 ReplyHandler = Callable[[object], None]
@@ -34,12 +34,12 @@ class Kind(Enum):
 
 @dataclass(slots=True)
 class Batch:
-    """Commands that are sent in one go; `number` rises from batch to batch of a pipeline.
+    """Commands that are sent together; `number` rises from batch to batch of a pipeline.
 
-    `on_reply` is given every reply and raises on a bad one; an error that contains `ignore_error` is a good reply. What
-    has no key (`keyless`) is meant for this one server. A server that lost any of what was answered before it answered
-    a batch that `covers` is found out; what waits for such a batch is `uncovered`. `split` makes two commands of one
-    that has many records, and returns one of a single record as it is.
+    `on_reply` is called with every reply and raises on a bad one. An error that contains `ignore_error` is good.
+    Commands without keys (`keyless`) are meant for this one server. Once a batch that `covers` is answered, the loss of
+    anything answered before it is detected; until then an `uncovered` batch may be lost unnoticed. `split` makes two
+    commands of one that has many records, and returns one with a single record as it is.
     """
 
     number: int
@@ -51,11 +51,11 @@ class Batch:
     covers: bool = False
     uncovered: bool = False
     split: Split | None = None
-    #: Whether a server has taken it before: then it is not too large, whatever closes the connection now.
+    #: Whether a server has accepted it before: then it is not too large, whatever closes the connection now.
     accepted: bool = False
     answered: int = 0
     size: int = 0
-    #: Whether it may be why a connection was closed, and how often that was while it was alone on its way.
+    #: Whether it may be why a connection was closed, and how often that happened while it was alone in flight.
     suspect: bool = False
     closed: int = 0
     #: A command that was refused for its size, and the reply.
@@ -65,8 +65,8 @@ class Batch:
         self.size = sum(map(len, self.commands))
 
     @property
-    def again(self) -> "Batch":
-        """The same, to be sent again once it is answered and judged."""
+    def for_resend(self) -> "Batch":
+        """A copy to send again after its replies were checked."""
         return Batch(
             self.number,
             self.commands,
@@ -78,93 +78,93 @@ class Batch:
 
 
 class Window:
-    """Batches in the order of sending: first those on their way, then those that wait."""
+    """Batches in the order of sending: first those in flight, then those that wait."""
 
     def __init__(self, address: Address) -> None:
-        """Take the server's address."""
+        """Set the server's address."""
         self._address = address
-        self.flying: deque[Batch] = deque()
+        self.in_flight: deque[Batch] = deque()
         self._waiting: deque[Batch] = deque()
         #: Bytes of all of them.
         self.size = 0
-        #: Bytes from which on a batch of many records was refused.
+        # The smallest size, in bytes, at which a batch of many records was refused.
         self._refused_size = math.inf
-        #: Batches that are out, since the server does not take them, and nobody was told so far.
+        #: Batches that the server refuses for their size, and that no caller knows of yet.
         self.rejected: list[TooLarge] = []
-        #: The number of the first batch that was out.
+        # The number of the first rejected batch.
         self._end = math.inf
 
     def __bool__(self) -> bool:
-        return bool(self.flying or self._waiting)
+        return bool(self.in_flight or self._waiting)
 
     @property
     def oldest(self) -> Batch | None:
         """The oldest batch."""
-        return self.flying[0] if self.flying else self._waiting[0] if self._waiting else None
+        return self.in_flight[0] if self.in_flight else self._waiting[0] if self._waiting else None
 
     @property
     def records(self) -> list[bytes]:
-        """All commands but those that move a ledger, which hold nothing of a record."""
-        batches = (batch for batch in (*self.flying, *self._waiting) if not batch.covers)
+        """All commands except updates of ledgers, which have no record data."""
+        batches = (batch for batch in (*self.in_flight, *self._waiting) if not batch.covers)
         return [command for batch in batches for command in batch.commands]
 
     @property
-    def careful(self) -> bool:
-        """Whether anything waits until a batch that may be to blame is answered."""
+    def holds_back(self) -> bool:
+        """Whether any batch waits for the answer of one that may be too large."""
         return bool(self._waiting)
 
     def add(self, batch: Batch) -> None:
-        """Take a batch that is to be sent; records that come after a batch that is out are left out too."""
+        """Add a batch to send; records after a rejected batch are left out."""
         if self._stays(batch):
             self._waiting.append(batch)
             self.size += batch.size
 
     def next(self) -> Batch | None:
-        """Return the batch that is to be sent now, on its way from then on; None where none is."""
+        """Return the batch to send now, which is then in flight; None if there is none."""
         while self._waiting:
             batch = self._waiting[0]
-            blamed = batch.refused is not None or batch.closed >= _CLOSES
-            if batch.split and (blamed or batch.size >= self._refused_size):
+            rejected = batch.refused is not None or batch.closed >= _CLOSES
+            if batch.split and (rejected or batch.size >= self._refused_size):
                 self._split(batch, batch.split)
-            elif self.flying and (batch.suspect or self.flying[-1].suspect):
+            elif self.in_flight and (batch.suspect or self.in_flight[-1].suspect):
                 return None
-            elif blamed:
+            elif rejected:
                 self._reject()
             else:
-                self.flying.append(self._waiting.popleft())
+                self.in_flight.append(self._waiting.popleft())
                 return batch
         return None
 
     def answered(self) -> None:
-        """Let the oldest batch go."""
-        self.size -= self.flying.popleft().size
+        """Remove the oldest batch."""
+        self.size -= self.in_flight.popleft().size
 
     def restart(self, before: Iterable[Batch] = ()) -> None:
-        """Have all sent again, after what was answered `before`."""
-        self._waiting = deque((*before, *self.flying, *self._waiting))
-        self.flying.clear()
+        """Have all batches sent again, after those in `before`."""
+        self._waiting = deque((*before, *self.in_flight, *self._waiting))
+        self.in_flight.clear()
         self.size = sum(batch.size for batch in self._waiting)
         for batch in self._waiting:
             batch.answered = 0
 
     def lost(self) -> None:
-        """Take note that the connection was closed, on large batches as it may be."""
-        if len(self.flying) == 1 and self.flying[0].suspect:
-            self.flying[0].closed += 1
-        for batch in self.flying:
+        """Note that the connection was closed: large batches in flight may be the cause."""
+        if len(self.in_flight) == 1 and self.in_flight[0].suspect:
+            self.in_flight[0].closed += 1
+        for batch in self.in_flight:
             if batch.size > LARGE and not (batch.covers or batch.keyless or batch.accepted):
                 batch.suspect = max(map(len, batch.commands)) > LARGE
 
     def clear(self) -> list[Batch]:
-        """Return all batches, and be empty."""
-        everything = [*self.flying, *self._waiting]
-        self.flying.clear()
+        """Remove all batches, and return them."""
+        everything = [*self.in_flight, *self._waiting]
+        self.in_flight.clear()
         self._waiting.clear()
         self.size = 0
         return everything
 
     def _split(self, batch: Batch, split: Split) -> None:
-        """Replace a batch by two of half its records; one of a single record is not asked for that again."""
+        """Replace a batch by two of half its records; one with a single record is not split again."""
         halves = split(batch.commands[-1])
         if len(halves) == 1:
             batch.split = None
@@ -178,13 +178,13 @@ class Window:
         self.size += sum(part.size for part in parts) - batch.size
 
     def _reject(self) -> None:
-        """Leave a batch out, and what was to be written after it: records of a collection follow upon each other."""
+        """Leave out a batch and the records after it: a collection must have no gaps."""
         batch = self._waiting[0]
         command, reply = batch.refused or (max(batch.commands, key=len), None)
         self.rejected.append(too_large(batch.number, self._address, command, reply, self.records))
         self._end = min(batch.number, self._end)
         self._waiting = deque(filter(self._stays, self._waiting))
-        self.size = sum(each.size for each in (*self.flying, *self._waiting))
+        self.size = sum(each.size for each in (*self.in_flight, *self._waiting))
 
     def _stays(self, batch: Batch) -> bool:
         return batch.covers or batch.keyless or batch.number < self._end

@@ -17,8 +17,8 @@ def test_a_move_that_is_answered_after_a_newer_one_changes_nothing() -> None:
         send=lambda _, on_reply, *__: answers.append(on_reply),
     )
     lease = StreamLease(pipeline, Stream("s", None, "append"), StreamKeys("n", "s", ""), "token")
-    lease.move(Ledger(reserved=1))
-    lease.move(Ledger(reserved=2))
+    lease.update(Ledger(reserved=1))
+    lease.update(Ledger(reserved=2))
     answers[1](b"ok")
     answers[0](b"ok")
     assert lease.answered.reserved == 2

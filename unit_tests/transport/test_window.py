@@ -89,8 +89,8 @@ def test_a_batch_of_many_records_is_divided_and_its_like_too() -> None:
     assert close(opened) == [1]
     assert close(opened) == [1]
     assert close(opened) == [1, 1, 2]
-    assert [b"w" in batch.commands[0] for batch in opened.flying] == [True, False, False]
-    assert opened.size == sum(len(command) for batch in opened.flying for command in batch.commands)
+    assert [b"w" in batch.commands[0] for batch in opened.in_flight] == [True, False, False]
+    assert opened.size == sum(len(command) for batch in opened.in_flight for command in batch.commands)
     opened.add(Batch(3, [pack_command("SET", "k", *records)], split=split))
     opened.add(Batch(4, [pack_command("SET", "k", "x", "y")], split=split))
     assert sent(opened) == [3, 3, 4]
@@ -112,7 +112,7 @@ def test_a_batch_that_was_answered_before_is_never_to_blame() -> None:
     opened = window(answered)
     assert sent(opened) == [1]
     opened.answered()
-    opened.restart([answered.again])
+    opened.restart([answered.for_resend])
     assert sent(opened) == [1]
     for _ in range(10):
         assert close(opened) == [1]
