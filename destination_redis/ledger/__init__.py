@@ -1,1 +1,1 @@
-"""The ledger: what of a stream is committed and staged, and who may write it."""
+"""The ledger: which records of a stream are committed and staged, and which sync may write it."""

@@ -1,7 +1,7 @@
-"""A stream's generations in a run: which one it writes to, the ids it gives out, what is reserved and committed.
+"""The generations of a stream in a run: the one it writes to, and the ids that it assigns, reserves and commits.
 
-A process may die between any two commands, so an id is reserved in the ledger before it is used, and a generation
-begins in the ledger before its first record is sent.
+A process may die between any two commands. So an id is reserved in the ledger before it is used, and a generation is
+in the ledger before its first record is sent.
 """
 
 from destination_redis.ledger import transitions
@@ -11,15 +11,15 @@ from destination_redis.ledger.transitions import FIRST_RESERVE
 from destination_redis.protocol.catalog import COLLECTION
 from destination_redis.transport.pipeline import Pipeline
 
-#: Ids reserved at most in one go; far more than a window of the pipeline holds.
+#: Maximum ids reserved at a time; far more than a window of the pipeline holds.
 LARGEST_RESERVE = 65_536
 
 
 class Generations:
-    """One stream's generations in this run; live and staged ids are one sequence, none is used twice."""
+    """One stream's generations in this run. Live and staged ids are one sequence; no id is used twice."""
 
     def __init__(self, pipeline: Pipeline, lease: StreamLease, storage: Storage, expiry: int) -> None:
-        """Take the seconds that a live collection lives, 0 for ever."""
+        """`expiry` is the time to live of a live collection in seconds, 0 for none."""
         self._pipeline = pipeline
         self._lease = lease
         self._storage = storage
@@ -29,30 +29,30 @@ class Generations:
         self.staging = False
         self._had_live = False
         self._had_staged = False
-        #: The id the next record gets, and the id above which `reserve` must be called before it is used.
+        #: The id of the next record, and the id above which `reserve` must be called first.
         self.next_id = 1
         self.reserve_above = 0
 
     @property
     def last_id(self) -> int:
-        """The last id given out."""
+        """The last id that was assigned."""
         return self.next_id - 1
 
     @property
     def first_id(self) -> int:
-        """The first id of the generation this sync writes to."""
+        """The first id of the generation that this sync writes to."""
         return self._lease.value.newest.first
 
     @property
     def answered_id(self) -> int:
-        """The last id of this sync's generation that the ledger was answered to cover."""
+        """The last id of this sync's generation whose commit was answered."""
         return self._lease.answered.newest.committed
 
     def start(self) -> bool:
-        """Begin this sync after `recover`; return whether a cancelled refresh is to be merged before a record is sent.
+        """Start this sync after `recover`; return whether a cancelled refresh has to be merged before the first record.
 
-        What it sends must be answered before a record is sent. Raises a config error where what is there does not fit,
-        and only a refresh can help.
+        The commands sent here must be answered before the first record is sent. Raises a config error if the existing
+        records do not fit, so that only a refresh helps.
         """
         lease = self._lease
         lease.value = transitions.first_ids(lease.value, self._storage, lease.taken_at)
@@ -63,13 +63,13 @@ class Generations:
         self.next_id, self.staging = begun.next_id, begun.stages
         collected = self._storage.placement == COLLECTION
         if begun.changes_key:
-            lease.exchange(begun.ledger, self._expiry, sets_sent=collected)  # what an emptied stream left there goes
+            lease.exchange(begun.ledger, self._expiry, sets_sent=collected)  # removes what an emptied stream left there
         else:
             lease.update(begun.ledger, sets_sent=collected)
         return merges and not begun.stages
 
     def reserve(self) -> None:
-        """Make sure that the next id is reserved, ahead of need; waits only where the server is far behind."""
+        """Reserve ids ahead of need; waits only if the server is far behind."""
         lease = self._lease
         if self.next_id + self._step // 2 > lease.value.reserved:
             self._step = min(2 * self._step, LARGEST_RESERVE)
@@ -80,14 +80,14 @@ class Generations:
         self.reserve_above = min(lease.answered.reserved, lease.value.reserved - self._step // 2)
 
     def commit(self, last_id: int) -> None:
-        """Move `committed` up to `last_id`; every record up to it must have been answered well."""
+        """Set `committed` to `last_id`, if it is higher; the writes up to it must have succeeded."""
         if last_id > self._lease.value.newest.committed:
             self._lease.update(transitions.commit(self._lease.value, last_id))
 
     def has_live(self) -> bool:
-        """Whether any live record may have existed when this sync began."""
+        """Return whether live records may have existed when this sync started."""
         return self._had_live
 
     def has_data(self) -> bool:
-        """Whether any live record may have existed when this sync began, or a staged one that it goes on with."""
+        """Return whether live records, or staged ones that this sync continues, may have existed when it started."""
         return self._had_live or self._had_staged

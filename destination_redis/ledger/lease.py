@@ -1,7 +1,7 @@
-"""A claim on a ledger: the one writer of a stream moves it, step by step.
+"""The lease of a stream: only the writer that holds it may update the stream's ledger.
 
-A move replaces the ledger in one step, numbered, under the writer's token. So a move sent twice, or late, changes
-nothing, and a writer that was replaced finds out at its next move.
+Each update replaces the ledger in one atomic step. It has a number and the writer's token. So an update that is sent
+twice, or late, changes nothing, and the next update of a writer that was replaced is refused.
 """
 
 import time
@@ -22,14 +22,14 @@ from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.watermarks import Loss
 from destination_redis.transport.window import Kind
 
-#: Milliseconds by the server's clock for which a writer is believed alive without a sign of life.
+#: Milliseconds, by the server's clock, for which a writer counts as alive after its last update.
 LEASE = 30_000
-#: More than any ledger says: in its place, a ledger is behind whatever it holds.
+#: More than the number of any update: compared with it, every ledger is behind.
 _BEHIND = 1 << 53
 
 
 class StreamLease:
-    """One stream's ledger in the hands of this process, the only one that may move it."""
+    """One stream's ledger, which only this process may update while it holds the lease."""
 
     def __init__(self, pipeline: Pipeline, stream: Stream, keys: StreamKeys, token: str) -> None:
         self._pipeline = pipeline
@@ -38,18 +38,19 @@ class StreamLease:
         self._answered_number = 0
         self._held = False
         self._signed = ""
-        #: Microseconds by the server's clock when the claim was taken.
+        #: When the lease was taken, in microseconds by the server's clock.
         self.taken_at = 0
         self.stream = stream
         self.keys = keys
-        #: What the newest move says, and what the newest answered one said.
+        #: The ledger after the last update, and after the last answered one.
         self.value = Ledger()
         self.answered = self.value
 
     def take(self, busy: Callable[["StreamLease", str, str, int, int], None], dead: str = "") -> None:
-        """Ask for the ledger, without waiting; `dead` is the token of a writer known to be gone.
+        """Request the lease, without waiting; `dead` is the token of a writer that is known to be dead.
 
-        `busy` is called with the living writer's token, its connection, its lease's end and the server's time (ms).
+        If another writer holds it, `busy` is called with that writer's token and connections, the end of its lease and
+        the server's time, both in milliseconds.
         """
 
         def on_reply(reply: object) -> None:
@@ -62,7 +63,7 @@ class StreamLease:
             if not (counter or b"0").isdigit():
                 raise self._foreign()
             collection = kind not in (b"string", b"none")
-            found = transitions.beside(parse(held, counter), collection=collection)
+            found = transitions.corrected(parse(held, counter), collection=collection)
             if kind != b"none" and not found.agrees(collection=collection):
                 raise self._foreign()
             self.value = self.answered = found
@@ -74,31 +75,31 @@ class StreamLease:
         self._pipeline.send([command], on_reply, Kind.OTHER)
 
     def sign(self) -> None:
-        """See that the ledger names the connection in use: it may have changed while the claim was on its way."""
+        """Make the ledger name the connections in use: one may have been replaced while the lease was requested."""
         while self._signed != self._pipeline.signature:
             try:
                 self.resume()
             except (redis_errors.RedisError, OSError) as error:
                 self._pipeline.retry.wait(error)
                 for server in self._pipeline.servers:
-                    with suppress(NodeRemoved):  # a connection that is lost is made anew, and signed
+                    with suppress(NodeRemoved):  # a lost connection is opened again, and signed
                         self._pipeline.call("TIME", at=server)
 
     @property
     def held(self) -> bool:
-        """Whether the ledger is in our hands, as far as its server has said, and has lost nothing."""
+        """Whether this process holds the lease, as of the last reply, and the server has lost nothing."""
         return self._held
 
     @property
     def token(self) -> str:
-        """What tells this writer from others."""
+        """The text that identifies this writer."""
         return self._token
 
     def update(self, value: Ledger | None = None, *, sets_sent: bool = False) -> None:
         """Replace the ledger, or only renew the lease, without waiting.
 
-        Where records have keys of their own, the counter says what is committed. `sent`, which the scripts of a
-        collection keep, is left alone unless asked for.
+        If each record has its own key, the counter is set to the last committed id. `sent`, which the scripts of a
+        collection maintain, is written only with `sets_sent`.
         """
         before, self.value = self.value, value or self.value
         moved = self.value.live.committed != before.live.committed or before.collected
@@ -108,22 +109,22 @@ class StreamLease:
     def exchange(self, value: Ledger, expiry: int, *, sets_sent: bool = False) -> None:
         """Replace the ledger, and in the same step the counter or collection by the staged collection, if there is one.
 
-        It lives for `expiry` seconds then, 0 for ever.
+        The collection then expires after `expiry` seconds; 0 is for never.
         """
         self.value = value
         self._send(EXCHANGE, self._fields(sets_sent), str(expiry), self.keys.staged_collection)
 
     def release(self, clean: bool) -> None:
-        """Give the ledger back; after a clean end no id is left reserved, so ids have gaps only after a death."""
+        """Release the lease; after a clean end no id stays reserved, so ids have gaps only after a crash."""
         if clean:
             self.value = transitions.released(self.value)
         released = ["writer", "", "writer_connection", "", "released_by", self._token]
         self._send(UPDATE, [*self.value.fields(), *released], "", last=True)
 
     def resume(self, loss: Loss = Loss.NOTHING) -> None:
-        """On a new connection: see that the ledger still is what it was last answered to be, and sign it anew.
+        """On a new connection: check that the ledger has the last answered update, and sign it with the connection.
 
-        `loss` is what is known to be missing elsewhere: the ledger counts as behind then.
+        `loss` is what other servers have lost: then this ledger counts as behind, too.
         """
         if not self._held:
             return
@@ -148,9 +149,9 @@ class StreamLease:
 
         def on_reply(reply: object) -> None:
             self.check_reply(reply)
-            if number > self._answered_number:  # redirected, it may come after newer ones
+            if number > self._answered_number:  # a redirected update may be answered after newer ones
                 self.answered, self._answered_number = value, number
-            if last:  # until then a new connection may lead to a server that lacks what was answered
+            if last:  # until then a new connection may lead to a server that has lost answered writes
                 self._held = False
 
         command = self._pack(script, self._token, number, LEASE, argument, *fields, more=keys)
@@ -162,12 +163,12 @@ class StreamLease:
 
     def _foreign(self) -> AirbyteTracedException:
         return config_error(
-            f"The key {self.keys.counter.decode()} holds something that is not this connector's: move it away or "
+            f"The key {self.keys.counter.decode()} was not written by this connector: move it away or "
             "choose another key_prefix"
         )
 
     def check_reply(self, reply: object) -> None:
-        """Take what a script under this claim replied; raises where another writer has it, or the server lost it."""
+        """Check a script's reply; raises if another writer holds the lease, or the server lost the ledger's writes."""
         match reply:
             case b"ok":
                 return
@@ -182,19 +183,20 @@ class StreamLease:
                 )
         self._held = False
         raise config_error(
-            f"The server lost acknowledged data of the stream {self.stream}: refresh it, to have it all sent again"
+            f"The server lost acknowledged data of the stream {self.stream}: refresh it, so that all of it is sent "
+            "again"
         )
 
 
 class LeaseHeartbeat:
-    """Keeps the claims of a run, however long something takes that does not move their ledgers."""
+    """Renews the leases of a run during work that does not update the ledgers."""
 
     def __init__(self, leases: Sequence[StreamLease]) -> None:
         self._leases = leases
         self._kept_at = time.monotonic()
 
     def keep(self) -> None:
-        """Renew every claim, where it is time to; never waits."""
+        """Renew every lease if it is time; never waits."""
         now = time.monotonic()
         if now - self._kept_at > LEASE / 3000:
             self._kept_at = now

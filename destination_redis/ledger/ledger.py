@@ -1,4 +1,4 @@
-"""The ledger: what is committed, staged and under way for a stream, as a value. A small hash per stream holds it."""
+"""The ledger of a stream as a value: what is committed, staged and in progress. Redis holds it in a small hash."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ from enum import IntEnum, StrEnum
 from destination_redis.caches import StorageFormat
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE
 
-#: Ids above it began with a time in microseconds: where upserts live by primary key, the first id is one.
+# The first id of a stream with primary keys is a time in microseconds, which is above this.
 _MICROSECONDS = 10**14
 
 Fields = dict[str, int | str | None]
@@ -18,30 +18,30 @@ _DEFAULT = StorageFormat()
 
 
 class Task(StrEnum):
-    """What is under way. Whoever finds it does it again, from its beginning."""
+    """What is in progress. A sync that finds a task does it again from its beginning."""
 
     NONE = ""
     #: The staged generation becomes the live one.
     PROMOTE = "promote"
     #: The staged records are added to the live ones.
     MERGE = "merge"
-    #: The rest of a promotion whose collection is in place already, while the old records have keys of their own.
+    #: The rest of a promotion: the collection is already in place, and the old records, each with a key, are removed.
     REMOVE = "remove"
 
 
 class Loss(IntEnum):
-    """Whether a server lost acknowledged changes of the ledger; scripts know LOST by its number."""
+    """Whether a server lost acknowledged updates of the ledger; scripts set LOST by its number."""
 
     NONE = 0
-    #: Only a sync that replaces the stream may begin, and it must not go on with what is staged.
+    #: Only a sync that replaces the stream may start, and it must not continue the staged generation.
     LOST = 1
-    #: Such a sync has begun: whatever it stages was sent after the loss.
+    #: Such a sync has started: all that it stages was sent after the loss.
     BEFORE_STAGED = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where the records of a generation live, and how they are written. Only a refresh changes it."""
+    """Where the records of a generation are stored, and in which format. Only a refresh changes it."""
 
     placement: str = SEQUENCE
     #: By primary key: the paths of its fields, as JSON.
@@ -50,7 +50,7 @@ class Storage:
 
     @property
     def key_parts(self) -> int | None:
-        """The number of parts a record's key has after the stream's name; None where that is not known."""
+        """The number of parts of a record's key after the stream's name; None if it is not known."""
         if self.key_fields:
             return len(json.loads(self.key_fields))
         return None if self.placement == PRIMARY_KEY else 1
@@ -63,24 +63,24 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Records that become visible, and go, together."""
+    """Records that become visible, and are removed, together."""
 
-    #: The catalog's generation_id and sync_id, by which a generation is known.
+    #: The catalog's generation_id and sync_id, which identify a generation.
     number: int | None = None
     sync_id: int | None = None
-    #: Its first id, and the last one that an acknowledged state covers; below `first` where none does.
+    #: Its first id, and the last one that an acknowledged state covers; below `first` if none does.
     first: int = 1
     committed: int = 0
     storage: Storage = Storage()
 
     @property
     def pair(self) -> tuple[int | None, int | None]:
-        """What a sync of the same generation has too: (generation_id, sync_id)."""
+        """(generation_id, sync_id): the same for all syncs of this generation."""
         return self.number, self.sync_id
 
     @property
     def placement(self) -> str:
-        """Where its records live."""
+        """The placement of its records."""
         return self.storage.placement
 
     @property
@@ -91,7 +91,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Staged ids of an older sync that are to be removed, both inclusive, and where they live."""
+    """Staged ids of an older sync to remove, first and last inclusive, and their placement."""
 
     first: int
     last: int
@@ -100,7 +100,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What holds for a stream. Ids are one sequence for live and staged records."""
+    """The ledger of a stream. Live and staged ids are one sequence."""
 
     live: Generation = Generation()
     staged: Generation | None = None
@@ -109,27 +109,27 @@ class Ledger:
     task: Task = Task.NONE
     dropped: Dropped | None = None
     loss: Loss = Loss.NONE
-    #: By primary key: what orders its records, how often that changed, and whether any record was ever deleted.
+    #: By primary key: what orders the records, how often that changed, and whether any record was ever deleted.
     cursor: str = ""
     cursor_epoch: int = 0
     deletes: bool = False
-    #: In a collection: the last id that was written to it. Its own scripts keep it.
+    #: In a collection: the last id that was written to it. The scripts of the collection maintain it.
     sent: int = 0
 
     @property
     def new(self) -> bool:
-        """Whether no id was ever given out."""
+        """Whether no id was ever assigned."""
         return self.reserved == 0
 
     @property
     def newest(self) -> Generation:
-        """The generation that the latest records belong to."""
+        """The generation of the latest records."""
         return self.staged or self.live
 
     @property
     def has_live(self) -> bool:
         """Whether any live record may exist."""
-        # By primary key what was not acknowledged stays; a clean end leaves nothing reserved.
+        # By primary key, unacknowledged records stay. After a clean end nothing is reserved.
         last = self.reserved if self.live.placement == PRIMARY_KEY else self.live.committed
         return self.loss is not Loss.NONE or last >= self.live.first
 
@@ -149,19 +149,19 @@ class Ledger:
         return self.staged.storage if self.staged and self.task is Task.REMOVE else self.live.storage
 
     def agrees(self, *, collection: bool) -> bool:
-        """Return whether the stream's key may be a collection, or may be none."""
-        # After a loss the two may be of different times, and only a refresh begins, which replaces both.
+        """Return whether the ledger allows that the stream's key is a collection, or that it is not one."""
+        # After a loss the key and the ledger may differ in age. Then only a refresh may start, which replaces both.
         return self.loss is not Loss.NONE or self.changes_key or self.collected == collection
 
     @property
     def changes_key(self) -> bool:
-        """Whether a promotion is under way that turns the stream's key into a collection, or a collection into it."""
+        """Whether a promotion is in progress between a collection and records with their own keys."""
         if self.staged is None or self.task not in (Task.PROMOTE, Task.REMOVE):
             return False
         return (self.live.placement == COLLECTION) != (self.staged.placement == COLLECTION)
 
     def fields(self) -> list[str]:
-        """Return field, value, field, value … as the hash holds them, but for `sent`."""
+        """Return field, value, field, value … as stored in the hash, without `sent`."""
         staged = self.staged or Generation(first=0)
         dropped = self.dropped or Dropped(0, 0, "")
         values: Fields = {
@@ -181,15 +181,15 @@ class Ledger:
 
 
 def parse(reply: Sequence[bytes], counter: bytes) -> Ledger:
-    """Return the ledger of an HGETALL's reply, or of the Java connector's counter where there is none.
+    """Return the ledger in a reply to HGETALL, or of the Java connector's counter if there is no ledger.
 
-    A counter above `committed` is the Java connector's work: its records are live, ids go on above them.
+    A counter above `committed` was written by the Java connector: its records are live, and ids continue above them.
     """
     stored = {reply[i].decode(): reply[i + 1].decode() for i in range(0, len(reply), 2)}
     count = int(counter or b"0")
-    # A claim that died before its first move leaves a hash that names a writer and says nothing else.
+    # A sync that died before its first update leaves a hash with only the writer's fields.
     if "reserved" not in stored and count > _MICROSECONDS:
-        # No count of the Java connector's: the ledger of upserts is gone, and how they lived is known no more.
+        # The Java connector never counts this far: this is a stream of upserts whose ledger, and so format, is lost.
         live = Generation(committed=count, storage=Storage(PRIMARY_KEY))
         return Ledger(live, reserved=count, loss=Loss.LOST)
     ledger = _stored(stored) if "reserved" in stored else Ledger()
@@ -234,13 +234,13 @@ def _generation_fields(prefix: str, generation: Generation) -> Fields:
 
 
 def _generation(prefix: str, stored: Mapping[str, str], default: Generation) -> Generation:
-    """Return a generation; what the hash does not say of its storage is as in `default`."""
+    """Return a generation; missing fields of its storage are taken from `default`."""
 
     def text(name: str) -> str:
         return stored.get(prefix + name, "")
 
     default_type, default_format = default.storage.storage_format
-    storage_format = StorageFormat(text("cache_type") or default_type, text("record_format") or default_format)  # type: ignore[arg-type] # as kept
+    storage_format = StorageFormat(text("cache_type") or default_type, text("record_format") or default_format)  # type: ignore[arg-type] # as stored
     return Generation(
         number=int(text("generation")) if text("generation") else None,
         sync_id=int(text("sync_id")) if text("sync_id") else None,

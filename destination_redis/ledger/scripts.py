@@ -1,7 +1,7 @@
-"""The scripts that take, move and resume a ledger, each in one atomic step."""
+"""The scripts that take, update and resume a ledger, each in one atomic step."""
 
-# All scripts: KEYS ledger, counter [, staged collection] (one cluster slot). The first write is an HDEL, which a server
-# out of memory allows, as it then does what follows: the ledger can always be kept.
+# All scripts: KEYS ledger, counter [, staged collection] (one cluster slot). The first write is an HDEL: a server
+# out of memory allows it, and then also the writes after it. So the ledger can always be updated.
 _CLOCK = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -25,7 +25,7 @@ return {'ok', kind, counter, ledger, string.format('%.0f', time[1] * 1000000 + t
 """
 )
 
-# ARGV: token, number, lease, one more, field, value …
+# ARGV: token, number, lease, one more (see below), field, value …
 _STEP = (
     _CLOCK
     + """
@@ -45,13 +45,13 @@ redis.call('HSET', KEYS[1], 'version', ARGV[2], 'writer_until', string.format('%
 """
 )
 
-# The one more is the counter, or ''.
+# The one more argument is the counter, or ''.
 UPDATE = f"""{_STEP}
 if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4]) end
 return 'ok'
 """
 
-# The one more is the expiry in seconds. UNLINK first: RENAME would free what was there while the server waits.
+# The one more argument is the expiry in seconds. UNLINK comes first: RENAME would free the old value synchronously.
 EXCHANGE = f"""{_STEP}
 redis.call('UNLINK', KEYS[2])
 if redis.call('EXISTS', KEYS[3]) == 1 then
@@ -84,8 +84,8 @@ return 'lost'
 """
 )
 
-# KEYS: ledger, then as each script needs; ARGV: token, … It is refused to whoever is not the writer any more. Without a
-# ledger nothing is done: the move that follows finds that out.
+# KEYS: ledger, then the script's own; ARGV: token, … A former writer is refused. Without a ledger nothing is done: the
+# update of the ledger that follows detects its loss.
 GUARD = """
 local held = redis.call('HMGET', KEYS[1], 'writer', 'sent', 'task', 'released_by')
 if held[1] ~= ARGV[1] then

@@ -1,4 +1,4 @@
-"""One writer a stream: claiming ledgers, and taking over from a writer that died."""
+"""The takeover of leases: each stream has one writer, and a new one replaces a writer that died."""
 
 import logging
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from destination_redis.errors import ClosedAtCommandError, UnreachableError, exp
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.transport.pipeline import Pipeline
 
-#: Seconds between two looks at a writer that still seems to be there.
+#: Seconds between two checks of a writer that may be alive.
 _LOOK_EVERY = 0.2
 
 
@@ -22,19 +22,19 @@ _LOOK_EVERY = 0.2
 class _Writer:
     token: str
     connections: frozenset[tuple[str, ...]]
-    """(id, address) on the server's side; empty where the writer's ACL hid them."""
+    """(id, address) as the server sees them; empty if the writer's ACL hid them."""
     until: int
     now: int
 
 
 def take_all(leases: Sequence[StreamLease], pipeline: Pipeline, servers: Servers, logger: logging.Logger) -> None:
-    """Claim every ledger, from dead writers too; raises a transient error where another sync is alive.
+    """Take every lease, from dead writers too; raises a transient error if another sync is alive.
 
-    A writer is dead once its server shows none of its connections, or once its lease ran out without a renewal; its
-    connection is cut before its ledger is taken.
+    A writer is dead if its server no longer shows any of its connections, or if its lease has expired. In the second
+    case its connections are killed before the lease is taken.
     """
     busy = _take(leases, pipeline, {})
-    told = False
+    logged = False
     seen = dict(busy)
     while busy:
         dead: dict[StreamLease, str] = {}
@@ -48,9 +48,9 @@ def take_all(leases: Sequence[StreamLease], pipeline: Pipeline, servers: Servers
             ):
                 dead[lease] = writer.token
         if not dead:
-            if not told:
+            if not logged:
                 logger.info("Waiting for the writer of %s to show whether it is alive", next(iter(busy)).stream)
-                told = True
+                logged = True
             pipeline.retry.pause(_LOOK_EVERY)
         busy = _take(list(busy), pipeline, dead)
         for lease, writer in busy.items():
@@ -74,26 +74,26 @@ def _take(
 
 
 def _shown(servers: Servers, connections: frozenset[tuple[str, ...]]) -> bool:
-    """Whether any server still shows one of the connections, or may: an ACL can hide them."""
+    """Return whether any server still shows one of the connections; true if unknown, since an ACL can hide them."""
     if not connections:
         return True
     try:
         replies = [ask(client, "CLIENT", "LIST") for client in _clients(servers)]
-    except (redis_errors.RedisError, OSError):  # refused, or cut off: it is asked again
+    except (redis_errors.RedisError, OSError):  # refused or interrupted: it is checked again
         return True
-    # A list without lines tells nothing: the connection that asked is missing.
+    # A list without lines is no information: at least our own connection should be in it.
     shown = {each for reply in replies for each in (*clients(reply),) or (UNTOLD,)}
     return UNTOLD in shown or not shown.isdisjoint(connections)
 
 
 def _cut(servers: Servers, connections: frozenset[tuple[str, ...]], logger: logging.Logger) -> bool:
-    """Cut the connections; return whether that was tried, and need not be once more."""
+    """Kill the connections; return False if this has to be tried again."""
     try:
         for client in _clients(servers):
             for number, address in connections:
                 _kill(client, number, address)
     except redis_errors.ResponseError as error:
-        logger.warning("The connection of a writer that seems dead could not be cut: %s", explain(error))
+        logger.warning("The connection of a writer that seems dead could not be killed: %s", explain(error))
     except ClosedAtCommandError:
         logger.warning(without("CLIENT KILL", CLOSED))
     except (redis_errors.RedisError, OSError):
@@ -102,11 +102,11 @@ def _cut(servers: Servers, connections: frozenset[tuple[str, ...]], logger: logg
 
 
 def _kill(client: Redis, number: str, address: str) -> None:
-    """Raise ClosedAtCommandError only where the server closes the connection at this command and at no other."""
+    """Kill a connection; raises ClosedAtCommandError only if the server closes ours at this command and no other."""
     kill = ("CLIENT", "KILL", "ID", number, "ADDR", address)
     try:
         ask(client, *kill)
-    except ClosedAtCommandError:  # chance, maybe
+    except ClosedAtCommandError:  # may be a coincidence
         try:
             ask(client, "TIME")
         except ClosedAtCommandError as error:

@@ -1,7 +1,7 @@
-"""Every change of a ledger, as a function from one ledger to the next; nothing here talks to a server.
+"""The transitions of a ledger: pure functions from one ledger to the next, without a server.
 
-A process may die between any two commands. So the ledger says first what is to happen, the keys follow, and then it
-says that it is done. Whoever finds a ledger can tell from it alone what to do.
+A process may die between any two commands. So the ledger first names the task, then the keys are changed, and then the
+ledger notes that the task is done. The ledger alone tells a later sync what to do.
 """
 
 from dataclasses import dataclass, replace
@@ -19,12 +19,12 @@ class Start:
     """How a sync starts."""
 
     ledger: Ledger
-    #: Whether it stages its records, instead of adding them to the live ones.
+    #: Whether its records are staged instead of added to the live ones.
     stages: bool
-    #: Whether it replaces live records, and whether it goes on with acknowledged staged ones.
+    #: Whether it replaces live records, and whether it continues acknowledged staged ones.
     replaces_live: bool
     continues_staged: bool
-    #: Whether the stream's key turns into a collection, or a collection into it, as nothing is live.
+    #: Whether the stream's key becomes a collection, or stops being one, because nothing is live.
     changes_key: bool
 
     @property
@@ -34,37 +34,37 @@ class Start:
 
 
 def first_ids(ledger: Ledger, storage: Storage, microseconds: int) -> Ledger:
-    """Return the ledger with its first id, if none was ever given out; `microseconds` is the server's time."""
+    """Return the ledger with its first id, if none was ever assigned; `microseconds` is the server's time."""
     if not ledger.new:
         return ledger
-    # By primary key no key shows which ids were given out: a time rises even if a ledger was lost.
+    # By primary key no key shows which ids were used. A time rises even if a ledger was lost.
     first = microseconds if storage.placement == PRIMARY_KEY else 1
     live = replace(ledger.live, first=first, committed=first - 1)
     return replace(ledger, live=live, reserved=first - 1)
 
 
 def start(ledger: Ledger, stream: Stream, storage: Storage) -> Start:
-    """Return how a sync of `stream` starts on a ledger on which nothing is under way.
+    """Return how a sync of `stream` starts on a ledger without a task.
 
-    Raises a config error where what is there does not fit, and only a refresh can help.
+    Raises a config error if the existing records do not fit, so that only a refresh helps.
     """
     anew = stream.starts_anew
     replaces = anew or (stream.truncates and ledger.live.pair != stream.pair)
-    goes_on = ledger.staged is not None and ledger.staged.pair == stream.pair and not anew
-    acknowledged = goes_on and ledger.staged is not None and ledger.staged.acknowledged
+    continues = ledger.staged is not None and ledger.staged.pair == stream.pair and not anew
+    acknowledged = continues and ledger.staged is not None and ledger.staged.acknowledged
     if (ledger.loss and not replaces) or (ledger.loss is Loss.LOST and acknowledged):
         raise config_error(
             f"The server lost acknowledged data of the stream {stream}: refresh it, so that all of it is sent again"
         )
     if storage.placement == PRIMARY_KEY and not acknowledged:
-        goes_on = False  # the source begins anew, and may not send again what is there unacknowledged
-    if not replaces or goes_on:
+        continues = False  # the source starts over, and may not resend the unacknowledged staged records
+    if not replaces or continues:
         _refuse_other_storage(ledger, stream, storage, replaces=replaces)
     begun = replace(_with_order(ledger, stream), reserved=ledger.reserved + FIRST_RESERVE)
     if not replaces:
         begun = _add_to_live(ledger, begun, stream, storage)
-    elif goes_on:
-        begun = _go_on_with_staged(ledger, begun)
+    elif continues:
+        begun = _continue_staged(ledger, begun)
     else:
         begun = _stage_anew(ledger, begun, stream, storage)
     if storage.placement == COLLECTION:
@@ -80,7 +80,7 @@ def start(ledger: Ledger, stream: Stream, storage: Storage) -> Start:
 
 
 def reserve(ledger: Ledger, last_id: int) -> Ledger:
-    """Return the ledger as it is before the ids up to `last_id` may be used."""
+    """Return the ledger that must be stored before the ids up to `last_id` are used."""
     return replace(ledger, reserved=last_id)
 
 
@@ -93,25 +93,25 @@ def commit(ledger: Ledger, last_id: int) -> Ledger:
 
 
 def note_deletions(ledger: Ledger) -> Ledger:
-    """Return the ledger as it is before the first deletion is sent."""
+    """Return the ledger that must be stored before the first deletion is sent."""
     return replace(ledger, deletes=True)
 
 
 def promoting(ledger: Ledger) -> Ledger:
-    """Return the ledger once the staged generation is complete, and before any of it becomes live."""
+    """Return the ledger once the staged generation is complete, before any of its records becomes live."""
     return replace(ledger, task=Task.PROMOTE)
 
 
 def collection_in_place(ledger: Ledger) -> Ledger:
-    """Return the ledger once a collection took the counter's place, while old records still have keys of their own."""
+    """Return the ledger once a collection has replaced the counter, while the old records still have their own keys."""
     return replace(ledger, task=Task.REMOVE)
 
 
 def promoted(ledger: Ledger) -> Ledger:
-    """Return the ledger once all of the staged generation is live, and the old one gone."""
+    """Return the ledger once all of the staged generation is live, and the old one is removed."""
     staged = _staged(ledger)
     live = replace(staged, committed=max(staged.committed, staged.first - 1))
-    # What was lost after its first record may be its own: then it is in place and has gaps.
+    # Records lost after its first one may be its own: then it is live, but has gaps.
     loss = Loss.LOST if ledger.loss is Loss.LOST else Loss.NONE
     return replace(ledger, live=live, staged=None, task=Task.NONE, loss=loss)
 
@@ -122,20 +122,20 @@ def merged(ledger: Ledger) -> Ledger:
 
 
 def dropped(ledger: Ledger) -> Ledger:
-    """Return the ledger once what an older sync had staged is removed."""
+    """Return the ledger once the staged records of an older sync are removed."""
     return replace(ledger, dropped=None)
 
 
 def released(ledger: Ledger) -> Ledger:
-    """Return the ledger after a clean end: no id is left reserved, so ids have gaps only after a death."""
+    """Return the ledger after a clean end: no id stays reserved, so ids have gaps only after a crash."""
     return replace(ledger, reserved=ledger.top)
 
 
-def beside(ledger: Ledger, *, collection: bool) -> Ledger:
-    """Return the ledger as it holds where the stream's key is a collection, or is none.
+def corrected(ledger: Ledger, *, collection: bool) -> Ledger:
+    """Return the ledger corrected by whether the stream's key is a `collection`.
 
-    Of a promotion from records with keys of their own to a collection the key itself tells how far it is: a server
-    that was replaced may be a step behind, or ahead of, what the writer then made the ledger say.
+    In a promotion from records with their own keys to a collection, the key itself shows the progress. After a failover
+    the server may be a step behind or ahead of what the writer then stored in the ledger.
     """
     if ledger.changes_key and _staged(ledger).placement == COLLECTION:
         return replace(ledger, task=Task.REMOVE if collection else Task.PROMOTE)
@@ -143,17 +143,17 @@ def beside(ledger: Ledger, *, collection: bool) -> Ledger:
 
 
 def _add_to_live(ledger: Ledger, begun: Ledger, stream: Stream, storage: Storage) -> Ledger:
-    """Staged records of a cancelled refresh are merged first."""
+    """Return the ledger of a sync that adds records; staged records of a cancelled refresh are merged first."""
     live = replace(ledger.live, number=stream.generation_id, sync_id=stream.sync_id, storage=storage)
     if storage.placement == COLLECTION:
-        # What no state covers is counted from here: the ids of a sync have no gaps.
+        # Unacknowledged elements are counted from here: the ids of a sync have no gaps.
         empty = not ledger.has_live and ledger.staged is None
         first = ledger.reserved + 1 if empty else live.first
         live = replace(live, first=first, committed=ledger.reserved)
     return replace(begun, live=live, task=Task.NONE if ledger.staged is None else Task.MERGE)
 
 
-def _go_on_with_staged(ledger: Ledger, begun: Ledger) -> Ledger:
+def _continue_staged(ledger: Ledger, begun: Ledger) -> Ledger:
     staged = _staged(ledger)
     if staged.placement == COLLECTION:
         first = staged.first if staged.acknowledged else ledger.reserved + 1
@@ -173,13 +173,13 @@ def _to_drop(ledger: Ledger, storage: Storage) -> Dropped | None:
         lost = ledger.loss and storage.placement == COLLECTION
         return Dropped(1, ledger.reserved + 1, COLLECTION) if lost else ledger.dropped
     placement = ledger.staged.placement
-    # By sequence what was not acknowledged is gone already; elsewhere it may still be there.
+    # By sequence, unacknowledged records are already removed; in other placements they may still exist.
     last = ledger.staged.committed if placement == SEQUENCE else ledger.reserved
     return Dropped(ledger.staged.first, last, placement) if last >= ledger.staged.first else ledger.dropped
 
 
 def _before_staged(ledger: Ledger) -> Loss:
-    # All of this generation is sent from now on.
+    # All records of this generation are sent after the loss.
     return Loss.BEFORE_STAGED if ledger.loss else Loss.NONE
 
 
@@ -196,8 +196,8 @@ def _refuse_other_storage(ledger: Ledger, stream: Stream, storage: Storage, *, r
     for each in kept:
         if each != storage:
             raise config_error(
-                f"The records of the stream {stream} are kept {each}, and are now to be kept {storage}: "
-                "refresh the stream, so that all of it is sent again"
+                f"The records of the stream {stream} are stored {each}, but this sync would store them {storage}: "
+                "refresh the stream, so that all records are sent again"
             )
 
 

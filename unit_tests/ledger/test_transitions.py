@@ -75,7 +75,9 @@ class TestAddingToLiveRecords:
         assert found.ledger.staged == STAGED.staged
 
     def test_another_storage_is_refused_and_only_a_refresh_helps(self) -> None:
-        with pytest.raises(AirbyteTracedException, match=r"by sequential ids, and are now to be kept .* in one key"):
+        with pytest.raises(
+            AirbyteTracedException, match=r"by sequential ids, but this sync would store them .* in one key"
+        ):
             start(LIVE, stream(LIST, **adding()), LIST)
         with pytest.raises(AirbyteTracedException, match="refresh the stream"):
             start(LIVE, stream(KEYS, **adding()), KEYS)
@@ -221,9 +223,9 @@ class TestRecoveryOfAPromotionToACollection:
     UNDER_WAY = replace(STAGED, staged=Generation(2, 2, 13, 20, LIST), task=Task.PROMOTE)
 
     def test_the_key_itself_tells_how_far_it_came(self) -> None:
-        assert transitions.beside(self.UNDER_WAY, collection=True).task is Task.REMOVE
+        assert transitions.corrected(self.UNDER_WAY, collection=True).task is Task.REMOVE
         behind = transitions.collection_in_place(self.UNDER_WAY)
-        assert transitions.beside(behind, collection=False).task is Task.PROMOTE
+        assert transitions.corrected(behind, collection=False).task is Task.PROMOTE
 
     def test_until_the_old_records_are_gone_the_collection_is_what_is_read(self) -> None:
         in_place = transitions.collection_in_place(self.UNDER_WAY)
@@ -234,7 +236,7 @@ class TestRecoveryOfAPromotionToACollection:
     @pytest.mark.parametrize("ledger", [LIVE, STAGED, stored(STAGED, LIST), replace(STAGED, task=Task.MERGE)])
     @pytest.mark.parametrize("collection", [True, False])
     def test_any_other_ledger_is_as_it_says(self, ledger: Ledger, *, collection: bool) -> None:
-        assert transitions.beside(ledger, collection=collection) == ledger
+        assert transitions.corrected(ledger, collection=collection) == ledger
 
     def test_a_key_of_another_kind_is_somebody_elses_but_for_a_promotion_and_a_loss(self) -> None:
         assert LIVE.agrees(collection=False)
