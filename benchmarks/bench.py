@@ -44,11 +44,11 @@ class Target(NamedTuple):
 
 
 TARGETS = (
-    Target(APPEND, PIPE, 0.75),
+    Target(APPEND, PIPE, 0.85),
     Target(APPEND, PLAIN, 5),
-    Target(OVERWRITE, PIPE, 0.4),
-    Target(INSERT, PIPE, 0.3),
-    Target(UPDATE, INSERT, 1),
+    Target(OVERWRITE, PIPE, 0.65),
+    Target(INSERT, PIPE, 0.5),
+    Target(UPDATE, PIPE, 0.5),
 )
 
 
