@@ -19,6 +19,13 @@ from integration_tests.support.waiting import wait_until
 
 RECORDS = 5
 DELETING = {"properties": {"at": {"type": "integer"}, "_ab_cdc_deleted_at": {"type": "string"}}}
+#: How another application writes a key.
+ANOTHERS = {
+    "list": ("RPUSH", "another's"),
+    "hash": ("HSET", "name", "another's"),
+    "string": ("SET", "another's"),
+    "json": ("JSON.SET", "$", '{"name":"another\'s"}'),
+}
 #: Characters of a record that make scripts for many of them longer than the proxy's limit below.
 LIMIT = 20_000
 
@@ -62,19 +69,22 @@ def everything(count: int) -> dict[str, int]:
 @pytest.mark.parametrize("shape", UPSERTING, ids="-".join)
 @pytest.mark.parametrize("position", range(RECORDS))
 @pytest.mark.parametrize("deletes", [False, True], ids=["upserts", "deletions"])
+@pytest.mark.parametrize("alike", [False, True], ids=["of another type", "of the same type"])
 def test_another_applications_key_at_any_position_ends_the_sync_and_all_other_records_are_written(
-    server: Server, shape: Shape, position: int, *, deletes: bool
+    server: Server, shape: Shape, position: int, *, deletes: bool, alike: bool
 ) -> None:
     needs_json(server, shape)
     config = {**server.config, "cache_type": shape[0], "record_format": shape[1]}
     if deletes:
         upserted(config, *map(row, range(RECORDS)))
         server.client.delete(f"default:users:{position}")
-    server.client.rpush(f"default:users:{position}", "another's")
+    command, *arguments = ANOTHERS[shape[0] if alike else "list"]
+    server.client.execute_command(command, f"default:users:{position}", *arguments)
+    before = server.client.dump(f"default:users:{position}")
     with pytest.raises(AirbyteTracedException) as caught:
         upserted(config, *map(deletion if deletes else row, range(RECORDS)))
     assert caught.value.failure_type is FailureType.config_error
-    assert server.client.lrange(f"default:users:{position}", 0, -1) == [b"another's"]
+    assert server.client.dump(f"default:users:{position}") == before
     others = {str(number) for number in range(RECORDS)} - {str(position)}
     there = {key.decode().rpartition(":")[2] for key in server.client.scan_iter("default:users:*")}
     assert there == {str(position)} | (set() if deletes else others)
