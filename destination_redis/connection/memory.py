@@ -19,16 +19,16 @@ class Memory:
     used: int = 0
 
     @property
-    def room(self) -> int:
+    def free(self) -> int:
         """Free memory in bytes."""
         return max(self.limit - self.used, 0)
 
 
 def memory_of(client: Redis) -> Memory:
     """Return the memory as the server reports it; raises redis-py's errors."""
-    told = info(ask(client, "INFO", "memory"))
-    used = number(told.get("used_memory")) - number(told.get("mem_not_counted_for_evict"))
-    return Memory(told.get("maxmemory_policy", "noeviction"), number(told.get("maxmemory")), max(used, 0))
+    reply = info(ask(client, "INFO", "memory"))
+    used = number(reply.get("used_memory")) - number(reply.get("mem_not_counted_for_evict"))
+    return Memory(reply.get("maxmemory_policy", "noeviction"), number(reply.get("maxmemory")), max(used, 0))
 
 
 def why_evicting(policy: str, config: RedisConfig, streams: Iterable[Stream] | None, *, clustered: bool) -> str | None:

@@ -1,4 +1,4 @@
-"""States on their way back: each waits for the records before it, then for its commit, and goes out in order.
+"""The checkpoints: each state waits for the records before it, then for its commit, and is printed in order.
 
 States never make the pipeline wait, and many may share one commit.
 """
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from destination_redis.sync.stream_writer import StreamWriter
 from destination_redis.transport.pipeline import Pipeline
 
-#: A stream that a state covers, its last id and its count of records then.
+#: A stream that a state covers, with its last id and its number of records at that time.
 Covered = tuple[StreamWriter, int, int]
-#: No batch has that number.
+# No batch has this number.
 _NEVER = sys.maxsize
 
 
@@ -21,30 +21,30 @@ _NEVER = sys.maxsize
 class _Pending:
     line: bytes
     covered: list[Covered]
-    #: The batch whose answer it waits for: first the records', then the commit's.
+    #: The batch that has to be confirmed: first that of the records, then that of the commit.
     after: int = 0
 
 
 class Checkpoints:
-    """The states of a run that are not out yet."""
+    """The states of a run that are not printed yet."""
 
     def __init__(self, pipeline: Pipeline, put: Callable[[bytes], None]) -> None:
-        """Take what puts a line out at once."""
+        """`put` prints a line at once."""
         self._pipeline = pipeline
         self._put = put
         self._taken: list[_Pending] = []
         self._waiting: deque[_Pending] = deque()
         self._committing: deque[_Pending] = deque()
-        #: Bytes of all that are not out.
+        #: Bytes of all states that are not printed.
         self.size = 0
 
     def take(self, line: bytes, covered: list[Covered]) -> None:
-        """Take a state whose records may not be sent yet."""
+        """Add a state; its records may not be sent yet."""
         self._taken.append(_Pending(line, covered))
         self.size += len(line)
 
     def sent(self) -> None:
-        """Take note that the records before every state taken are sent."""
+        """Note that the records before all added states are sent."""
         for state in self._taken:
             state.after = self._pipeline.sent
         if self._taken:
@@ -53,14 +53,14 @@ class Checkpoints:
         self._taken.clear()
 
     def forget(self, number: int) -> None:
-        """Let go of the states that wait for the batch `number` or a later one: they are never put out."""
+        """Discard the states that wait for the batch `number` or a later one: they are never printed."""
         kept = [state for state in self._waiting if state.after < number]
         self.size = sum(len(state.line) for state in (*kept, *self._committing))
         self._waiting = deque(kept)
         self._taken.clear()
 
     def advance(self) -> None:
-        """Commit what is covered once it is answered, and put states out once that is answered; never waits."""
+        """Commit records that are confirmed, and print states whose commit is confirmed; never waits."""
         confirmed = self._pipeline.confirmed
         reached: dict[StreamWriter, tuple[int, int]] = {}
         group = []
@@ -68,7 +68,7 @@ class Checkpoints:
             state = self._waiting.popleft()
             reached |= {writer: (last_id, received) for writer, last_id, received in state.covered}
             group.append(state)
-        # Before anything of their commit is sent: it may get through where nothing else does.
+        # First, before their commit is sent: it may succeed even if an error ends this method.
         self._committing.extend(group)
         if reached:
             after, group[0].after = group[-1].after, _NEVER
@@ -82,9 +82,9 @@ class Checkpoints:
             self._out()
 
     def rescue(self) -> None:
-        """Put out what is committed, whatever stopped the rest: the next run takes it for acknowledged."""
+        """Print committed states after an error: the next run counts their records as acknowledged."""
         if self._pipeline.durable:
-            return  # what the ledger has may not be as safe as is asked for
+            return  # the commit may not be as durable as configured
         while self._committing and all(writer.committed(last) for writer, last, _ in self._committing[0].covered):
             self._out()
 

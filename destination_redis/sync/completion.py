@@ -1,4 +1,4 @@
-"""Which streams are complete, decided at the end of input from what was seen on the way."""
+"""The completion of streams: decided at the end of input, from the records, states and statuses in it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What else decides at the end of input whether a stream is complete."""
+    """Facts, besides the stream's own, that decide whether a stream is complete."""
 
     #: Whether the sync replaces the stream, and whether records of earlier runs are live or staged.
     replaces: bool
@@ -36,9 +36,9 @@ class Ending:
 def incomplete_reasons(
     writers: Sequence[StreamWriter], last_global: State | None, without_status: WithoutStatus
 ) -> list[tuple[StreamWriter, str | None]]:
-    """Return each route with the reason why its stream is not complete, None where it is.
+    """Return each stream writer with the reason why its stream is not complete, or None if it is.
 
-    `last_global` is the last state that speaks for all streams, `without_status` the setting of that name.
+    `last_global` is the last state that covers all streams; `without_status` is `overwrite_without_status`.
     """
     ended = sum(writer.tracker.ended for writer in writers)
     records = any(writer.received for writer in writers)
@@ -89,16 +89,16 @@ def why_incomplete(stream: Stream, tracker: StreamStatusTracker, ending: Ending)
 
 
 def incomplete(reasons: Sequence[tuple[Stream, str]]) -> AirbyteTracedException:
-    """Return the error that names the streams that are not complete, why, and what to do."""
+    """Return the error that names the incomplete streams, the reasons, and what to do."""
     names: dict[str, list[str]] = {}
     for stream, reason in reasons:
         names.setdefault(reason, []).append(str(stream))
-    told = "; ".join(f"{_listed(some)} ({reason})" for reason, some in names.items())
+    listed = "; ".join(f"{_listed(some)} ({reason})" for reason, some in names.items())
     advice = ""
     if _NO_END_MARK in names:
         advice = ". For a source that sends no end marks, set overwrite_without_status to trailing_state"
     return transient_error(
-        f"Not complete: {told}. Their old data stays as it was and what was acknowledged is kept; run the sync again"
+        f"Not complete: {listed}. Their old data is unchanged, and acknowledged records are kept; run the sync again"
         f"{advice}"
     )
 

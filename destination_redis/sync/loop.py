@@ -1,4 +1,4 @@
-"""The loop: route each record, send in batches, settle, acknowledge."""
+"""The loop of a sync: encode each record, send batches, commit, and acknowledge states."""
 
 import logging
 import time
@@ -32,16 +32,16 @@ from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.too_large import RecordTooLarge, TooLarge
 from destination_redis.transport.window import LARGE
 
-#: Seconds after which what is open is settled even where the input never pauses.
+#: Seconds between commits if the input never pauses.
 _COMMIT_EVERY = 0.5
-#: Bytes of states that may wait for an acknowledgement; in CDC one can be megabytes.
+#: Bytes of unacknowledged states that force a commit; in CDC one state can have megabytes.
 _STATES = 4 * 1024 * 1024
 
 logger = logging.getLogger("airbyte")
 
 
 class Sync:
-    """One run of `write`, from started placements to states printed and streams finished."""
+    """Writes the input to open streams, prints states, and finishes the streams."""
 
     def __init__(
         self,
@@ -51,9 +51,9 @@ class Sync:
         progress: Progress,
         without_status: WithoutStatus,
     ) -> None:
-        """Take the open streams.
+        """Set the open streams.
 
-        `acknowledge` puts a line out at once, `without_status` is the setting `overwrite_without_status`.
+        `acknowledge` prints a line at once; `without_status` is the setting `overwrite_without_status`.
         """
         self._streams = streams
         self._pipeline = pipeline
@@ -68,33 +68,33 @@ class Sync:
         self._committed_at = time.monotonic()
 
     def run(self, lines: Iterable[bytes]) -> Iterator[None]:
-        """Write a chunk of `lines` at each step; raises a traced error where a stream is not complete at the end."""
+        """Write a chunk of `lines` at each step; raises a traced error if a stream is not complete at the end."""
         try:
             for chunk in lines:
                 if chunk:
                     for messages, part in self._parser.parse(chunk):
                         self._take(messages, part)
                     self._send()
-                self._look_after(idle=not chunk)
-                yield  # left here, it is like a process that was killed: nothing more is settled
+                self._maintain(idle=not chunk)
+                yield  # to close the generator here is like killing the process: nothing more is committed
             self.commit()
         except Exception as error:
-            self._wind_up(error)
+            self._end_early(error)
             raise
         if count := self._parser.left_out:
-            logger.warning("Lines of the input that are no messages and were left out: %d", count)
+            logger.warning("Lines of the input that are not messages and were left out: %d", count)
         self._finish()
 
     def commit(self) -> None:
-        """Return when all that was taken is in Redis, committed as far as states cover it, and these are out."""
+        """Return when all records are in Redis, those covered by states are committed, and these states are printed."""
         self._send()
-        for _ in range(2):  # what states cover, then their commits
+        for _ in range(2):  # first the records, then the commits
             self._pipeline.flush()
             self._states.advance()
         self._committed_at = time.monotonic()
 
     def _take(self, messages: list[Message], lines: bytes) -> None:
-        # In a batch of its own: where the server does not take it, the states before it are acknowledged.
+        # A large record has its own batch: if the server refuses it, the states before it are still acknowledged.
         alone = len(messages) == 1 and len(lines) > LARGE
         if alone:
             self._send()
@@ -139,7 +139,7 @@ class Sync:
         try:
             match message.type:
                 case "STATE":
-                    if decode(line) != message:  # with an empty line elsewhere there were as many lines as messages
+                    if decode(line) != message:  # one line had two messages, another one none
                         raise system_error(f"{self._parser.place(index)} or one near it holds more than one message")
                     state = decode_state(line, message)
                     count, covered = self._streams.take_state(state)
@@ -156,8 +156,8 @@ class Sync:
     def _writer_of(self, named: Record | Descriptor, index: int) -> StreamWriter:
         writer = self._streams.by_name.get(named.key)
         if writer is None:
-            where = self._parser.place(index)
-            raise system_error(f"{where} names the stream {name_of(named.key)}, which is not in the catalog")
+            place = self._parser.place(index)
+            raise system_error(f"{place} names the stream {name_of(named.key)}, which is not in the catalog")
         return writer
 
     def _take_trace(self, trace: StreamStatus | SourceError | None, index: int) -> None:
@@ -173,7 +173,7 @@ class Sync:
                     writer.tracker.failed = True
 
     def _send(self) -> None:
-        """Send what is open; each batch ends with a move, so that a server that lost answered writes is found out."""
+        """Send all gathered records; a ledger update ends each batch, to detect a server that lost answered writes."""
         for writer in self._gathering:
             self._commands += writer.take_gathered()
         self._gathering.clear()
@@ -184,7 +184,7 @@ class Sync:
         self._states.sent()
         self._states.advance()
 
-    def _look_after(self, *, idle: bool) -> None:
+    def _maintain(self, *, idle: bool) -> None:
         now = time.monotonic()
         overdue = now - self._committed_at > _COMMIT_EVERY
         if idle or overdue or self._states.size > _STATES:
@@ -192,15 +192,15 @@ class Sync:
         self._heartbeat.keep()
         self._progress.tick()
 
-    def _wind_up(self, error: Exception) -> None:
-        """Settle what is open before the end of input; promote nothing, and let the next run begin at once."""
+    def _end_early(self, error: Exception) -> None:
+        """Commit what states cover after an error; promote nothing, and release the leases for the next run."""
         try:
             self._commit_before(error)
             for writer in self._streams.all:
                 writer.lease.release(clean=False)
             self._pipeline.flush()
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
-            logger.warning("What was open could not be settled: %s", safe_text(second) or type(second).__name__)
+            logger.warning("The last records could not be committed: %s", safe_text(second) or type(second).__name__)
             with suppress(OutputError):  # the output may be what failed
                 self._states.rescue()
         if isinstance(error, TooLarge):
@@ -208,12 +208,12 @@ class Sync:
             raise RecordTooLarge(error, stream, *(self._pipeline.limit_on(error) or ())) from error
         if isinstance(error, Terminated):
             raise transient_error(
-                "The sync was asked to end before its input did; what was acknowledged stays", error
+                "The sync was asked to end before its input did; acknowledged records are kept", error
             ) from error
 
     def _commit_before(self, error: Exception) -> None:
-        """Settle what is open; of what is too large, and of what came after it, nothing."""
-        if not isinstance(error, OutputError):  # the source would not hear of what is committed now
+        """Commit what states cover, except a record that is too large and the records after it."""
+        if not isinstance(error, OutputError):  # the source would not learn of the commit
             with suppress(OutputError):  # the first error is the one to report
                 self._commit_all_before(error)
 

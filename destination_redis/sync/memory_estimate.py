@@ -1,6 +1,6 @@
-"""The room in the servers' memory: what takes keys away from it, and whether what is about to be staged fits.
+"""The memory estimate: whether the servers evict keys, and whether the records to be staged fit into free memory.
 
-All of this is advice: where a server does not tell, or must not, nothing is said and the sync goes on.
+These are only warnings. If a server does not report its memory, or the user may not ask, there are none.
 """
 
 import random
@@ -22,18 +22,18 @@ from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Generation, Ledger
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE
 
-#: Keys whose size is asked for, of all streams together; each stream has at least one.
+#: Sampled keys of all streams together; each stream has at least one.
 _LOOKS = 2000
-#: Elements of a collection that its size is reckoned from.
+#: Sampled elements of a collection (MEMORY USAGE).
 _ELEMENTS = 50
-#: Keys of a server that are looked through for those of streams by primary key.
+#: Keys that a server scans for those of streams by primary key.
 _SCANNED = 2000
 _MEGABYTE = 1_000_000
 Item = TypeVar("Item")
 
 
 class _Look(NamedTuple):
-    """A key whose size stands for that of `weight` keys; less than none where it is staged already."""
+    """A sampled key that represents `weight` keys; negative for staged keys, whose memory is already in use."""
 
     lease: StreamLease
     key: bytes
@@ -41,23 +41,23 @@ class _Look(NamedTuple):
 
 
 def warnings(config: RedisConfig, servers: Servers, begun: Sequence[tuple[StreamLease, bool]]) -> list[str]:
-    """Return what is to be said of the servers' memory before the first record.
+    """Return the warnings about memory before the first record.
 
-    `begun` has the claims of all streams, and whether old and new data will be there at once.
+    `begun` has the leases of all streams, and whether old and new data will exist at the same time.
     """
-    said: list[str] = []
+    found: list[str] = []
     with suppress(redis_errors.RedisError, OSError):
         primaries = servers.slot_map().primaries
         memories = {address: memory_of(servers.client(address)) for address in primaries}
         streams = [lease.stream for lease, _ in begun]
         for policy in dict.fromkeys(memory.policy for memory in memories.values()):
-            said += filter(None, [why_evicting(policy, config, streams, clustered=servers.clustered)])
+            found += filter(None, [why_evicting(policy, config, streams, clustered=servers.clustered)])
         both = [lease for lease, twice in begun if twice]
         if both and any(memory.limit for memory in memories.values()):
-            said += _why_too_large(memories, servers, both, config.database)
-        for address in primaries:  # else this connection is idle until the sync ends
+            found += _why_too_large(memories, servers, both, config.database)
+        for address in primaries:  # or this connection stays idle until the sync ends
             servers.client(address).connection_pool.disconnect(inuse_connections=False)
-    return said
+    return found
 
 
 def _why_too_large(
@@ -65,20 +65,20 @@ def _why_too_large(
 ) -> Iterator[str]:
     needs = _needs(servers, tuple(memories), leases, database)
     for address, memory in memories.items():
-        if memory.limit and needs[address] > memory.room:
+        if memory.limit and needs[address] > memory.free:
             where = f" {address[0]}:{address[1]}" if servers.clustered else ""
             several = f"{leases[0].stream} and {len(leases) - 1} more streams" if leases[1:] else str(leases[0].stream)
             yield (
-                f"The old data of {several} stays until the new is complete. By the size of the old that takes about "
-                f"{needs[address] / _MEGABYTE:,.1f} MB more, and the server{where} has room for "
-                f"{memory.room / _MEGABYTE:,.1f} MB: raise maxmemory or make room."
+                f"The old data of {several} stays until the new data is complete. Judging by the old data, this needs "
+                f"about {needs[address] / _MEGABYTE:,.1f} MB more, and the server{where} has "
+                f"{memory.free / _MEGABYTE:,.1f} MB free: raise maxmemory or free memory."
             )
 
 
 def _needs(
     servers: Servers, primaries: Sequence[Address], leases: Sequence[StreamLease], database: int
 ) -> Mapping[Address, float]:
-    """Return the bytes that will be needed on each server: as many as live records take now, less what is staged."""
+    """Return the bytes needed on each server: the size of the live records minus that of the staged ones."""
     table = servers.slot_map().table()
     most = max(_LOOKS // len(leases), 1)
     looks: dict[Address, list[_Look]] = defaultdict(list)
@@ -102,7 +102,7 @@ def _needs(
 
 
 def _by_ledger(lease: StreamLease, most: int) -> Iterator[tuple[bytes, float]]:
-    """Yield the keys to look at that the ledger knows, and what each stands for."""
+    """Yield the sampled keys that the ledger determines, with the weight of each."""
     ledger, keys = lease.value, lease.keys
     yield from _part(ledger.live, keys.collection, keys.live, most)
     if ledger.staged:
@@ -121,7 +121,7 @@ def _part(generation: Generation, collection: bytes, template: KeyTemplate, most
 
 
 def _by_scan(client: Redis, leases: Sequence[StreamLease], most: int, database: int) -> Iterator[_Look]:
-    """Yield keys of streams by primary key among some of the server's: these stand for all that it has."""
+    """Yield keys of streams by primary key from a part of the server's keys, which represents all of them."""
     keyspace = info(ask(client, "INFO", "keyspace")).get(f"db{database}", "")
     total = number(keyspace.removeprefix("keys=").partition(",")[0])
     match ask(client, "SCAN", "0", "COUNT", _SCANNED):
@@ -153,5 +153,5 @@ def _places(keys: StreamKeys, ledger: Ledger) -> Iterator[tuple[KeyTemplate, int
 
 
 def _some(items: Sequence[Item], most: int) -> list[Item]:
-    # At random, so that records which come again and again at the same distance count as what they are.
+    # A random sample is right even for records whose size follows a regular pattern.
     return random.sample(items, min(most, len(items)))

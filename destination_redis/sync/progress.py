@@ -1,4 +1,4 @@
-"""What a person sees while a sync runs: LOG lines, and a live line where there can be one."""
+"""The progress of a sync: LOG lines, and a live line on a terminal."""
 
 import logging
 import time
@@ -23,18 +23,18 @@ class Counted(Protocol):
 
     @property
     def received(self) -> int:
-        """Records taken from the input."""
+        """Records read from the input."""
 
     @property
     def confirmed(self) -> int:
-        """Records Redis has taken."""
+        """Records that Redis has confirmed."""
 
 
 class Progress:
-    """Reports counts every few seconds; used as a context."""
+    """Reports counts every few seconds; a context manager."""
 
     def __init__(self, logger: logging.Logger, streams: Iterable[Counted], *, live: bool = False) -> None:
-        """Take the streams, and whether there is a live line."""
+        """Set the streams; `live` shows a live line."""
         self._logger = logger
         self._streams = tuple(streams)
         self._started = self._last = time.monotonic()
@@ -51,7 +51,7 @@ class Progress:
         self._log()
 
     def tick(self) -> None:
-        """Report, where it is time to."""
+        """Report if it is time."""
         now = time.monotonic()
         if self._live and now - self._shown >= _LIVE_EVERY:
             self._shown = now

@@ -1,4 +1,4 @@
-"""The opening of a sync: every stream claimed, recovered from whatever ended before, and begun."""
+"""The startup of a sync: takes the lease of every stream, recovers from earlier syncs, and starts the streams."""
 
 import dataclasses
 import logging
@@ -49,7 +49,7 @@ def open_streams(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipel
                 lease.resume(loss)
             except AirbyteTracedException as error:
                 errors.append(error)
-        if errors:  # each ledger says what it lost, the first one is reported
+        if errors:  # every ledger has noted its loss; the first one is reported
             raise errors[0]
 
     pipeline.call_on_reconnect(resume)
@@ -105,7 +105,7 @@ def _storage(config: RedisConfig, stream: Stream) -> Storage:
 
 
 def _keys(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipeline) -> dict[Stream, StreamKeys]:
-    """Return each stream's keys; raises where two come to the same."""
+    """Return each stream's keys; raises a config error if two streams map to the same keys."""
     keys: dict[Stream, StreamKeys] = {}
     owners: dict[bytes, Stream] = {}
     found = _in_empty_namespace(config, streams, pipeline)
@@ -115,14 +115,14 @@ def _keys(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipeline) ->
         other = owners.setdefault(keys[stream].counter, stream)
         if other is not stream:
             raise config_error(
-                f"The stream {stream} and another of its name come to the same keys "
+                f"The stream {stream} and another of its name map to the same keys "
                 f"({keys[stream].counter.decode()}): change default_namespace or the stream's namespace"
             )
     return keys
 
 
 def _in_empty_namespace(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipeline) -> set[Stream]:
-    """Return the streams that live under the Java connector's empty namespace already: they stay there."""
+    """Return the streams that the Java connector stored in the empty namespace: they stay there."""
     found: set[Stream] = set()
     if config.default_namespace is not None:
         return found
@@ -141,12 +141,12 @@ def _in_empty_namespace(config: RedisConfig, streams: Sequence[Stream], pipeline
 
 
 def placed(config: RedisConfig, stream: Stream) -> Stream:
-    """Return the stream as one that lives where the data type has it."""
+    """Return the stream with the placement that the data type requires."""
     return dataclasses.replace(stream, collected=CACHES[config.cache_type].capabilities.collection)
 
 
 def cache_of(config: RedisConfig, stream: Stream) -> KeyedCache | CollectionCache:
-    """Return what makes records what Redis holds."""
+    """Return the cache that encodes the stream's records."""
     cache_type, record_format = config.storage_format
     options = RecordOptions(
         record_format,

@@ -1,4 +1,4 @@
-"""A route: one stream on its way from the input to its place."""
+"""The stream writer: encodes the records of one stream, and counts them."""
 
 from destination_redis.errors import system_error
 from destination_redis.ledger.generations import Generations
@@ -8,10 +8,10 @@ from destination_redis.protocol.stream_status import StreamStatusTracker
 
 
 class StreamWriter:
-    """What a stream's records need on their way, and what was seen of it."""
+    """One stream of a sync: its lease, its ids, its encoder, and its records, states and statuses so far."""
 
     def __init__(self, lease: StreamLease, generations: Generations, writer: Writer) -> None:
-        """Take a stream whose sync has begun, and what writes its records."""
+        """Set a stream whose sync has started, and what writes its records."""
         self.stream = lease.stream
         self.lease = lease
         self.generations = generations
@@ -19,7 +19,7 @@ class StreamWriter:
         self._first_id = generations.next_id
         self._tracker = StreamStatusTracker()
         self.confirmed = 0
-        # Records up to the last state: of its own, for all streams, of either kind.
+        # Records up to the last state of the stream, up to the last state of all streams, and up to either.
         self._stated = self._globally_stated = self._covered = 0
 
     @property
@@ -29,17 +29,17 @@ class StreamWriter:
 
     @property
     def received(self) -> int:
-        """Records taken from the input."""
+        """Records read from the input."""
         return self.generations.next_id - self._first_id
 
     @property
     def tracker(self) -> StreamStatusTracker:
-        """What the input held for the stream."""
+        """The statuses and states of the stream so far."""
         self._tracker.records = self.received
         return self._tracker
 
     def state(self, *, own: bool, end_mark: bool = False) -> int:
-        """Take note of a state; return the records since the last of its kind: of the stream's own, or for all."""
+        """Note a state; return the records since the last of its kind: the stream's `own`, or one for all streams."""
         received = self.received
         self.tracker.state(own=own, end_mark=end_mark)
         if own:
@@ -49,25 +49,25 @@ class StreamWriter:
         return count
 
     def cover(self) -> bool:
-        """Take note that a state covers all records so far; return whether no state before did."""
+        """Note that a state covers all records so far; return whether any of them was not covered before."""
         before, self._covered = self._covered, self.received
         return before < self._covered
 
     def end(self) -> None:
-        """Let no record come any more: the next one meets `admit`."""
+        """End the stream: `admit` is called for the next record, and refuses it."""
         self.generations.reserve_above = -1
 
     def admit(self) -> None:
-        """Let the next record in, once its id is reserved; raises where the stream has ended."""
+        """Reserve the id of the next record; raises a system error if the stream has ended."""
         if self._tracker.ended:
             raise system_error(f"A record of the stream {self.stream} came after its status {self._tracker.status}")
         self.generations.reserve()
 
     def confirm(self, last_id: int, received: int) -> None:
-        """Take note that a state covers the records up to `last_id`, the first `received`, and all are answered."""
+        """Commit the records up to `last_id`, the first `received`: a state covers them, and all are confirmed."""
         self.generations.commit(last_id)
         self.confirmed = received
 
     def committed(self, last_id: int) -> bool:
-        """Whether the ledger was answered to cover the records up to `last_id`, and is still ours."""
+        """Return whether the commit of the records up to `last_id` is answered and this sync still holds the lease."""
         return self.lease.held and self.generations.answered_id >= last_id

@@ -1,4 +1,4 @@
-"""The table at the end of a sync: what went into each stream, and a key to look at."""
+"""The summary table at the end of a sync: the records of each stream, and a key to look at."""
 
 import sys
 import time
@@ -11,9 +11,9 @@ from destination_redis.resp import first_key
 from destination_redis.sync.stream_writer import StreamWriter
 from destination_redis.transport.many_records import divided
 
-#: Streams in the table, those with the most records.
+#: Maximum streams in the table: those with the most records.
 _MOST = 20
-#: Records of a stream whose keys are noted: some may be deletions, or be deleted later.
+#: Keys that are noted per stream: some may be of deletions, or be deleted later.
 _NOTED = 8
 
 #: Whether a key exists.
@@ -24,17 +24,17 @@ class Summary:
     """The table of one sync, for a person at a terminal."""
 
     def __init__(self, writers: Iterable[StreamWriter]) -> None:
-        """Take the routes before any record is written."""
+        """Set the stream writers, before any record is written."""
         self._began = time.monotonic()
         self._examples = [Example(writer) for writer in writers]
 
     def tell(self, servers: Servers) -> None:
-        """Print it once the sync is over; never raises: the sync is worth more than the table."""
+        """Print the table after the sync; never raises, since the sync has succeeded."""
         seconds = max(time.monotonic() - self._began, 0.001)
         shown = sorted(self._examples, key=lambda each: -each.writer.received)[:_MOST]
         try:
             keys = [each.key(lambda key: bool(servers.ask(key, "EXISTS", key))) for each in shown]
-        except Exception:  # noqa: BLE001 - whatever it is, the sync is over and went well
+        except Exception:  # noqa: BLE001 - the sync has succeeded without the table
             keys = [b""] * len(shown)
         rows = [("Stream", "Records", "Records/s", "Key")]
         for each, key in zip(shown, keys, strict=True):
@@ -47,10 +47,10 @@ class Summary:
 
 
 class Example:
-    """A key of one stream. For primary keys the first records' are noted; every record after them costs nothing."""
+    """A key of one stream. By primary key, those of the first records are noted; later records cost nothing."""
 
     def __init__(self, writer: StreamWriter) -> None:
-        """Take the route before any record is written."""
+        """Set the stream writer, before any record is written."""
         self.writer = writer
         self._take_gathered = writer.take_gathered
         self._commands: list[bytes] = []
@@ -58,7 +58,7 @@ class Example:
             writer.take_gathered = self._note
 
     def key(self, exists: Exists) -> bytes:
-        """Return a key that exists; else the pattern of all of the stream's keys, or nothing if it got no record."""
+        """Return a key that exists; else the pattern of the stream's keys, or nothing without records."""
         writer, keys = self.writer, self.writer.lease.keys
         if writer.stream.placement == COLLECTION:
             return keys.collection if exists(keys.collection) else b""
@@ -82,7 +82,7 @@ class Example:
 
 
 def aligned(rows: Iterable[tuple[str, str, str, str]]) -> Iterable[str]:
-    """Yield a line for each row, its numbers to the right."""
+    """Yield a line for each row, with numbers aligned to the right."""
     rows = list(rows)
     first, second, third = (max(len(row[column]) for row in rows) for column in range(3))
     for name, count, rate, key in rows:
@@ -90,7 +90,7 @@ def aligned(rows: Iterable[tuple[str, str, str, str]]) -> Iterable[str]:
 
 
 def quoted(key: bytes, encoding: str) -> str:
-    """Return a key as one types it into redis-cli, in characters that `encoding` has."""
+    """Return a key in the syntax of redis-cli, with characters that `encoding` has."""
     text = key.decode(errors="surrogateescape")
     plain = [_plain(character, encoding) for character in text]
     if all(plain) and not any(character in " '\"\\" for character in text):

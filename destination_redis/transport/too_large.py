@@ -59,11 +59,11 @@ class RecordTooLarge(AirbyteTracedException):
             allowed = f" and allows {self.limit:,}" if self.limit else ""
             why = f"that refuses its {self.size:,} bytes{allowed} ({found.said}). Raise the limit"
         else:
-            why = f"whenever its {self.size:,} bytes are sent, the connection is closed. Raise the limit of the server"
+            why = f"the connection is closed whenever its {self.size:,} bytes are sent. Raise the limit of the server"
             why += " or of a proxy before it"
         message = (
             f"A record of the stream {stream} is too large for the server: {why}, or leave the record out; "
-            "what was acknowledged stays"
+            "acknowledged records are kept"
         )
         super().__init__(message=message, internal_message=message, failure_type=FailureType.config_error)
 

@@ -83,7 +83,7 @@ def test_other_messages_nulls_and_lines_that_are_no_json_do_no_harm(connector: C
 
     assert outcome.code == 0, outcome.text
     assert values(server.client, "public:users:") == [7]
-    assert "Lines of the input that are no messages and were left out: 4" in outcome.text
+    assert "Lines of the input that are not messages and were left out: 4" in outcome.text
     assert "not quoted" not in outcome.text
 
 

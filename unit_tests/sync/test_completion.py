@@ -214,8 +214,8 @@ def test_the_error_names_the_streams_the_reasons_and_what_to_do() -> None:
     error = incomplete([(PIPED, "the source reported an error"), (Stream("orders", "shop", "append"), "no reason")])
     assert error.failure_type is FailureType.transient_error
     assert error.message == (
-        "Not complete: users (the source reported an error); shop.orders (no reason). Their old data stays as it was "
-        "and what was acknowledged is kept; run the sync again"
+        "Not complete: users (the source reported an error); shop.orders (no reason). Their old data is unchanged, "
+        "and acknowledged records are kept; run the sync again"
     )
 
 

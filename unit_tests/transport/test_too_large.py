@@ -75,7 +75,8 @@ def test_an_error_names_the_stream_the_size_and_the_limit_and_tells_what_to_do()
     assert (error.setting, error.limit) == ("proto-max-bulk-len", 1_048_576)
     assert str(error.message) == (
         "A record of the stream users is too large for the server: one of its values has 2,000,000 bytes, and "
-        "proto-max-bulk-len allows 1,048,576. Raise that setting, or leave the record out; what was acknowledged stays"
+        "proto-max-bulk-len allows 1,048,576. Raise that setting, or leave the record out; "
+        "acknowledged records are kept"
     )
 
 
