@@ -1,15 +1,15 @@
-"""The scripts that upsert, delete, promote and remove a record, each in one atomic step.
+"""The scripts that upsert, delete, promote and remove records; each record is handled in one atomic step.
 
-Records of one key are ordered by (cursor, id): the cursor is text that sorts as its values do (cursor.py), the id rises
-with arrival. A script that finds something at least as new does nothing. Because the id is part of the order, a
-command may be sent again, late, or in any order: what stands in the end is the newest. That is why no record here is
-ever written by a plain HSET, cheap as it is: sent again after a lost connection, it would bring back an older record.
+The records of a key are ordered by (cursor, id): cursors are text that sorts like their values (cursor.py), and ids
+rise with arrival. A script that finds something at least as new does nothing. Since the id is part of the order, a
+command can be sent again, late, or in any order, and the newest record remains. This is why no record with a primary
+key is written by a plain HSET: sent again after a lost connection, it would bring back an older record.
 
-What is staged is ordered among the staged records of its own generation: the scripts are given its first id, and
-whatever has a lower one counts as absent. A staged deletion is a marker in the staged key.
+Staged records are ordered within their own generation: scripts get its first id, and a record with a lower one counts
+as absent. A staged deletion is a marker in the staged key.
 
-Scripts that write know one data type: the server itself refuses them a key of another. Scripts that move and remove
-read a record of every type, and go by the id inside: a refresh may have changed the type or the format.
+Scripts that write know one data type: the server refuses them a key of another type. Scripts that promote and remove
+read records of every type, and decide by the id inside: a refresh may have changed the type or the format.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,10 @@ from destination_redis.resp import pack_arguments
 from destination_redis.transport.many_records import ManyRecords, script_for_many
 from destination_redis.transport.pipeline import Pipeline
 
-#: Seconds for which a deletion is remembered, so that an older record cannot come back.
+#: Seconds for which a tombstone is kept, so that an older record cannot bring a deleted row back.
 TOMBSTONE_SECONDS = 86_400
 
-# A key that is there without an id of ours is somebody else's, whatever its type.
+# An existing key without a record's id belongs to another application, whatever its type.
 _REFUSE_FOREIGN = """
 if not {held} and redis.call('EXISTS', {key}) == 1 then
   return redis.error_reply('WRONGTYPE Operation against a key holding the wrong kind of value')
@@ -38,7 +38,7 @@ def _read(lua: Lua) -> str:
 
 
 def _read_any(storage_format: StorageFormat) -> str:
-    """Return the same for a record of any type; those of the type in `storage_format` are read as of that format."""
+    """Return the same for records of any type; those of the type in `storage_format` are read in that format."""
     cache_type, record_format = storage_format
     layouts = {name: RecordOptions(record_format if name == cache_type else "envelope") for name in CACHES}
     caches = (CACHES[name](options) for name, options in layouts.items())
@@ -53,7 +53,7 @@ def _read_any(storage_format: StorageFormat) -> str:
 
 
 def expire(key: str, seconds: int) -> str:
-    """Return the Lua statement for a live record or collection, now written: it lives so long, 0 for ever."""
+    """Return the Lua statement that sets the expiry of a live key in seconds, or removes it if that is 0."""
     return f"redis.call('EXPIRE', {key}, {seconds})\n" if seconds else f"redis.call('PERSIST', {key})\n"
 
 
@@ -74,7 +74,7 @@ def _delete(lua: Lua, *, floors: bool) -> str:
 
     The UNLINK comes first: a server that is out of memory allows it, and then the small key after it too.
     """
-    # A deletion that finds itself, being sent again, still removes what an older upsert, sent again too, brought back.
+    # A deletion that is sent again finds its own tombstone. It still removes what an older upsert restored meanwhile.
     unlink = "then if held then redis.call('UNLINK', key) end"
     ordered = order(tombstone=True, floors=floors).replace(
         f"{newer('tombstone')} then", f"{newer('tombstone')} {unlink}"

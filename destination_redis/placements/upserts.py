@@ -1,7 +1,7 @@
-"""A record -> its upsert or deletion: the key is the primary key, the order is (cursor, id).
+"""Upserts and deletions: a record is written under its primary key, and ordered by (cursor, id).
 
-CDC sources may send a deletion with the primary key alone. Without a cursor it goes by arrival: it is a floor, and
-whatever came before it for its key is void (scripts.py).
+CDC sources may send a deletion with the primary key alone. A deletion without a cursor is a floor: it voids everything
+that arrived before it for its key (upsert_order.py).
 """
 
 import logging
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("airbyte")
 
-#: Floors remembered here until the server has them; some 150 bytes each.
+#: Floors kept in memory until the server has them; each takes about 150 bytes.
 _MOST_FLOORS = 16_384
 
 
-class FlushRequired(Exception):  # noqa: N818 - a wish, not an error
-    """All that was taken so far has to be settled before a record is written; it is then asked for again.
+class FlushRequired(Exception):  # noqa: N818 - a request, not an error
+    """Everything so far must be flushed before this record is encoded again.
 
-    It is the first deletion of a stream. Its ledger has to say so before; and where the schema did not announce any,
-    the upserts before it do not look for deletions: none of them may be sent, or sent again, after it. Or there are
-    many deletions without a cursor: once the server has them, later commands need not carry them.
+    Either it is the stream's first deletion. The ledger must record that first. If the schema did not announce
+    deletions, the upserts before it do not look for tombstones, so none of them may be sent, or sent again, after it.
+    Or many deletions have no cursor: once the server has these floors, later commands need not carry them.
     """
 
 
 class Floors:
-    """The latest deletion without a cursor of each key, until the server is known to have it."""
+    """The latest floor of each key, until the server has it."""
 
     def __init__(self) -> None:
         self._ids: dict[bytes, int] = {}
         self._flushed = False
 
     def add(self, part: bytes, number: int) -> None:
-        """Remember a deletion by the record's part of the key; raises FlushRequired, once, where too many are held."""
+        """Keep the floor of a key, given the record's part of it; raises FlushRequired, once, if there are too many."""
         if len(self._ids) >= _MOST_FLOORS:
             if not self._flushed:
                 self._flushed = True
@@ -64,7 +64,7 @@ class Floors:
 
 
 class Upserts:
-    """Makes the records of one stream, whose sync has begun, commands."""
+    """Gathers the records of one stream, after `Generations.start`, as upserts and deletions."""
 
     def __init__(self, target: Target, scripts: Scripts) -> None:
         assert not isinstance(target.cache, CollectionCache)
@@ -78,15 +78,15 @@ class Upserts:
         self._first = (ledger.newest if target.staged else ledger.live).first
         self._template = keys.staged if target.staged else keys.live
         self._tombstone_of = keys.tombstone.key
-        #: Upserts and deletions apart: a script whose first write frees memory would slip past `maxmemory`.
+        #: Upserts and deletions are kept apart: a script whose first write frees memory would bypass `maxmemory`.
         self._gathered: dict[str, ManyRecords] = {}
         self._epoch = f"{ledger.cursor_epoch:04x}"
         self._no_cursor = (self._epoch + NULL_CURSOR).encode()
 
     def writer(self) -> Writer:
-        """Return what gathers records with ids as upserts or, where they say so, as deletions.
+        """Return a writer that gathers records as upserts or deletions.
 
-        It raises msgspec.DecodeError where the record's data is no JSON object or a key or cursor is no valid text.
+        It raises msgspec.DecodeError if the data is not a JSON object, or if a key or cursor is not valid text.
         """
         stream = self._stream
         width = len(stream.primary_key)
@@ -128,11 +128,11 @@ class Upserts:
         return Writer(gather, self._take)
 
     def _take(self) -> list[bytes]:
-        """Return the commands for what was gathered; their order does not matter."""
+        """Return the commands for all gathered records; their order does not matter."""
         return [command for gathered in self._gathered.values() for command in gathered.take()]
 
     def _cursors(self) -> Callable[[msgspec.Raw], bytes]:
-        """Return what makes a cursor's JSON value its text behind the epoch; one that cannot be read counts as null."""
+        """Return a function from a cursor's JSON value to text with the epoch; an unreadable one counts as null."""
         stream, epoch, order, warned = self._stream, self._epoch, self._stream.cursor_order, False
 
         def cursor_of(value: msgspec.Raw) -> bytes:
@@ -160,24 +160,24 @@ class Upserts:
         )
 
     def _announce_deletions(self) -> None:
-        """Have the ledger say that there are deletions; raises FlushRequired before the first one."""
+        """Record in the ledger that the stream has deletions; raises FlushRequired before the first one."""
         if not self._lease.answered.deletes:
-            # Noted ahead of the first deletion: what follows has to look for it, in later syncs too.
+            # Before the first deletion: whatever follows must look for tombstones, in later syncs too.
             self._lease.update(transitions.note_deletions(self._lease.value))
             raise FlushRequired
 
     @property
     def _forgets(self) -> bool:
-        """Whether an upsert has to look for a deletion."""
+        """Whether an upsert must look for a tombstone."""
         return (self._stream.may_delete and not self._soft) or self._lease.value.deletes
 
     @property
     def _floors(self) -> bool:
-        """Whether deletions without a cursor may be among the stream's; where no record has one, all go by arrival."""
+        """Whether the stream may have deletions without a cursor; a stream without a cursor orders all by arrival."""
         return bool(self._stream.cursor) and (self._stream.may_delete or self._lease.value.deletes)
 
     def _upserts(self) -> tuple[Callable[[bytes, int, bytes], None], bool]:
-        """Return what takes upserts, and whether each of them has the key of a tombstone."""
+        """Return a function that adds upserts, and whether each upsert has the key of a tombstone."""
         with_tombstone = self._forgets and not self._staged
         keys, lua = 2 if with_tombstone else 1, self._cache.lua
         gathered = self._scripts.upserts(lua, keys, self._first, staged=self._staged, floors=self._floors)
