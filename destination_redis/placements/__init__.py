@@ -1,4 +1,4 @@
-"""Where the records of a stream live, by the name the ledger gives it."""
+"""The placements: how the records of a stream are stored and moved, by the name in its ledger."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ __all__ = ["Placement", "Target", "Writer", "placements"]
 
 
 def placements(pipeline: Pipeline, scripts: Scripts, heartbeat: LeaseHeartbeat) -> Mapping[str, Placement]:
-    """Return every placement."""
+    """Return every placement by its name."""
     return {
         SEQUENCE: SequencePlacement(pipeline, scripts, heartbeat),
         PRIMARY_KEY: PrimaryKeyPlacement(pipeline, scripts, heartbeat),

@@ -1,8 +1,8 @@
-"""Batches of a collection: records gathered until the next flush, then appended by one script.
+"""The appender of a collection: gathers records until the next send, and appends them by one script.
 
-Appending twice would double an element, so the script goes by the ledger, which lives in the same slot and says what
-the collection has (`sent`): it skips what is there, refuses a gap, and appends the rest. So a batch may be sent again,
-and late: what it holds is there already, or its writer is not the ledger's any more.
+To append a batch twice would double its elements. So the script uses the ledger, which is in the same slot and holds
+the last appended id (`sent`): it skips existing elements, refuses a gap, and appends the rest. A batch may be sent
+again, or late: its elements exist already, or its writer no longer holds the lease.
 """
 
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ return 'ok'
 
 
 class Appender:
-    """The batches of one stream, whose sync has begun."""
+    """Gathers and appends the records of one stream whose sync has started."""
 
     def __init__(self, pipeline: Pipeline, target: Target, expiry: int) -> None:
-        """Take the seconds after which a live collection expires, 0 for never; a staged one has no expiry."""
+        """`expiry` is the time to live of a live collection in seconds, 0 for none; a staged one has none."""
         cache = target.cache
         assert isinstance(cache, CollectionCache)
         self._pipeline = pipeline
@@ -50,26 +50,26 @@ class Appender:
         self._first = self._last = 0
 
     def gather(self, number: int, record: Record) -> bytes:
-        """Gather a record; nothing is to be sent yet."""
+        """Gather a record; return nothing to send yet."""
         self._arguments += self._gather(number, record)
         self._first = self._first or number
         self._last = number
         return b""
 
     def send(self) -> list[bytes]:
-        """Send what was gathered, without waiting; return nothing."""
+        """Send the gathered records, without waiting; return no commands."""
         if not self._first:
             return []
         command = self._command(self._first, self._last, self._arguments, self._parts)
         self._parts.clear()
         self._arguments = self._first = 0
         self._pipeline.send([command], self._lease.check_reply, Kind.COLLECTION, split=self._split)
-        # A move at the end: a server that lost answered writes is found out.
+        # A ledger update ends the batch, to detect a server that lost answered writes.
         self._lease.update()
         return []
 
     def _split(self, command: bytes) -> list[bytes]:
-        """Return two commands for a batch, each of half its records; that of a single record as it is."""
+        """Return two commands with half the records each; one with a single record is returned as it is."""
         arguments = list(unpack_command(command))
         first, last = int(arguments[6]), int(arguments[7])
         if first == last:
@@ -81,6 +81,6 @@ class Appender:
         return [self._command(low, high, len(some), [pack_arguments(*some)]) for low, high, some in halves]
 
     def _command(self, first: int, last: int, arguments: int, parts: Sequence[bytes]) -> bytes:
-        """Return the command that appends records by their first and last id, and their packed arguments."""
+        """Return the command that appends records, given their first and last id and their packed arguments."""
         ids = pack_arguments(b"%d" % first, b"%d" % last)
         return b"".join((b"*%d\r\n" % (8 + arguments), self._head, ids, *parts))

@@ -1,4 +1,4 @@
-"""Where the records of streams live: the protocol of what writes, moves and removes them."""
+"""The interface of a placement, which writes, moves and removes the records of streams."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from destination_redis.ledger.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the records of a stream, whose sync has begun, are written to."""
+    """Where and how the records of a started sync are written."""
 
     lease: StreamLease
     cache: KeyedCache | CollectionCache
-    #: Whether they are staged.
+    #: Whether the records are staged.
     staged: bool
-    #: Whether a deleted row is kept as a record.
+    #: Whether a deletion is stored as a record.
     soft_deletions: bool = False
 
 
@@ -26,9 +26,10 @@ def _nothing_gathered() -> list[bytes]:
 
 
 class Writer(NamedTuple):
-    """What writes the records of a stream.
+    """Writes the records of a stream.
 
-    If `encode` gathers records, it returns nothing for them; `take_gathered` returns their commands, or sends them.
+    `encode` returns the command for a record, or gathers the record and returns nothing. `take_gathered` returns the
+    commands for the gathered records, or sends them.
     """
 
     encode: Encoder
@@ -36,29 +37,30 @@ class Writer(NamedTuple):
 
 
 class Placement(Protocol):
-    """Writes, moves and removes records of streams that live in one way.
+    """Writes, moves and removes the records of streams with this placement.
 
-    Every step but writing goes by the ledgers and the ids alone, does no harm when it is done twice, and returns once
-    all of it is answered. Many leases are given at a time, so that a step that must read every key does it once.
+    All steps except writing use only the ledgers and the ids, may be repeated without harm, and return once everything
+    is answered. They take many leases at a time, so that a step that has to read all keys reads them once.
     """
 
     def writer(self, target: Target) -> Writer:
         """Return what writes the records of a stream."""
 
     def move(self, leases: Sequence[StreamLease]) -> None:
-        """Give the records of each staged generation their live keys: all of them, or, in a merge, what is newer.
+        """Rename the records of each staged generation to their live keys: all of them or, in a merge, the newer ones.
 
-        Where `enter` would come too late for that, since the old ones go before, the ledger moves on to "remove" here.
+        If the collection has to be in place before the old records are removed, so before `enter`, the ledger is set
+        to the task "remove" here.
         """
 
     def remove_old(self, leases: Sequence[StreamLease]) -> None:
-        """Remove the live records whose ids are below each staged generation's first."""
+        """Remove the live records whose ids are below the first id of the staged generation."""
 
     def enter(self, lease: StreamLease, promoted: Ledger) -> None:
-        """Move the ledger on at the end of a promotion, once all else is done; without waiting."""
+        """Update the ledger at the end of a promotion, without waiting."""
 
     def drop(self, leases: Sequence[StreamLease]) -> None:
-        """Remove the staged records that each ledger says are to go."""
+        """Remove the staged records that each ledger names as dropped."""
 
     def discard_unacknowledged(self, leases: Sequence[StreamLease]) -> None:
-        """Remove what a sync that died had sent and not got acknowledged, where sending again would double it."""
+        """Remove the unacknowledged records of a sync that died, if resending them would double them."""

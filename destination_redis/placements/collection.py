@@ -1,7 +1,7 @@
-"""Records in one collection: staged and promoted as a whole, swept and merged by the ledger in the same slot.
+"""The placement of all records of a stream in one collection, which is staged and promoted as a whole.
 
-Every script goes by the writer's token and by the ledger, so one that is sent twice, or late, does nothing. What is
-large is given back by UNLINK, in the background of the server; what has to go element by element goes in small steps.
+Every script checks the writer's token and the ledger, which is in the same slot. So a script that is sent twice, or
+late, does nothing. UNLINK frees large collections in the background. Single elements are removed in small steps.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from destination_redis.resp import pack_command
 from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.window import Kind
 
-#: Elements that one script removes or moves: some milliseconds of a server's time.
+#: Elements that one script removes or moves, in some milliseconds of the server's time.
 _MOST = 1000
-#: Scripts sent before their replies are looked at.
+#: Scripts that are sent before their replies are read.
 _AT_ONCE = 8
 
 
-# KEYS: ledger, collection; ARGV: token, last id that stays.
+# KEYS: ledger, collection; ARGV: token, last id to keep.
 def _discard_unacknowledged(collection: Collection) -> str:
     return f"""{GUARD}
 local low = math.max(tonumber(ARGV[2]), sent - {_MOST})
@@ -63,14 +63,14 @@ class CollectionPlacement:
         self._heartbeat = heartbeat
 
     def writer(self, target: Target) -> Writer:
-        """Return what gathers records and appends them."""
+        """Return a writer that gathers records and appends them."""
         appender = Appender(self._pipeline, target, self._expiry)
         return Writer(appender.gather, appender.send)
 
     def move(self, leases: Sequence[StreamLease]) -> None:
-        """In a merge, move the staged elements to the live ones; in a promotion put the collection in its place.
+        """In a merge, move the staged elements to the live ones; in a promotion, put the collection in place.
 
-        In place of another collection `enter` does that: old and new change places in the step that ends the promotion.
+        If it replaces another collection, `enter` does that instead, in the step that ends the promotion.
         """
         for lease in leases:
             if lease.value.task is Task.PROMOTE and lease.value.live.placement != COLLECTION:
@@ -86,13 +86,13 @@ class CollectionPlacement:
         self._pipeline.flush()
 
     def remove_old(self, leases: Sequence[StreamLease]) -> None:
-        """UNLINK the collections of which the new generation's records have keys of their own."""
+        """UNLINK the old collections, if the records of the new generation have their own keys."""
         for lease in leases:
             if lease.value.newest.placement != lease.value.live.placement:
                 self._run(lease, [self._pack(lease, _UNLINK, lease.keys.collection)])
 
     def enter(self, lease: StreamLease, promoted: Ledger) -> None:
-        """Put the staged collection in the place of a live one, in the step that moves the ledger on."""
+        """Replace a live collection by the staged one, in the step that updates the ledger."""
         if lease.value.task is Task.REMOVE:
             lease.update(promoted)
         else:
@@ -104,7 +104,7 @@ class CollectionPlacement:
             self._run(lease, [self._pack(lease, _UNLINK, lease.keys.staged_collection)])
 
     def discard_unacknowledged(self, leases: Sequence[StreamLease]) -> None:
-        """Remove the elements above the last acknowledged one, where the source's sending them again doubles them."""
+        """Remove the elements above the last acknowledged one, if the source would double them by resending."""
         for lease in leases:
             ledger, keys = lease.value, lease.keys
             collection = _collection(ledger.newest.storage.storage_format)
@@ -118,7 +118,7 @@ class CollectionPlacement:
         return pack_command("EVALSHA", sha, 1 + len(keys), lease.keys.ledger, *keys, lease.token, *arguments)
 
     def _run(self, lease: StreamLease, commands: Sequence[bytes]) -> list[bytes]:
-        """Return the replies; raises where another writer has the ledger."""
+        """Return the replies; raises if another writer holds the lease."""
         replies: list[bytes] = []
 
         def on_reply(reply: object) -> None:
@@ -136,5 +136,5 @@ class CollectionPlacement:
 
 def _collection(storage_format: StorageFormat) -> Collection:
     cache = CACHES[storage_format.cache_type](RecordOptions(storage_format.record_format))
-    assert isinstance(cache, CollectionCache), f"{storage_format.cache_type} is no collection"
+    assert isinstance(cache, CollectionCache), f"{storage_format.cache_type} is not a collection"
     return cache.collection

@@ -1,8 +1,9 @@
-"""Records under their primary keys: keys found by SCAN, one pass for all streams, each decided by the id inside.
+"""The placement of records under their primary keys. One SCAN finds the keys of all streams.
 
-A staged record moves by a script that compares it with the live one in the order of upserts. In a promotion every
-live record is of an older generation, so all of the staged are newer; in a merge both are of one order. What a sync
-that died left unacknowledged stays: the source sends it again, with higher ids, and so it is replaced.
+The id inside a record decides what happens to it. A script moves each staged record, after it has compared it with the
+live one in the order of upserts. In a promotion all live records belong to an older generation, so every staged one is
+newer. In a merge both belong to one order. Unacknowledged records of a sync that died stay: the source sends them
+again, with higher ids, which replaces them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +20,12 @@ from destination_redis.resp import pack_arguments
 from destination_redis.transport.many_records import ManyRecords
 from destination_redis.transport.pipeline import Pipeline
 
-#: What a record without arguments of its own has in their place: their number.
+# The arguments of a record without any: their number.
 _NO_ARGUMENTS = pack_arguments(b"0")
 
 
 class PrimaryKeyPlacement:
-    """Writes records by their primary keys, and moves and removes them by what SCAN finds."""
+    """Writes records under their primary keys, and moves and removes those that SCAN finds."""
 
     def __init__(self, pipeline: Pipeline, scripts: Scripts, heartbeat: LeaseHeartbeat) -> None:
         self._pipeline = pipeline
@@ -32,11 +33,11 @@ class PrimaryKeyPlacement:
         self._heartbeat = heartbeat
 
     def writer(self, target: Target) -> Writer:
-        """Return what makes records upserts and deletions."""
+        """Return a writer that encodes records as upserts and deletions."""
         return Upserts(target, self._scripts).writer()
 
     def move(self, leases: Sequence[StreamLease]) -> None:
-        """Give staged records their live keys, turn staged deletions into deletions, remove older generations'."""
+        """Move staged records to their live keys, apply staged deletions, and remove stale staged records."""
         for found in scan(self._pipeline, self._heartbeat, {lease.keys.staged: lease for lease in leases}):
             gathered: dict[StreamLease, ManyRecords] = {}
             for lease, key, part in found:
@@ -50,14 +51,14 @@ class PrimaryKeyPlacement:
         self._pipeline.flush()
 
     def _promotions(self, ledger: Ledger) -> ManyRecords:
-        # In a promotion no live record is of this generation, but for those that moved already.
+        # In a promotion the only live records of this generation are those that were already moved.
         staged_first = ledger.newest.first
         live_first = staged_first if ledger.task is Task.PROMOTE else ledger.live.first
         keys = 3 if ledger.deletes else 2
         return self._scripts.promotions(ledger.live.storage.storage_format, keys, staged_first, live_first)
 
     def remove_old(self, leases: Sequence[StreamLease]) -> None:
-        """Remove live records of older generations; a key with another number of parts is somebody else's."""
+        """Remove live records of older generations; a key with another number of parts is not the stream's."""
         parts = {lease: lease.value.live.storage.key_parts for lease in leases}
         for found in scan(self._pipeline, self._heartbeat, {lease.keys.live: lease for lease in leases}):
             gathered: dict[StreamLease, ManyRecords] = {}
@@ -69,11 +70,11 @@ class PrimaryKeyPlacement:
         self._pipeline.flush()
 
     def enter(self, lease: StreamLease, promoted: Ledger) -> None:
-        """Move the ledger on."""
+        """Update the ledger."""
         lease.update(promoted)
 
     def drop(self, leases: Sequence[StreamLease]) -> None:
-        """Remove staged records up to the last id that is to go."""
+        """Remove staged records up to the last dropped id."""
         for found in scan(self._pipeline, self._heartbeat, {lease.keys.staged: lease for lease in leases}):
             gathered: dict[StreamLease, ManyRecords] = {}
             for lease, key, _ in found:
@@ -83,7 +84,7 @@ class PrimaryKeyPlacement:
         self._pipeline.flush()
 
     def discard_unacknowledged(self, leases: Sequence[StreamLease]) -> None:
-        """Leave all as it is."""
+        """Do nothing: the source sends these records again, which replaces them."""
 
     def _remove(
         self,
@@ -102,11 +103,11 @@ class PrimaryKeyPlacement:
         commands = [command for many in gathered.values() for command in many.take()]
         if commands:
             self._pipeline.send(commands)
-            # A change of a ledger at the end: a server that lost answered writes is found out.
+            # A ledger update ends the batch, to detect a server that lost answered writes.
             next(iter(gathered)).update()
 
 
 def _new_id(part: bytes, ledger: Ledger) -> bool:
-    """Return whether a live key is one that sequential ids of the new generation gave: it may hold no id inside."""
+    """Return whether a live key has a sequential id of the new generation; such a record may have no id inside."""
     new = ledger.newest
     return new.placement == SEQUENCE and part.isdigit() and new.first <= int(part) <= new.committed

@@ -1,11 +1,13 @@
-"""What becomes of a staged generation: promoted to be the live one, merged into it, or dropped.
+"""The promotion of a staged generation to the live one, or its merge into the live one, or its removal.
 
-Failure cases, each the reason for an order below: a process may die between any two commands, so what is to happen is
-written into the ledger first, the keys follow, each by its id alone and doing no harm when done twice, and the ledger
-then says that it is done. The next run, whatever it is for, starts with `recover`, which does again what was begun,
-by the placements that the ledger names and not by those of its own catalog. A server may lose acknowledged records in
-the midst of it: the ledger says so then, the next run still ends what was begun, since some of the old is gone already,
-and the ledger goes on saying so, for only a refresh brings the records back.
+The order of steps follows from these failures:
+
+- A process may die between any two commands. So the task is first written to the ledger. Then the keys are changed,
+  each by its id alone, so that repeating it does no harm. Then the ledger notes that the task is done.
+- The next run, whatever its catalog, starts with `recover`. It repeats an unfinished task, with the placements that the
+  ledger names instead of those of its catalog.
+- A server may lose acknowledged records meanwhile. Then the ledger notes the loss. The next run still finishes the
+  task, since some of the old records are already removed. The note stays, for only a refresh restores the records.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +21,7 @@ from destination_redis.transport.pipeline import Pipeline
 
 
 class Promotion:
-    """Promotes, merges and drops, all by the ledgers of the claims it is given."""
+    """Promotes, merges and drops staged generations, by the ledgers of the given leases."""
 
     def __init__(self, pipeline: Pipeline, placements: Mapping[str, Placement], heartbeat: LeaseHeartbeat) -> None:
         self._pipeline = pipeline
@@ -27,7 +29,7 @@ class Promotion:
         self._heartbeat = heartbeat
 
     def recover(self, leases: Sequence[StreamLease]) -> None:
-        """Finish what former runs began, and remove what they did not get acknowledged."""
+        """Finish the tasks of earlier runs, and remove their unacknowledged records."""
         self._promote([lease for lease in leases if lease.value.task in {Task.PROMOTE, Task.REMOVE}])
         self.merge([lease for lease in leases if lease.value.task is Task.MERGE])
         self.drop(leases)
@@ -35,64 +37,64 @@ class Promotion:
             placement.discard_unacknowledged(some)
 
     def promote(self, leases: Sequence[StreamLease]) -> None:
-        """Make what is staged, complete and committed the live data: first all of the new in, then the old out."""
+        """Make complete and committed staged records live: move all new records first, then remove the old ones."""
         for lease in leases:
             lease.update(transitions.promoting(lease.value))
-        self._answered()
+        self._flush_ledgers()
         self._promote(leases)
 
     def merge(self, leases: Sequence[StreamLease]) -> None:
-        """Move the acknowledged staged records of cancelled refreshes to the live ones: they are not sent again."""
+        """Move the acknowledged staged records of cancelled refreshes to the live ones: no source sends them again."""
         if not leases:
             return
 
-        def all_of_it() -> None:
+        def work() -> None:
             for placement, some in self._by(leases, _of_staged):
                 placement.move(some)
 
-        self._steadily(all_of_it)
+        self._repeat_until_stable(work)
         self._pipeline.mark_acknowledged(self._pipeline.sent)
         for lease in leases:
             lease.update(transitions.merged(lease.value))
-        self._answered()
+        self._flush_ledgers()
 
     def drop(self, leases: Sequence[StreamLease]) -> None:
-        """Remove what is staged by syncs that are over."""
+        """Remove the staged records that no later sync will use."""
         leases = [lease for lease in leases if lease.value.dropped]
         if not leases:
             return
 
-        def all_of_it() -> None:
+        def work() -> None:
             for placement, some in self._by(leases, _of_dropped):
                 placement.drop(some)
 
-        self._steadily(all_of_it)
+        self._repeat_until_stable(work)
         for lease in leases:
             lease.update(transitions.dropped(lease.value))
-        self._answered()
+        self._flush_ledgers()
 
     def _promote(self, leases: Sequence[StreamLease]) -> None:
         if not leases:
             return
 
-        def all_of_it() -> None:
+        def work() -> None:
             for placement, some in self._by(leases, _of_staged):
                 placement.move(some)
             for placement, some in self._by(leases, _of_live):
                 placement.remove_old(some)
 
-        self._steadily(all_of_it)
-        # Once the ledgers say that it is done nobody does it again.
+        self._repeat_until_stable(work)
+        # Once the ledgers note the end of the task, no run repeats it.
         self._pipeline.mark_acknowledged(self._pipeline.sent)
         for placement, some in self._by(leases, _of_staged):
             for lease in some:
                 placement.enter(lease, transitions.promoted(lease.value))
-        self._answered()
+        self._flush_ledgers()
 
-    def _steadily(self, work: Callable[[], object]) -> None:
-        """Do `work`, which does no harm when done twice, until all of it was done while no server and no slot changed.
+    def _repeat_until_stable(self, work: Callable[[], object]) -> None:
+        """Do `work`, which is idempotent, until no server was replaced and no slot moved while it was done.
 
-        A server that was replaced meanwhile may have lost answered steps; a key that moved may not have been found.
+        A replaced server may have lost answered steps, and a key in a moved slot may not have been found.
         """
         self._pipeline.flush()
         while True:
@@ -111,8 +113,8 @@ class Promotion:
             self._heartbeat.keep()
         return version
 
-    def _answered(self) -> None:
-        """Return when moves of ledgers are answered, and a replica had its time to have them too."""
+    def _flush_ledgers(self) -> None:
+        """Return when the ledger updates are answered, and replicas have confirmed them or had time to."""
         self._pipeline.replicate()
         self._pipeline.flush()
 

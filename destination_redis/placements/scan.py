@@ -1,4 +1,4 @@
-"""The keys of streams, found by SCAN: one pass over a server for all of them."""
+"""The scan for the keys of streams: one pass over each server for all of them."""
 
 from collections.abc import Iterator, Mapping
 from typing import cast
@@ -8,19 +8,19 @@ from destination_redis.keys import KeyTemplate
 from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
 from destination_redis.transport.pipeline import Pipeline
 
-#: Keys a SCAN looks at in one step: large, since each step is a round trip, and small beside a server's patience.
+#: Keys per SCAN step: many, since each step is a round trip, but few enough not to block a server.
 _COUNT = 2000
 
 
 def scan(
     pipeline: Pipeline, heartbeat: LeaseHeartbeat, places: Mapping[KeyTemplate, StreamLease]
 ) -> Iterator[list[tuple[StreamLease, bytes, bytes]]]:
-    """Yield, step by step, (claim, key, record's part) of every key in one of `places`; the part may hold colons.
+    """Yield, step by step, (lease, key, record's part) of every key that matches one of `places`.
 
-    A key that is there from beginning to end is found, maybe more than once. Whose key it is, and whether it is a
-    record at all, is for the caller to find out.
+    The part may contain colons. A key that exists during the whole scan is found at least once. The caller has to check
+    whether it is a record, and whether it belongs to the stream.
     """
-    # No head is the beginning of another: names hold no colons, and each head ends with one.
+    # No head is a prefix of another one: names have no colons, and each head ends with a colon.
     heads = {template.head: (template, lease) for template, lease in places.items()}
     lengths = sorted({len(head) for head in heads})
     match = (b"MATCH", next(iter(places)).pattern) if len(places) == 1 else ()
@@ -46,4 +46,4 @@ def _all_keys(pipeline: Pipeline, match: tuple[bytes, ...]) -> Iterator[list[byt
                 case [bytes() as cursor, [*keys]] if all(isinstance(key, bytes) for key in keys):
                     yield cast("list[bytes]", keys)
                 case _:
-                    raise config_error("The server's reply to SCAN has no cursor and keys: a refresh cannot go by it")
+                    raise config_error("The server's reply to SCAN has no cursor and keys: a refresh needs both")

@@ -1,4 +1,4 @@
-"""Records under ids that rise with arrival: one key per record, all ranges known, no SCAN."""
+"""The placement of records under sequential ids: one key per record, whose range of ids is known without SCAN."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,11 +13,11 @@ from destination_redis.protocol.catalog import SEQUENCE
 from destination_redis.resp import pack_arguments
 from destination_redis.transport.pipeline import Pipeline
 
-#: Commands in a batch while keys are moved or removed.
+#: Keys per batch while keys are moved or removed.
 _BATCH = 1000
-#: Keys of one UNLINK.
+#: Keys per UNLINK.
 _UNLINKED = 100
-#: What a record without arguments of its own has in their place: their number.
+# The arguments of a record without any: their number.
 _NO_ARGUMENTS = pack_arguments(b"0")
 
 
@@ -30,7 +30,7 @@ class SequencePlacement:
         self._heartbeat = heartbeat
 
     def writer(self, target: Target) -> Writer:
-        """Return what writes each record under its id, without looking at what is there."""
+        """Return a writer that stores each record under its id, without reading the key first."""
         assert not isinstance(target.cache, CollectionCache)
         keys = target.lease.keys
         if target.staged:
@@ -54,34 +54,34 @@ class SequencePlacement:
                     commands = renames.take()
                 else:
                     commands = [rename % (source, head, i, tail, target, live, i) for i in ids]
-                # Moved already, or an id of a sync that died: both are as they should be.
+                # A missing key was moved already, or is an id that a sync which died did not use: both are fine.
                 self._pipeline.send(commands, ignore_error="no such key")
                 self._mark(lease)
         self._pipeline.flush()
 
     def remove_old(self, leases: Sequence[StreamLease]) -> None:
-        """UNLINK the ids below the staged generation's; after a loss, all that SCAN finds outside of it."""
+        """UNLINK the ids below those of the staged generation; after a loss, all keys outside of it that SCAN finds."""
         for lease in leases:
             ledger, live = lease.value, lease.keys.live
             old, new = ledger.live, ledger.newest
             if new.placement != old.placement:
-                # A key named like an old id may hold a record of the new generation.
+                # A key with an old id may be a record of the new generation.
                 self._remove_older(lease, old.first, new.first - 1)
             else:
                 self._unlink(lease, live, old.first, new.first - 1)
             if ledger.loss:
-                # Of a lost ledger nobody knows which ids there were; only sequential ones of today are to stay.
+                # A lost ledger leaves unknown ids. Only sequential ids of the new generation stay.
                 ours = new.placement == SEQUENCE
                 self._unlink_found(lease, live, new.first, new.committed if ours else 0)
                 self._unlink_found(lease, lease.keys.staged, new.first, ledger.reserved if ours else 0)
         self._pipeline.flush()
 
     def enter(self, lease: StreamLease, promoted: Ledger) -> None:
-        """Move the ledger on."""
+        """Update the ledger."""
         lease.update(promoted)
 
     def drop(self, leases: Sequence[StreamLease]) -> None:
-        """UNLINK the staged ids that are to go."""
+        """UNLINK the dropped staged ids."""
         for lease in leases:
             if dropped := lease.value.dropped:
                 self._unlink(lease, lease.keys.staged, dropped.first, dropped.last)
@@ -116,7 +116,7 @@ class SequencePlacement:
             self._mark(lease)
 
     def _unlink_found(self, lease: StreamLease, template: KeyTemplate, first: int, last: int) -> None:
-        """Remove records, found by SCAN, whose ids are outside `first` to `last`; keys of others are left alone."""
+        """Remove records, found by SCAN, whose ids are outside `first` to `last`; foreign keys are left alone."""
         storage_format = lease.value.live.storage.storage_format
         for found in scan(self._pipeline, self._heartbeat, {template: lease}):
             removals = self._scripts.removals(storage_format)
@@ -130,13 +130,13 @@ class SequencePlacement:
         self._pipeline.flush()
 
     def _mark(self, lease: StreamLease) -> None:
-        """End a batch with a move, so that a server that lost answered writes is found out."""
+        """End a batch with a ledger update, to detect a server that lost answered writes."""
         lease.update()
         self._heartbeat.keep()
 
 
 def _digits(first: int, last: int) -> Iterator[range]:
-    """Yield `first` to `last` in batches whose ids have equally many digits."""
+    """Yield `first` to `last` in batches whose ids have the same number of digits."""
     while first <= last:
         end = min(last, first + _BATCH - 1, 10 ** len(str(first)) - 1)
         yield range(first, end + 1)

@@ -1,13 +1,13 @@
-"""The order of upserts, as statements of scripts: which of two changes of a key is the newer one.
+"""The order of upserts, as Lua statements: which of two changes of a key is newer.
 
-A deletion without a cursor is a floor: everything of its key with a lower id is void, whatever its cursor. The highest
-floor of a key is kept as a second word of its cursor, in the record, the deletion or the staged marker that stands for
-the key, and every command for the key that is made after the floor carries it too. So a record above the floor is never
-compared with one below, even where the floor itself arrives last.
+A deletion without a cursor is a floor: every change of its key with a lower id is void, whatever its cursor. The
+highest floor of a key is stored as a second word of the cursor, in the key's record, tombstone or staged marker. Every
+later command for the key also has the floor. So a record above the floor is never compared with one below it, even if
+the floor itself arrives last.
 """
 
-# Cursors are compared as text: hexadecimal, since Lua compares by the server's locale. `read` is the data type's.
-# A deletion is kept as "cursor id", or "cursor id floor".
+# Cursors are compared as text, in hexadecimal because Lua compares by the server's locale. The function `read` is the
+# data type's. A tombstone is stored as "cursor id" or "cursor id floor".
 READ_TOMBSTONE = """
 local function read_tombstone(key)
   local text = key and redis.call('GET', key)
@@ -35,20 +35,20 @@ def newer(what: str) -> str:
 
 
 def raise_floor(what: str) -> str:
-    """Return the Lua statement by which the floor of `what`, of this generation, counts for all of its key."""
+    """Return the Lua statement that raises the key's floor to that of `what`, if it is of this generation."""
     return f"if {what} and {what} >= first and {what}_floor > floor then floor = {what}_floor end\n"
 
 
-#: What is below the floor counts as of an older generation.
+#: Records below the floor count as of an older generation.
 APPLY_FLOOR = "if floor > first then first = floor end\n"
 _FIND_TOMBSTONE = "local tombstone, tombstone_cursor, tombstone_floor = read_tombstone(key2)"
 
 
 def order(*, tombstone: bool, floors: bool) -> str:
-    """Return the Lua statements that end the work on a record where something at least as new is there.
+    """Return the Lua statements that skip a record if the key has a change that is at least as new.
 
-    The record's arguments begin with id and cursor, and `first_id` is the first id of its generation. `kept` is the
-    text to be stored as the cursor.
+    The record's arguments begin with id and cursor; `first_id` is the first id of its generation. `kept` is the text to
+    store as the cursor.
     """
     if not floors:
         stop = f"local tombstone, tombstone_cursor = read_tombstone(key2)\nif {newer('tombstone')} then return 0 end"

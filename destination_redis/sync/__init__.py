@@ -1,1 +1,1 @@
-"""The command write: startup, the loop over the input, checkpoints and progress."""
+"""The command `write`: startup, the loop over the input, checkpoints and progress."""
