@@ -3,6 +3,7 @@
 import contextlib
 import uuid
 from collections.abc import Sequence
+from functools import partial
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import Redis
@@ -95,8 +96,9 @@ def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]
             place = f"{shown(address)}: " if servers.clustered and shown(address) not in wrong else ""
             return f"{place}{wrong}", []
         warnings |= dict.fromkeys(more)
-        if not servers.clustered and not takes_many_keys(servers.client(address), config.key_prefix):
-            warnings[f"{ONE_KEY}."] = None
+        with contextlib.suppress(redis_errors.RedisError, OSError):
+            if not servers.clustered and not takes_many_keys(partial(ask, servers.client(address)), config.key_prefix):
+                warnings[f"{ONE_KEY}."] = None
         with contextlib.suppress(redis_errors.RedisError, OSError):  # if INFO is refused, there is a warning already
             policy = memory_of(servers.client(address)).policy
             if evicting := why_evicting(policy, config, None, clustered=servers.clustered):

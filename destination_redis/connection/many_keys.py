@@ -1,9 +1,8 @@
 """Many keys in one script: a single server runs it, a node of a cluster or a proxy that shards by key may not."""
 
 import uuid
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 
-from redis import Redis
 from redis import exceptions as redis_errors
 
 from destination_redis.connection.slots import slot_of
@@ -11,7 +10,9 @@ from destination_redis.keys import check_key
 
 #: Keys that are tried, each of another slot.
 _TRIED = 16
-_SCRIPT = "for _, key in ipairs(KEYS) do redis.call('SET', key, ARGV[1], 'EX', 60) end return #KEYS"
+#: Its keys expire after ten seconds, should they not be removed.
+_SCRIPT = "for _, key in ipairs(KEYS) do redis.call('SET', key, ARGV[1], 'EX', 10) end return #KEYS"
+VALUE = b"probe"
 
 #: What `check` and the log say where it is not possible.
 ONE_KEY = (
@@ -19,11 +20,8 @@ ONE_KEY = (
 )
 
 
-def takes_many_keys(client: Redis, prefix: str) -> bool:
-    """Return whether one script can write keys of several slots, so that single commands find each of them.
-
-    What cannot be found out counts as no. The keys that are tried are removed.
-    """
+def probe_keys(prefix: str) -> list[bytes]:
+    """Return new keys, each of another slot."""
     token = uuid.uuid4().hex
     by_slot: dict[int, bytes] = {}
     number = 0
@@ -31,20 +29,25 @@ def takes_many_keys(client: Redis, prefix: str) -> bool:
         key = b"%b%d" % (check_key(prefix, token), number)
         by_slot[slot_of(key)] = key
         number += 1
-    keys = list(by_slot.values())
+    return list(by_slot.values())
+
+
+def writes_all(execute: Callable[..., object], keys: Sequence[bytes]) -> bool:
+    """Return whether one script can write all keys, each with `VALUE`; an error counts as no."""
     try:
-        if client.eval(_SCRIPT, len(keys), *keys, token) != len(keys):
-            return False
-        reading = client.pipeline(transaction=False)
-        for key in keys:
-            reading.get(key)
-        return reading.execute() == [token.encode()] * len(keys)
+        return execute("EVAL", _SCRIPT, len(keys), *keys, VALUE) == len(keys)
     except (redis_errors.RedisError, OSError):
         return False
+
+
+def takes_many_keys(execute: Callable[..., object], prefix: str) -> bool:
+    """Return whether one script can write keys of several slots, so that single commands find each of them.
+
+    The keys are removed. Raises redis-py's errors if they cannot be read or removed.
+    """
+    keys = probe_keys(prefix)
+    try:
+        return writes_all(execute, keys) and all(execute("GET", key) == VALUE for key in keys)
     finally:
-        with suppress(redis_errors.RedisError, OSError):
-            removing = client.pipeline(transaction=False)
-            for key in keys:
-                removing.execute_command("UNLINK", key)
-            removing.execute(raise_on_error=False)
-        client.connection_pool.disconnect(inuse_connections=False)  # or it stays idle until the sync ends
+        for key in keys:
+            execute("UNLINK", key)

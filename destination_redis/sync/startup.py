@@ -28,6 +28,7 @@ from destination_redis.sync import memory_estimate
 from destination_redis.sync.stream_writer import StreamWriter
 from destination_redis.sync.streams import Streams
 from destination_redis.transport.pipeline import Pipeline
+from destination_redis.transport.probe import probe_many_keys
 from destination_redis.transport.window import Kind
 
 logger = logging.getLogger("airbyte")
@@ -57,6 +58,7 @@ def open_streams(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipel
     for lease in leases:
         lease.sign()
     try:
+        pipeline.many_keys = not servers.clustered and probe_many_keys(pipeline, config.key_prefix)
         heartbeat = LeaseHeartbeat(leases)
         indexes = search_indexes(config, leases, servers, pipeline.retry, heartbeat)
         opened = _begin(config, leases, pipeline, heartbeat, indexes)

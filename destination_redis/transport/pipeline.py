@@ -15,7 +15,6 @@ from redis import exceptions as redis_errors
 
 from destination_redis.config.durability import Durability
 from destination_redis.connection.deployment import Servers
-from destination_redis.connection.many_keys import ONE_KEY, takes_many_keys
 from destination_redis.connection.slots import Address
 from destination_redis.errors import NodeRemoved, safe_text, transient_error
 from destination_redis.resp import pack_command
@@ -52,7 +51,6 @@ class Pipeline:
         self._router = Router(servers, self.retry, self._watermarks, keeps=bool(durability))
         self._replication = Replication(self._router, durability or Durability(), self._post)
         self._refusal: AirbyteTracedException | None = None
-        self._prefix = prefix
         #: Whether one command may have keys of several slots.
         self.many_keys = False
         #: The number of the last batch sent.
@@ -68,10 +66,6 @@ class Pipeline:
         if self._servers.clustered:
             self._router.load(watermarks.SCRIPT)
         self._router.open()
-        if not self._servers.clustered:
-            self.many_keys = takes_many_keys(self._servers.client(self.servers[0]), self._prefix)
-            if not self.many_keys:
-                logger.info(ONE_KEY)
 
     def close(self) -> None:
         """Close all connections."""

@@ -98,6 +98,7 @@ def written(
     with connect(parse_config(server.config)) as servers:
         pipeline = Pipeline(servers)
         pipeline.open()
+        pipeline.many_keys = True
         lease = StreamLease(pipeline, plan, StreamKeys("default", "users"), "token")
         lease.take(busy=lambda *_: None)
         pipeline.flush()
