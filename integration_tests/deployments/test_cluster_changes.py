@@ -59,6 +59,7 @@ def test_primaries_that_change_places_with_their_replicas_end_no_sync(
     outcome = run.finish()
     assert outcome.code == 0, outcome.text
     assert len(outcome.states) == 4
+    replicated.wait_until_whole()  # some have yet to hear of the last change
     with replicated.client() as client:
         assert values(client) == list(range(1, sent + 101))  # type: ignore[arg-type]
 
