@@ -170,11 +170,12 @@ def _watch(request: dict[str, Any], files: Sequence[int], status: int) -> None:
 
 def _run(request: dict[str, Any]) -> int:
     """Run the connector as main.py does; return the exit code that a process of its own would have."""
-    from destination_redis import command_line, destination  # noqa: PLC0415 - the tests have no need of it
-    from destination_redis.connection import clients  # noqa: PLC0415 - the tests have no need of it
+    from destination_redis import command_line  # noqa: PLC0415 - the tests have no need of it
+    from destination_redis.sync import session  # noqa: PLC0415 - the tests have no need of it
 
     if timeout := request.get("answer_timeout"):  # of this process alone
-        vars(destination)["connect"] = functools.partial(clients.connect, answer_timeout=timeout)
+        connect = vars(session)["connect"]  # fails where it is not what connects: the default is many times as long
+        vars(session)["connect"] = functools.partial(connect, answer_timeout=timeout)
     if request.get("debug"):
         for name in (None, "airbyte", "asyncio", "asyncssh"):
             logging.getLogger(name).setLevel(logging.DEBUG)
