@@ -46,7 +46,7 @@ class SequencePlacement:
             for ids in _digits(staged.first, staged.committed):
                 digits = len(str(ids[0]))
                 source, target = len(head) + digits + len(tail), len(live) + digits
-                if self._scripts.expiry or self._pipeline.many_keys:
+                if self._scripts.expiry:
                     renames = self._scripts.renames()
                     keys = b"$%d\r\n%b%d%b\r\n$%d\r\n%b%d\r\n"
                     for i in ids:
