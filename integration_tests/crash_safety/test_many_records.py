@@ -172,6 +172,28 @@ def test_a_proxy_that_shards_by_key_gets_a_script_for_each_record(
     assert not list(server.client.scan_iter("airbyte:check:*"))
 
 
+@pytest.mark.parametrize("command", [b"EVAL", b"GET", b"UNLINK"])
+def test_a_probe_that_is_cut_off_leaves_keys_that_expire_and_a_sync_that_goes_on_removes_them(
+    server: Server, command: bytes
+) -> None:
+    left: list[int] = []
+
+    def act(exchange: Exchange) -> None:
+        if not left and exchange.words[0] == command and b"airbyte:check:" in exchange.command:
+            if command != b"UNLINK":
+                exchange.execute()
+            left.extend(server.client.ttl(key) for key in server.client.scan_iter("airbyte:check:*"))
+            exchange.reset()
+        exchange.forward()
+
+    with proxy(server.port, act) as opened:
+        upserted({**server.config, "port": opened.port}, *map(row, range(30)))
+    assert len(left) == 16
+    assert all(0 < seconds <= 10 for seconds in left)
+    assert not list(server.client.scan_iter("airbyte:check:*"))
+    assert rows(server.client) == everything(30)
+
+
 @pytest.fixture(scope="module")
 def only_node() -> Iterator[Server]:
     """Yield a cluster of one node, which a user takes for a single server."""
