@@ -12,6 +12,7 @@ the error itself. A server checks `maxmemory` only before the first write of a s
 bytes of its command.
 """
 
+import re
 from collections.abc import Sequence
 
 from destination_redis.resp import pack_arguments, unpack_command
@@ -20,6 +21,7 @@ from destination_redis.resp import pack_arguments, unpack_command
 _BYTES, _RECORDS = 60 * 1024, 100
 #: Arguments before the first key: EVALSHA, the SHA1 and the number of keys.
 _BEFORE = 3
+_LAYOUT = re.compile(rb"(\d+) (\d+)")
 
 
 def script_for_many(keys: int, shared: int, statements: str, before: str = "") -> str:
@@ -57,10 +59,10 @@ def divided(command: bytes) -> list[bytes]:
     if parts[0] != b"EVALSHA":
         return [command]
     keys, arguments = parts[_BEFORE : (end := _BEFORE + int(parts[2]))], parts[end:]
-    layout = arguments[0].split(b" ") if arguments else []
-    if len(layout) != len(("keys", "shared")) or not all(map(bytes.isdigit, layout)):
+    layout = _LAYOUT.fullmatch(arguments[0]) if arguments else None
+    if layout is None:
         return [command]
-    each, shared = map(int, layout)
+    each, shared = map(int, layout.groups())
     commands, at = [], 1 + shared
     for first in range(0, len(keys), each):
         last = at + int(arguments[at])

@@ -127,9 +127,8 @@ class NodePipeline:
                 self._transmit_next()
             if not self.window.in_flight:
                 return None
-            batch = self.window.in_flight[
-                0
-            ]  # on a new connection this may be another one: answered batches are sent again
+            # On a new connection this may be another batch: answered ones are sent again.
+            batch = self.window.in_flight[0]
             try:
                 self._read(batch)
                 break

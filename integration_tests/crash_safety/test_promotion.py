@@ -1,4 +1,4 @@
-"""A promotion that dies after any number of bytes: a proxy passes no more of them on, be it within a command."""
+"""A promotion that dies after any number of bytes: a proxy cuts it off, also within a command."""
 
 from collections.abc import Iterator
 from pathlib import Path
