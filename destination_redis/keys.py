@@ -17,6 +17,7 @@ The hash tag of a staged key is its whole final key, so both are in one cluster 
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -57,6 +58,12 @@ class KeyTemplate:
     def key(self, part: bytes) -> bytes:
         """Return the key of a record."""
         return self.head + part + self.tail
+
+    def packer(self) -> Callable[[bytes], bytes]:
+        """Return a function from a record's part to its key, packed as an argument."""
+        head, tail = self.head.replace(b"%", b"%%"), self.tail.replace(b"%", b"%%")
+        text, size = b"$%%d\r\n%b%%b%b\r\n" % (head, tail), len(self.head) + len(self.tail)
+        return lambda part: text % (size + len(part), part)
 
     def part(self, key: bytes, parts: int | None = None) -> bytes | None:
         """Return the record's part of `key`, or None if `key` has another form.

@@ -23,10 +23,10 @@ from destination_redis.protocol.messages import Record
 # Packed by hand: at 300,000 records a second a general packer alone takes longer than everything else together.
 # Keys and ids differ only in their digits, so their lengths are filled in once for each number of digits.
 _HEAD = b"%b$%d\r\n%b%%d%b\r\n%b$14\r\n_airbyte_ab_id\r\n$%d\r\n%%d\r\n$19\r\n_airbyte_emitted_at\r\n$%%d\r\n%%b\r\n"
-# The arguments of an upsert up to its time: their number, id, cursor.
-_UPSERT = b"$%d\r\n%d\r\n$%d\r\n%d\r\n$%d\r\n%b\r\n$19\r\n_airbyte_emitted_at\r\n$%d\r\n%b\r\n"
+# The first arguments of an upsert: the number of all, id, cursor, time.
+_UPSERT = b"$%d\r\n%d\r\n$%d\r\n%d\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 # The same up to the size of the data, if it is the only other argument.
-_UPSERT_ENVELOPE = b"$1\r\n6\r\n" + _UPSERT[len(b"$%d\r\n%d\r\n") :] + PACKED_DATA + b"%b\r\n"
+_UPSERT_ENVELOPE = b"$1\r\n5\r\n" + _UPSERT[len(b"$%d\r\n%d\r\n") :] + PACKED_DATA
 
 _LUA = Lua(
     kind="hash",
@@ -36,12 +36,12 @@ return tonumber(held[1]), held[2] or '', held[3]
 """,
     # Lua's stack holds about 8,000 arguments.
     write="""
-redis.call('HSET', key, '_airbyte_ab_id', ARGV[at], '_airbyte_cursor', kept,
-  unpack(ARGV, at + 2, math.min(last, at + 7001)))
-for i = at + 7002, last, 7000 do redis.call('HSET', key, unpack(ARGV, i, math.min(last, i + 6999))) end
-if held and redis.call('HLEN', key) ~= (last - at + 3) / 2 then
-  local new = {_airbyte_ab_id = true, _airbyte_cursor = true}
-  for i = at + 2, last, 2 do new[ARGV[i]] = true end
+redis.call('HSET', key, '_airbyte_ab_id', ARGV[at], '_airbyte_cursor', kept, '_airbyte_emitted_at', ARGV[at + 2],
+  unpack(ARGV, at + 3, math.min(last, at + 7002)))
+for i = at + 7003, last, 7000 do redis.call('HSET', key, unpack(ARGV, i, math.min(last, i + 6999))) end
+if held and redis.call('HLEN', key) ~= (last - at + 4) / 2 then
+  local new = {_airbyte_ab_id = true, _airbyte_cursor = true, _airbyte_emitted_at = true}
+  for i = at + 3, last, 2 do new[ARGV[i]] = true end
   for _, name in ipairs(redis.call('HKEYS', key)) do
     if not new[name] then redis.call('HDEL', key, name) end
   end
@@ -115,7 +115,6 @@ class HashCache:
         """Return a function that packs upserts; the arguments after the cursor are names and values."""
         body = packer(self._options, upserts=True)
         plain = self._options.record_format == "envelope" and not self._options.full
-
         limit = digits = 0
 
         def upsert(number: int, cursor: bytes, record: Record) -> tuple[int, bytes]:
@@ -126,10 +125,11 @@ class HashCache:
             at = record.emitted_at
             if plain and len(record.meta) <= len(b"null"):
                 data = record.data
-                return 7, _UPSERT_ENVELOPE % (digits, number, len(cursor), cursor, len(at), at, len(data), data)
+                head = _UPSERT_ENVELOPE % (digits, number, len(cursor), cursor, len(at), at, len(data))
+                return 6, b"".join((head, data, b"\r\n"))
             count, packed = body(number, record)
-            own = 4 + 2 * count
-            order = _UPSERT % (len(str(own)), own, len(str(number)), number, len(cursor), cursor, len(at), at)
+            own = 3 + 2 * count
+            order = _UPSERT % (len(str(own)), own, digits, number, len(cursor), cursor, len(at), at)
             return 1 + own, b"".join((order, *packed))
 
         return upsert

@@ -16,20 +16,21 @@ from collections.abc import Callable
 from functools import partial
 
 from destination_redis.caches import CACHES, CollectionCache, Lua, RecordOptions, StorageFormat, plain
-from destination_redis.placements.upsert_order import APPLY_FLOOR, FLOORS, READ_TOMBSTONE, newer, order, raise_floor
+from destination_redis.placements.upsert_order import (
+    APPLY_FLOOR,
+    FLOORS,
+    READ_TOMBSTONE,
+    REFUSE,
+    newer,
+    order,
+    raise_floor,
+)
 from destination_redis.resp import pack_arguments
 from destination_redis.transport.many_records import ManyRecords, script_for_many
 from destination_redis.transport.pipeline import Pipeline
 
 #: Seconds for which a tombstone is kept, so that an older record cannot bring a deleted row back.
 TOMBSTONE_SECONDS = 86_400
-
-# An existing key without a record's id belongs to another application, whatever its type.
-_REFUSE_FOREIGN = """
-if not {held} and redis.call('EXISTS', {key}) == 1 then
-  return redis.error_reply('WRONGTYPE Operation against a key holding the wrong kind of value')
-end
-"""
 
 
 def _read(lua: Lua) -> str:
@@ -63,10 +64,9 @@ _FIRST_ID = "local first_id = tonumber(ARGV[2])\n"
 def _upsert(lua: Lua, keys: int, lives: str, *, floors: bool) -> str:
     """Keys: record [, its tombstone]; shared: the generation's first id; arguments: as the data type's encoder says."""
     ordered = order(tombstone=keys == 2, floors=floors)
-    refuse = _REFUSE_FOREIGN.format(held="held", key="key")
     forget = "if tombstone then redis.call('UNLINK', key2) end\n" if keys == 2 else ""
     before = f"{_read(lua)}{READ_TOMBSTONE if keys == 2 else ''}{FLOORS if floors else ''}{_FIRST_ID}"
-    return script_for_many(keys, 1, f"{ordered}{refuse}{lua.write}{lives}{forget}return 1", before)
+    return script_for_many(keys, 1, f"{ordered}{lua.write}{lives}{forget}return 1", before)
 
 
 def _delete(lua: Lua, *, floors: bool) -> str:
@@ -80,7 +80,7 @@ def _delete(lua: Lua, *, floors: bool) -> str:
         f"{newer('tombstone')} then", f"{newer('tombstone')} {unlink}"
     )
     value = "with_floor(cursor .. ' ' .. ARGV[at], floor)" if floors else "cursor .. ' ' .. ARGV[at]"
-    statements = f"""{ordered}{_REFUSE_FOREIGN.format(held="held", key="key")}
+    statements = f"""{ordered}
 redis.call('UNLINK', key)
 redis.call('SET', key2, {value}, 'EX', {TOMBSTONE_SECONDS})
 return 1
@@ -104,7 +104,7 @@ def _promote(read: str, keys: int, seconds: int) -> str:
 local id, cursor, deleted = read(key)
 if not id then return 0 end
 local live, live_cursor = read(key2)
-{_REFUSE_FOREIGN.format(held="live", key="key2")}
+if not live and redis.call('EXISTS', key2) == 1 then {REFUSE} end
 local tombstone, tombstone_cursor, tombstone_floor = read_tombstone(key3)
 local first, own_floor, live_floor = tonumber(ARGV[3]), 0, 0
 cursor, own_floor = split(cursor)

@@ -39,6 +39,16 @@ def raise_floor(what: str) -> str:
     return f"if {what} and {what} >= first and {what}_floor > floor then floor = {what}_floor end\n"
 
 
+#: Another application's key is refused, whatever its type: it has no record's id.
+REFUSE = "return redis.error_reply('WRONGTYPE Operation against a key holding the wrong kind of value')"
+# A new key takes one call, which costs less than to read a record that is not there.
+_READ_HELD = f"""
+local held, held_cursor = nil, ''
+if redis.call('EXISTS', key) == 1 then
+  held, held_cursor = read(key)
+  if not held then {REFUSE} end
+end
+"""
 #: Records below the floor count as of an older generation.
 APPLY_FLOOR = "if floor > first then first = floor end\n"
 _FIND_TOMBSTONE = "local tombstone, tombstone_cursor, tombstone_floor = read_tombstone(key2)"
@@ -46,6 +56,8 @@ _FIND_TOMBSTONE = "local tombstone, tombstone_cursor, tombstone_floor = read_tom
 
 def order(*, tombstone: bool, floors: bool) -> str:
     """Return the Lua statements that skip a record if the key has a change that is at least as new.
+
+    They refuse a key of another application.
 
     The record's arguments begin with id and cursor; `first_id` is the first id of its generation. `kept` is the text to
     store as the cursor.
@@ -55,14 +67,14 @@ def order(*, tombstone: bool, floors: bool) -> str:
         return f"""
 local id, cursor, first = tonumber(ARGV[at]), ARGV[at + 1], first_id
 local kept = cursor
-local held, held_cursor = read(key)
+{_READ_HELD}
 if {newer("held")} then return 0 end
 {stop if tombstone else ""}
 """
     return f"""
 local id, first = tonumber(ARGV[at]), first_id
 local cursor, floor = split(ARGV[at + 1])
-local held, held_cursor = read(key)
+{_READ_HELD}
 local held_floor
 held_cursor, held_floor = split(held_cursor)
 {raise_floor("held")}

@@ -16,8 +16,8 @@ from destination_redis.ledger import transitions
 from destination_redis.placements.base import Target, Writer
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.protocol.catalog import DELETED_AT
-from destination_redis.protocol.cursor import NULL_CURSOR, Order, common_instant, encode, warn_unreadable
-from destination_redis.protocol.json_fields import picker
+from destination_redis.protocol.cursor import NULL_CURSOR, Order, common_instants, encode, warn_unreadable
+from destination_redis.protocol.json_fields import MISSING, picker
 from destination_redis.protocol.messages import Record
 from destination_redis.resp import pack_arguments
 
@@ -43,24 +43,23 @@ class Floors:
     """The latest floor of each key, until the server has it."""
 
     def __init__(self) -> None:
-        self._ids: dict[bytes, int] = {}
+        self.ids: dict[bytes, int] = {}
         self._flushed = False
 
     def add(self, part: bytes, number: int) -> None:
         """Keep the floor of a key, given the record's part of it; raises FlushRequired, once, if there are too many."""
-        if len(self._ids) >= _MOST_FLOORS:
+        if len(self.ids) >= _MOST_FLOORS:
             if not self._flushed:
                 self._flushed = True
                 raise FlushRequired
-            self._ids.clear()
+            self.ids.clear()
             self._flushed = False
-        self._ids[part] = number
+        self.ids[part] = number
 
     def carried(self, part: bytes, cursor: bytes) -> bytes:
         """Return the cursor with the key's floor, if it has any."""
-        if self._ids and (floor := self._ids.get(part)) is not None:
-            return b"%b %d" % (cursor, floor)
-        return cursor
+        floor = self.ids.get(part)
+        return cursor if floor is None else b"%b %d" % (cursor, floor)
 
 
 class Upserts:
@@ -77,7 +76,7 @@ class Upserts:
         ledger, keys = lease.value, lease.keys
         self._first = (ledger.newest if target.staged else ledger.live).first
         self._template = keys.staged if target.staged else keys.live
-        self._tombstone_of = keys.tombstone.key
+        self._tombstones = keys.tombstone
         #: Upserts and deletions are kept apart: a script whose first write frees memory would bypass `maxmemory`.
         self._gathered: dict[str, ManyRecords] = {}
         self._epoch = f"{ledger.cursor_epoch:04x}"
@@ -92,7 +91,7 @@ class Upserts:
         width = len(stream.primary_key)
         has_cursor = bool(stream.cursor)
         pick = picker((*stream.primary_key, *([stream.cursor] if has_cursor else []), (DELETED_AT,)))
-        head, tail = self._template.head, self._template.tail
+        packed, packed_tombstone = self._template.packer(), self._tombstones.packer()
         no_cursor, cursor_of = self._no_cursor, self._cursors()
         nothing, warned = b":".join([NULL] * width), False
         encode, soft, floors = self._cache.upsert_encoder(), self._soft, Floors()
@@ -106,7 +105,8 @@ class Upserts:
                 warned = True
                 self._warn_of_no_key()
             cursor = cursor_of(values[width]) if has_cursor else no_cursor
-            if bytes(values[-1]) != b"null":
+            deleted = values[-1]
+            if deleted is not MISSING and bytes(deleted) != b"null":
                 floor = has_cursor and cursor == no_cursor
                 if floor or not soft:
                     self._announce_deletions()
@@ -117,11 +117,12 @@ class Upserts:
                 if not soft:
                     self._delete(part, number, floors.carried(part, cursor))
                     return b""
-            count, arguments = encode(number, floors.carried(part, cursor), record)
-            key = b"%b%b%b" % (head, part, tail)
-            keys = b"$%d\r\n%b\r\n" % (len(key), key)
+            if floors.ids:
+                cursor = floors.carried(part, cursor)
+            count, arguments = encode(number, cursor, record)
+            keys = packed(part)
             if with_tombstone:
-                keys += pack_arguments(self._tombstone_of(part))
+                keys += packed_tombstone(part)
             add(keys, count, arguments)
             return b""
 
@@ -144,11 +145,10 @@ class Upserts:
                 warn_unreadable(str(stream), stream.cursor, order, "such values count as null, the lowest")
             return self._no_cursor
 
-        prefix = epoch.encode()
+        common = common_instants(epoch.encode())
 
         def instant_of(value: msgspec.Raw) -> bytes:
-            instant = common_instant(value)
-            return cursor_of(value) if instant is None else prefix + instant
+            return common(value) or cursor_of(value)
 
         return instant_of if order is Order.INSTANT else cursor_of
 
@@ -189,5 +189,5 @@ class Upserts:
             gathered = self._gathered["deletions"] = make(self._cache.lua, self._first, floors=self._floors)
         keys = pack_arguments(self._template.key(part))
         if not self._staged:
-            keys += pack_arguments(self._tombstone_of(part))
+            keys += pack_arguments(self._tombstones.key(part))
         gathered.add(keys, 3, pack_arguments(b"2", b"%d" % number, cursor))

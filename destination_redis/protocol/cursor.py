@@ -6,6 +6,7 @@ kind: null, boolean, number, instant, text, anything else. So null sorts lowest,
 
 import logging
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -67,12 +68,18 @@ def encode(value: msgspec.Raw, order: Order) -> str | None:
     return "10" if first == b"f" else "11" if first == b"t" else "5" + text.hex()
 
 
-def common_instant(value: msgspec.Raw) -> bytes | None:
-    """Return what `encode` does for an instant, in a fraction of the time; None for uncommon notations and all else."""
-    text = bytes(value)
-    if text[:1] == b'"' and (instant := common(text[1:-1])) is not None:
-        return b"3" + instant
-    return None
+def common_instants(before: bytes) -> Callable[[msgspec.Raw], bytes | None]:
+    """Return a function that does what `encode` does for instants, in a fraction of the time.
+
+    It puts `before` in front of the encoding, and returns None for uncommon notations and all else.
+    """
+    before += b"3"
+
+    def instant(value: msgspec.Raw) -> bytes | None:
+        text = bytes(value)
+        return common(text[1:-1], before) if text[:1] == b'"' else None
+
+    return instant
 
 
 def number_of(value: msgspec.Raw, order: Order) -> float | None:

@@ -70,24 +70,29 @@ def seconds(instant: str) -> float:
     return float(whole + Decimal(f"0.{fraction or 0}"))
 
 
-def common(text: bytes) -> bytes | None:
-    """Return what `sortable` does, in a fraction of the time, for dates and the usual timestamps; None for all else."""
+def common(text: bytes, before: bytes = b"") -> bytes | None:
+    """Return what `sortable` does, in a fraction of the time, for dates and the usual timestamps; None for all else.
+
+    `before` is put in front of the digits.
+    """
     try:
         whole = _seconds_of(text[:10])
         if len(text) == len("2024-02-29"):
-            return b"%x" % whole
+            return b"%b%x" % (before, whole)
         whole += _MINUTES[text[10:16]] + _SECONDS[text[16:19]]
         zone = text[19:]
+        if (offset := _OFFSETS.get(zone)) is not None:
+            return b"%b%x" % (before, whole - offset)
         if zone[:1] not in (b".", b","):
-            return b"%x" % (whole - _OFFSETS[zone])
+            return None
         after = zone[1:].lstrip(b"0123456789")
         fraction = zone[1 : len(zone) - len(after)].rstrip(b"0")
-        return b"%x%b" % (whole - _OFFSETS[after], fraction)
+        return b"%b%x%b" % (before, whole - _OFFSETS[after], fraction)
     except (KeyError, ValueError):
         return None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)  # days of 45 years, in about 3 MB
 def _seconds_of(day: bytes) -> int:
     """Return the seconds of a date such as 2024-02-29, with `_ZERO` added; raises ValueError for all else."""
     if day[4:8:3] != b"--":

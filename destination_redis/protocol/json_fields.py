@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 Path = tuple[str, ...]
-_NULL = msgspec.Raw(b"null")
+#: The value of a field that is missing.
+MISSING = msgspec.Raw(b"null")
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT = msgspec.json.Decoder(str)
 #: Returns the fields of a JSON object, the last one of each name; raises msgspec.DecodeError if it is not an object.
@@ -34,9 +35,9 @@ def picker(paths: Sequence[Path]) -> Callable[[msgspec.Raw], Sequence[msgspec.Ra
 def _top(names: Sequence[str]) -> Callable[[msgspec.Raw], Sequence[msgspec.Raw]]:
     if any(character < " " or character in '"\\' for name in names for character in name):
         # A struct cannot have fields with such names.
-        missing = dict.fromkeys(names, _NULL)
+        missing = dict.fromkeys(names, MISSING)
         return lambda data: list(map((missing | _OBJECT.decode(data)).__getitem__, names))
-    fields = [(f"f{index}", msgspec.Raw, _NULL) for index in range(len(names))]
+    fields = [(f"f{index}", msgspec.Raw, MISSING) for index in range(len(names))]
     rename = {f"f{index}": name for index, name in enumerate(names)}
     decode = msgspec.json.Decoder(msgspec.defstruct("Picked", fields, rename=rename, gc=False)).decode
     values = msgspec.structs.astuple
@@ -46,8 +47,8 @@ def _top(names: Sequence[str]) -> Callable[[msgspec.Raw], Sequence[msgspec.Raw]]
 def _descend(value: msgspec.Raw, rest: Path) -> msgspec.Raw:
     for name in rest:
         if bytes(value)[:1] != b"{":
-            return _NULL
-        value = _OBJECT.decode(value).get(name, _NULL)
+            return MISSING
+        value = _OBJECT.decode(value).get(name, MISSING)
     return value
 
 
