@@ -94,5 +94,5 @@ def _named(text: str) -> str:
     return text
 
 
-def _error(told: str) -> PydanticCustomError:
-    return PydanticCustomError("host", "{told}", {"told": told})
+def _error(text: str) -> PydanticCustomError:
+    return PydanticCustomError("host", "{text}", {"text": text})

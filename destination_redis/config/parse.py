@@ -17,7 +17,7 @@ def parse_config(config: Mapping[str, Any]) -> RedisConfig:
     try:
         parsed = RedisConfig.model_validate(config)
     except ValidationError as error:
-        wrong = "; ".join(map(_said, error.errors(include_input=False, include_url=False)))
+        wrong = "; ".join(map(_sentence, error.errors(include_input=False, include_url=False)))
         raise config_error(f"The configuration is not valid: {wrong}") from None
     check_settings(parsed)
     return parsed
@@ -28,14 +28,14 @@ def unknown_settings(config: Mapping[str, Any]) -> list[str]:
     return sorted(set(config) - set(RedisConfig.model_fields))
 
 
-def _said(problem: ErrorDetails) -> str:
+def _sentence(problem: ErrorDetails) -> str:
     """Return which setting is wrong and why, without its value: a mistyped secret must not be printed."""
-    told, context = problem["msg"], problem.get("ctx", {})
+    text, context = problem["msg"], problem.get("ctx", {})
     match problem["type"]:
         case "union_tag_invalid":
-            told = f"{context['discriminator']} should be one of {context['expected_tags']}"
+            text = f"{context['discriminator']} should be one of {context['expected_tags']}"
         case "union_tag_not_found":
-            told = f"{context['discriminator']} is missing"
+            text = f"{context['discriminator']} is missing"
         case "string_pattern_mismatch":
-            told = f"Input should be {PATTERNS[context['pattern']]}"
-    return f"{'.'.join(map(str, problem['loc'])) or 'config'}: {told}"
+            text = f"Input should be {PATTERNS[context['pattern']]}"
+    return f"{'.'.join(map(str, problem['loc'])) or 'config'}: {text}"

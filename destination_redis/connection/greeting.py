@@ -17,20 +17,20 @@ def greeting(connection: AbstractConnection) -> RedisError | None:
 
     On the first connection it is lost if the server closes it before everything is sent.
     """
-    said = b""
+    received = b""
     try:
         with connection._connect() as second:  # noqa: SLF001 - redis-py's own way to a socket
             second.settimeout(_PATIENCE)
-            while b"\n" not in said and len(said) < _LONGEST and (more := second.recv(_LONGEST)):
-                said += more
+            while b"\n" not in received and len(received) < _LONGEST and (more := second.recv(_LONGEST)):
+                received += more
     except (OSError, RedisError):
         pass  # what was received before counts
-    return greeted(said) if said else None
+    return greeted(received) if received else None
 
 
-def greeted(said: bytes) -> RedisError:
+def greeted(received: bytes) -> RedisError:
     """Return the error that a greeting stands for."""
-    line = said.partition(b"\n")[0].decode(errors="replace").strip()
+    line = received.partition(b"\n")[0].decode(errors="replace").strip()
     if not line.startswith("-"):
         beginning = line[:_SHOWN]
         return RefusedError(f"{NOT_REDIS} ({beginning})" if beginning.isprintable() and beginning else NOT_REDIS)

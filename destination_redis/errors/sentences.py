@@ -27,8 +27,8 @@ def explain(error: Exception, sent: Sent | None = None) -> str:
         return sentence
     if not isinstance(error, redis_errors.RedisError | OSError):
         return f"The connector failed: {type(error).__name__}"
-    said = safe_text(error) if sent is None or not is_reply(error) else shown(reply_of(error), sent)
-    return f"The server answered: {said}" if said else "The server answered with an error"
+    reply = safe_text(error) if sent is None or not is_reply(error) else shown(reply_of(error), sent)
+    return f"The server answered: {reply}" if reply else "The server answered with an error"
 
 
 def known(error: Exception) -> str | None:

@@ -37,7 +37,7 @@ class StreamLease:
         self._number = 0
         self._answered_number = 0
         self._held = False
-        self._signed = ""
+        self._registered = ""
         #: When the lease was taken, in microseconds by the server's clock.
         self.taken_at = 0
         self.stream = stream
@@ -70,19 +70,19 @@ class StreamLease:
             self.taken_at = int(taken_at)
             self._held = True
 
-        self._signed = self._pipeline.signature
-        command = self._pack(TAKE, self._token, self._signed, LEASE, dead)
+        self._registered = self._pipeline.connections
+        command = self._pack(TAKE, self._token, self._registered, LEASE, dead)
         self._pipeline.send([command], on_reply, Kind.OTHER)
 
-    def sign(self) -> None:
+    def register_connections(self) -> None:
         """Make the ledger name the connections in use: one may have been replaced while the lease was requested."""
-        while self._signed != self._pipeline.signature:
+        while self._registered != self._pipeline.connections:
             try:
                 self.resume()
             except (redis_errors.RedisError, OSError) as error:
                 self._pipeline.retry.wait(error)
                 for server in self._pipeline.servers:
-                    with suppress(NodeRemoved):  # a lost connection is opened again, and signed
+                    with suppress(NodeRemoved):  # a lost connection is opened and registered again
                         self._pipeline.call("TIME", at=server)
 
     @property
@@ -128,16 +128,16 @@ class StreamLease:
         """
         if not self._held:
             return
-        signed = self._pipeline.signature
+        registered = self._pipeline.connections
         number = self._answered_number if loss is Loss.NOTHING else _BEHIND
-        arguments: tuple[str | bytes | int, ...] = (self._token, signed, LEASE, number)
+        arguments: tuple[str | bytes | int, ...] = (self._token, registered, LEASE, number)
         least = self.answered.live.committed if loss is not Loss.ACKNOWLEDGED else _BEHIND
         committed = (least, self.answered.staged.committed if self.answered.staged else 0)
         fields = transitions.reserve(self.answered, self.value.reserved).fields()
         keys = (self.keys.ledger, self.keys.counter)
         reply = self._pipeline.ask(self.keys.ledger, "EVAL", RESUME, 2, *keys, *arguments, *committed, *fields)
         self.check_reply(reply)
-        self._signed = signed
+        self._registered = registered
 
     def _fields(self, sets_sent: bool) -> list[str]:
         fields = self.value.fields()

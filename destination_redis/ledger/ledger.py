@@ -57,8 +57,8 @@ class Storage:
 
     def __str__(self) -> str:
         kept = {PRIMARY_KEY: f"by the primary key {self.key_fields}", COLLECTION: "in one key"}
-        said = kept.get(self.placement, "by sequential ids")
-        return f"as {self.storage_format.cache_type} ({self.storage_format.record_format}) {said}"
+        keyed = kept.get(self.placement, "by sequential ids")
+        return f"as {self.storage_format.cache_type} ({self.storage_format.record_format}) {keyed}"
 
 
 @dataclass(frozen=True, slots=True)

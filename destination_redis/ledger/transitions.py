@@ -48,9 +48,9 @@ def start(ledger: Ledger, stream: Stream, storage: Storage) -> Start:
 
     Raises a config error if the existing records do not fit, so that only a refresh helps.
     """
-    anew = stream.starts_anew
-    replaces = anew or (stream.truncates and ledger.live.pair != stream.pair)
-    continues = ledger.staged is not None and ledger.staged.pair == stream.pair and not anew
+    empty = stream.starts_empty
+    replaces = empty or (stream.truncates and ledger.live.pair != stream.pair)
+    continues = ledger.staged is not None and ledger.staged.pair == stream.pair and not empty
     acknowledged = continues and ledger.staged is not None and ledger.staged.acknowledged
     if (ledger.loss and not replaces) or (ledger.loss is Loss.LOST and acknowledged):
         raise config_error(
@@ -66,7 +66,7 @@ def start(ledger: Ledger, stream: Stream, storage: Storage) -> Start:
     elif continues:
         begun = _continue_staged(ledger, begun)
     else:
-        begun = _stage_anew(ledger, begun, stream, storage)
+        begun = _stage(ledger, begun, stream, storage)
     if storage.placement == COLLECTION:
         begun = replace(begun, sent=ledger.reserved)
     both = (ledger.live.placement, storage.placement)
@@ -161,8 +161,8 @@ def _continue_staged(ledger: Ledger, begun: Ledger) -> Ledger:
     return replace(begun, staged=staged, loss=_before_staged(ledger))
 
 
-def _stage_anew(ledger: Ledger, begun: Ledger, stream: Stream, storage: Storage) -> Ledger:
-    number, sync_id = (None, None) if stream.starts_anew else stream.pair
+def _stage(ledger: Ledger, begun: Ledger, stream: Stream, storage: Storage) -> Ledger:
+    number, sync_id = (None, None) if stream.starts_empty else stream.pair
     staged = Generation(number, sync_id, ledger.reserved + 1, ledger.reserved, storage)
     return replace(begun, staged=staged, dropped=_to_drop(ledger, storage), loss=_before_staged(ledger))
 

@@ -49,14 +49,14 @@ class Placement(Protocol):
     def move(self, leases: Sequence[StreamLease]) -> None:
         """Rename the records of each staged generation to their live keys: all of them or, in a merge, the newer ones.
 
-        If the collection has to be in place before the old records are removed, so before `enter`, the ledger is set
-        to the task "remove" here.
+        If the collection has to be in place before the old records are removed, so before `end_promotion`, the ledger
+        is set to the task "remove" here.
         """
 
     def remove_old(self, leases: Sequence[StreamLease]) -> None:
         """Remove the live records whose ids are below the first id of the staged generation."""
 
-    def enter(self, lease: StreamLease, promoted: Ledger) -> None:
+    def end_promotion(self, lease: StreamLease, promoted: Ledger) -> None:
         """Update the ledger at the end of a promotion, without waiting."""
 
     def drop(self, leases: Sequence[StreamLease]) -> None:

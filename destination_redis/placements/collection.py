@@ -70,7 +70,7 @@ class CollectionPlacement:
     def move(self, leases: Sequence[StreamLease]) -> None:
         """In a merge, move the staged elements to the live ones; in a promotion, put the collection in place.
 
-        If it replaces another collection, `enter` does that instead, in the step that ends the promotion.
+        If it replaces another collection, `end_promotion` does that instead, in the step that ends the promotion.
         """
         for lease in leases:
             if lease.value.task is Task.PROMOTE and lease.value.live.placement != COLLECTION:
@@ -91,7 +91,7 @@ class CollectionPlacement:
             if lease.value.newest.placement != lease.value.live.placement:
                 self._run(lease, [self._pack(lease, _UNLINK, lease.keys.collection)])
 
-    def enter(self, lease: StreamLease, promoted: Ledger) -> None:
+    def end_promotion(self, lease: StreamLease, promoted: Ledger) -> None:
         """Replace a live collection by the staged one, in the step that updates the ledger."""
         if lease.value.task is Task.REMOVE:
             lease.update(promoted)

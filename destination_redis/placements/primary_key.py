@@ -69,7 +69,7 @@ class PrimaryKeyPlacement:
             self._send(gathered)
         self._pipeline.flush()
 
-    def enter(self, lease: StreamLease, promoted: Ledger) -> None:
+    def end_promotion(self, lease: StreamLease, promoted: Ledger) -> None:
         """Update the ledger."""
         lease.update(promoted)
 

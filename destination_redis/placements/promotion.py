@@ -88,7 +88,7 @@ class Promotion:
         self._pipeline.mark_acknowledged(self._pipeline.sent)
         for placement, some in self._by(leases, _of_staged):
             for lease in some:
-                placement.enter(lease, transitions.promoted(lease.value))
+                placement.end_promotion(lease, transitions.promoted(lease.value))
         self._flush_ledgers()
 
     def _repeat_until_stable(self, work: Callable[[], object]) -> None:

@@ -76,7 +76,7 @@ class SequencePlacement:
                 self._unlink_found(lease, lease.keys.staged, new.first, ledger.reserved if ours else 0)
         self._pipeline.flush()
 
-    def enter(self, lease: StreamLease, promoted: Ledger) -> None:
+    def end_promotion(self, lease: StreamLease, promoted: Ledger) -> None:
         """Update the ledger."""
         lease.update(promoted)
 

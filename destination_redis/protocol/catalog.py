@@ -99,7 +99,7 @@ class Stream:
         return generation is not None and generation == minimum and generation > 0 and numbers != _PYAIRBYTE
 
     @property
-    def starts_anew(self) -> bool:
+    def starts_empty(self) -> bool:
         """Whether it replaces all records, staged and live: an overwrite without a usable generation."""
         return self.mode == "overwrite" and not self.truncates
 

@@ -109,8 +109,8 @@ def parse(reply: list[Any]) -> tuple[bytes, Index]:
     definition = _pairs(info[b"index_definition"])
     fields = {}
     for attribute in info[b"attributes"]:
-        said = _pairs(attribute[:6])
-        path, name, kind = (said[key].decode() for key in (b"identifier", b"attribute", b"type"))
+        named = _pairs(attribute[:6])
+        path, name, kind = (named[key].decode() for key in (b"identifier", b"attribute", b"type"))
         fields[name] = Field(path, kind)
     # The connector's indexes have one prefix: several, joined, never match it.
     return info[b"index_name"], Index(definition[b"key_type"].decode(), b" ".join(definition[b"prefixes"]), fields)

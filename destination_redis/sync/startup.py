@@ -56,7 +56,7 @@ def open_streams(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipel
     pipeline.call_on_reconnect(resume)
     take_all(leases, pipeline, servers, logger)
     for lease in leases:
-        lease.sign()
+        lease.register_connections()
     try:
         pipeline.many_keys = not servers.clustered and probe_many_keys(pipeline, config.key_prefix)
         heartbeat = LeaseHeartbeat(leases)

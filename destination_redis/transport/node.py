@@ -60,18 +60,25 @@ class NodePipeline:
     """One connection to one server, with a window of batches that wait for their replies."""
 
     def __init__(
-        self, address: Address, connection: ReconnectingConnection, retry: RetryPolicy, *, doubts: bool, keeps: bool
+        self,
+        address: Address,
+        connection: ReconnectingConnection,
+        retry: RetryPolicy,
+        *,
+        replaceable: bool,
+        until_confirmed: bool,
     ) -> None:
         """Set the connection.
 
-        `doubts` reconnects after a long silence, to find out whether the server was replaced. `keeps` keeps answered
-        batches until `release`, since replicas or the disk have to confirm them.
+        A `replaceable` server may have been replaced during a long silence: the connection is then opened again, to
+        find out. `until_confirmed` keeps answered batches until `release`, since replicas or the disk have to confirm
+        them.
         """
         self.address = address
         self._connection = connection
         self._retry = retry
-        self._unconfirmed = Unconfirmed(until_released=keeps)
-        self._doubted_at = -_TRUST if doubts else math.inf
+        self._unconfirmed = Unconfirmed(until_released=until_confirmed)
+        self._suspected_at = -_TRUST if replaceable else math.inf
         #: Batches without a reply.
         self.window = Window(address)
         self.returned: list[Returned] = []
@@ -193,8 +200,8 @@ class NodePipeline:
             since = time.monotonic()
             replies = read(wanted - batch.answered)
             now = time.monotonic()
-            if now - since > _SILENCE and now - self._doubted_at > _TRUST and not batch.keyless:
-                self._doubted_at = now
+            if now - since > _SILENCE and now - self._suspected_at > _TRUST and not batch.keyless:
+                self._suspected_at = now
                 raise UnreachableError("The server was silent for long and may have been replaced")
             if batch.on_reply is None and set(map(type, replies)) <= _PLAIN:
                 batch.answered += len(replies)

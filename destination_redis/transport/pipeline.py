@@ -48,7 +48,7 @@ class Pipeline:
         self._servers = servers
         self.retry = RetryPolicy(pause, retry_seconds)
         self._watermarks = Watermarks(prefix, uuid.uuid4().hex)
-        self._router = Router(servers, self.retry, self._watermarks, keeps=bool(durability))
+        self._router = Router(servers, self.retry, self._watermarks, until_confirmed=bool(durability))
         self._replication = Replication(self._router, durability or Durability(), self._post)
         self._refusal: AirbyteTracedException | None = None
         #: Whether one command may have keys of several slots.
@@ -74,9 +74,9 @@ class Pipeline:
         self._router.close()
 
     @property
-    def signature(self) -> str:
+    def connections(self) -> str:
         """All connections as their servers see them, comma-separated; empty if an ACL hides any."""
-        return self._router.signature
+        return self._router.connections
 
     @property
     def servers(self) -> tuple[Address, ...]:

@@ -22,11 +22,11 @@ from destination_redis.transport.watermarks import Loss, Watermarks
 class Router:
     """One node pipeline per primary: opened on first use, removed once its server no longer serves any slots."""
 
-    def __init__(self, servers: Servers, retry: RetryPolicy, watermarks: Watermarks, *, keeps: bool) -> None:
-        """Set the servers; `keeps` is passed to the node pipelines."""
+    def __init__(self, servers: Servers, retry: RetryPolicy, watermarks: Watermarks, *, until_confirmed: bool) -> None:
+        """Set the servers; `until_confirmed` is passed to the node pipelines."""
         self._servers = servers
         self._retry = retry
-        self._keeps = keeps
+        self._until_confirmed = until_confirmed
         self._watermarks = watermarks
         self._watermark_keys: dict[NodePipeline, bytes] = {}
         self._scripts: dict[str, bytes] = {}
@@ -56,7 +56,7 @@ class Router:
         return self._map.primaries
 
     @property
-    def signature(self) -> str:
+    def connections(self) -> str:
         """All connections as their servers see them; empty if an ACL hides any."""
         peers = [str(node.peer) for node in self._nodes.values()]
         return ",".join(peers) if all(peers) else ""
@@ -85,7 +85,11 @@ class Router:
                 connected=lambda: self.on_connect and self.on_connect(),
             )
             node = self._nodes[address] = NodePipeline(
-                address, connection, self._retry, doubts=self._servers.replaceable, keeps=self._keeps
+                address,
+                connection,
+                self._retry,
+                replaceable=self._servers.replaceable,
+                until_confirmed=self._until_confirmed,
             )
             node.open()
         if node.removed:

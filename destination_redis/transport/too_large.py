@@ -40,7 +40,7 @@ class TooLarge(Exception):  # noqa: N818 - a finding, not an error yet
     size: int
     largest: int
     #: The part of the reply that may be shown; empty if the connection was closed instead.
-    said: str = ""
+    reply_text: str = ""
     #: The limit in the reply, in bytes.
     limit: int | None = None
 
@@ -55,9 +55,9 @@ class RecordTooLarge(AirbyteTracedException):
         self.limit = limit if setting else found.limit
         if setting:
             why = f"one of its values has {self.size:,} bytes, and {setting} allows {limit:,}. Raise that setting"
-        elif found.said:
+        elif found.reply_text:
             allowed = f" and allows {self.limit:,}" if self.limit else ""
-            why = f"that refuses its {self.size:,} bytes{allowed} ({found.said}). Raise the limit"
+            why = f"that refuses its {self.size:,} bytes{allowed} ({found.reply_text}). Raise the limit"
         else:
             why = f"the connection is closed whenever its {self.size:,} bytes are sent. Raise the limit of the server"
             why += " or of a proxy before it"
@@ -95,4 +95,4 @@ def too_large(
     named = _LIMIT.search(reply)
     # A number that is in the command may be a quote of it.
     limit = int(named[1]) if named and named[1].encode() not in command and int(named[1]) < len(command) else None
-    return replace(found, said=shown(reply, sent), limit=limit)
+    return replace(found, reply_text=shown(reply, sent), limit=limit)

@@ -94,7 +94,7 @@ def test_a_first_refresh_truncates_whatever_its_sync_id() -> None:
 def test_pyairbytes_constants_replace_nothing_in_append() -> None:
     found = stream("append", 1, 1, 1)
     assert not found.truncates
-    assert not found.starts_anew
+    assert not found.starts_empty
     assert not found.needs_complete
 
 
@@ -102,19 +102,19 @@ def test_pyairbytes_constants_replace_nothing_in_append() -> None:
     ("generation", "minimum", "sync_id"),
     [(None, None, None), (0, 0, 7), (4, 3, 7), (4, 0, 7), (4, None, 7), (1, 1, 1)],
 )
-def test_an_overwrite_without_a_usable_generation_starts_anew(
+def test_an_overwrite_without_a_usable_generation_starts_empty(
     generation: int | None, minimum: int | None, sync_id: int | None
 ) -> None:
-    assert stream("overwrite", generation, minimum, sync_id).starts_anew
+    assert stream("overwrite", generation, minimum, sync_id).starts_empty
 
 
 def test_an_overwrite_with_a_usable_generation_can_be_continued() -> None:
-    assert not stream("overwrite", 4, 4).starts_anew
+    assert not stream("overwrite", 4, 4).starts_empty
 
 
-def test_an_append_never_starts_anew() -> None:
-    assert not stream("append", 4, 4).starts_anew
-    assert not stream("append", None, None, None).starts_anew
+def test_an_append_never_starts_empty() -> None:
+    assert not stream("append", 4, 4).starts_empty
+    assert not stream("append", None, None, None).starts_empty
 
 
 def test_only_a_refresh_by_generation_needs_complete() -> None:

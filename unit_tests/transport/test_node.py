@@ -14,7 +14,7 @@ def node() -> NodePipeline:
         send_packed_command=lambda *_, **__: None, replies=SimpleNamespace(read=lambda most: [b"OK"] * most)
     )
     link: Any = SimpleNamespace(live=lambda: connection, pack=None, ask=None, close=None)
-    return NodePipeline(("", 0), link, RetryPolicy(), doubts=False, keeps=True)
+    return NodePipeline(("", 0), link, RetryPolicy(), replaceable=False, until_confirmed=True)
 
 
 def test_an_older_batch_that_is_sent_again_after_a_newer_one_stays_open_until_it_is_released() -> None:
