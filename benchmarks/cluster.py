@@ -1,8 +1,10 @@
-"""How append's rate grows from one primary to three, and what bounds it: who is busy for how much of the time."""
+"""How append's rate grows from one primary to three, what bounds it, and what upserts reach of it.
+
+What bounds it shows in who is busy for how much of the time.
+"""
 
 import argparse
 import json
-import os
 import resource
 import sys
 import tempfile
@@ -16,6 +18,9 @@ from benchmarks import figures
 from benchmarks.inputs import ENDED, MESSAGES, ROOT, catalog, prepare
 from integration_tests.support.servers.cluster import ClusterServers, cluster
 
+#: The least that upserts should reach of append, with three primaries.
+UPSERTS = 0.45
+
 
 class Run(NamedTuple):
     seconds: float
@@ -24,10 +29,10 @@ class Run(NamedTuple):
     servers: tuple[float, ...]
 
 
-def timed(servers: ClusterServers, folder: Path, source: str) -> Run:
+def timed(servers: ClusterServers, folder: Path, source: str, mode: str = "append") -> Run:
     config, configured = folder / "config.json", folder / "catalog.json"
     config.write_text(json.dumps(servers.config))
-    configured.write_text(catalog("append", 1, 0, 1))
+    configured.write_text(catalog(mode, 1, 0, 1))
     command = [sys.executable, str(ROOT / "main.py"), "write", "--config", str(config), "--catalog", str(configured)]
     before = [_busy(servers, number) for number in range(len(servers.primaries))]
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -44,6 +49,24 @@ def timed(servers: ClusterServers, folder: Path, source: str) -> Run:
     return Run(seconds, connector, tuple(b - a for a, b in zip(before, after, strict=True)))
 
 
+def measured(servers: ClusterServers, folder: Path, records: int, rounds: int, mode: str) -> tuple[float, float, float]:
+    """Return the records a second, and the share of the time in which the connector and a server were busy."""
+    runs = []
+    for _ in range(rounds):
+        servers.flush()
+        idle = timed(servers, folder, ENDED, mode)
+        servers.flush()
+        run = timed(servers, folder, MESSAGES, mode)
+        there = sum(node.client.dbsize() for node in servers.primaries)
+        if there != records + 2:  # a counter and a ledger beside them
+            raise SystemExit(f"{there} keys arrived")
+        server = max(a - b for a, b in zip(run.servers, idle.servers, strict=True))
+        runs.append((run.seconds - idle.seconds, run.connector - idle.connector, server))
+    rate = records / median(seconds for seconds, _, _ in runs)
+    busy = median(connector / seconds for seconds, connector, _ in runs)
+    return rate, busy, median(server / seconds for seconds, _, server in runs)
+
+
 def _busy(servers: ClusterServers, number: int) -> float:
     cpu = servers.primaries[number].client.info("cpu")
     return float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
@@ -57,38 +80,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         prepare(folder, arguments.records)
-        rates: dict[int, float] = {}
-        shares: dict[int, tuple[float, float]] = {}
-        print(f"append into a cluster, {arguments.records:,} records, {os.cpu_count()} cores\n")
-        print(f"{'primaries':>9}{'records/s':>12}{'connector busy':>16}{'each server busy':>18}")
+        rows: dict[str, dict[str, float]] = {}
+        records, rounds = arguments.records, arguments.rounds
+        how = figures.measured(records, rounds)
+        print(f"{records:,} records into a cluster, {rounds} rounds, {how['machine']}\n")
+        print(f"{'primaries':>9}{'append/s':>12}{'connector busy':>16}{'each server busy':>18}{'upserts/s':>12}")
         for primaries in (1, 2, 3):
             with cluster(primaries=primaries) as servers:
-                runs = []
-                for _ in range(arguments.rounds):
-                    servers.flush()
-                    idle = timed(servers, folder, ENDED)
-                    servers.flush()
-                    run = timed(servers, folder, MESSAGES)
-                    there = sum(node.client.dbsize() for node in servers.primaries)
-                    if there != arguments.records + 2:  # a counter and a ledger beside them
-                        raise SystemExit(f"{there} keys arrived")
-                    runs.append(
-                        Run(
-                            run.seconds - idle.seconds,
-                            run.connector - idle.connector,
-                            tuple(a - b for a, b in zip(run.servers, idle.servers, strict=True)),
-                        )
-                    )
-            seconds = median(run.seconds for run in runs)
-            rates[primaries] = arguments.records / seconds
-            busy = median(run.connector / run.seconds for run in runs)
-            server = median(max(run.servers) / run.seconds for run in runs)
-            shares[primaries] = busy, server
-            print(f"{primaries:9}{rates[primaries]:12,.0f}{busy:16.0%}{server:18.0%}")
-        rows = {str(each): {"rate": rates[each], "connector": of[0], "server": of[1]} for each, of in shares.items()}
-        said = {"records": arguments.records, "rounds": arguments.rounds, "cores": os.cpu_count(), "rows": rows}
-        figures.keep("cluster", said)
-        print(f"\nthree primaries: {rates[3] / rates[1]:.2f} of one")
+                rate, connector, server = measured(servers, folder, records, rounds, "append")
+                upserts, _, _ = measured(servers, folder, records, rounds, "append_dedup")
+            rows[str(primaries)] = {"rate": rate, "connector": connector, "server": server, "upserts": upserts}
+            print(f"{primaries:9}{rate:12,.0f}{connector:16.0%}{server:18.0%}{upserts:12,.0f}", flush=True)
+        figures.keep("cluster", {**how, "rows": rows})
+        print(f"\nthree primaries: {rows['3']['rate'] / rows['1']['rate']:.2f} of one")
+        figures.judge("upserts into three primaries", rows["3"]["upserts"] / rows["3"]["rate"], "append", UPSERTS)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ commands are the bytes that the connector sends to an empty server, its ledger's
 
 import argparse
 import dataclasses
-import os
 import tempfile
 from pathlib import Path
 
@@ -17,8 +16,11 @@ from benchmarks.recording import recording
 from benchmarks.tables import types
 from destination_redis.caches import CACHES, RecordFormat
 
+#: The least that records in columns should reach of `redis-cli --pipe` with the same commands.
+COLUMNS = 0.75
 
-def measured(folder: Path, cache_type: str, record_format: RecordFormat, records: int, rounds: int) -> figures.Figures:
+
+def rates(folder: Path, cache_type: str, record_format: RecordFormat, records: int, rounds: int) -> figures.Figures:
     """Return the rates of the connector and of `--pipe`, and the bytes a record takes."""
     with server(folder) as client:
         one = Bench(folder, client, records, {"cache_type": cache_type, "record_format": record_format})
@@ -55,12 +57,15 @@ def main() -> None:
         prepare(folder := Path(temporary), arguments.records)
         for cache_type, cache in CACHES.items():
             for record_format in cache.capabilities.formats:
-                found = measured(folder, cache_type, record_format, arguments.records, arguments.rounds)
-                print(f"{cache_type} {record_format}:", {name: round(each) for name, each in found.items()}, flush=True)
-                rows.setdefault(cache_type, {})[record_format] = found
-    said = {"records": arguments.records, "rounds": arguments.rounds, "cores": os.cpu_count(), "rows": rows}
-    figures.keep("types", said)
-    print(f"\n{arguments.records:,} records, {arguments.rounds} rounds, {os.cpu_count()} cores\n\n{types(said)}")
+                each = rates(folder, cache_type, record_format, arguments.records, arguments.rounds)
+                print(f"{cache_type} {record_format}:", {name: round(rate) for name, rate in each.items()}, flush=True)
+                rows.setdefault(cache_type, {})[record_format] = each
+    measured = figures.measured(arguments.records, arguments.rounds)
+    found = {**measured, "rows": rows}
+    figures.keep("types", found)
+    print(f"\n{arguments.records:,} records, {arguments.rounds} rounds, {measured['machine']}\n\n{types(found)}\n")
+    columns = rows["hash"]["columns"]
+    figures.judge("hash in columns", columns[APPEND] / columns[f"{APPEND}, {PIPE}"], PIPE, COLUMNS)
 
 
 if __name__ == "__main__":

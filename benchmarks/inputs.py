@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
 from pathlib import Path
@@ -17,6 +18,9 @@ MESSAGES = "messages.jsonl"
 COMMANDS = "commands.resp"
 #: What a sync without records sends, and what `redis-cli --pipe` then gets.
 ENDED, EMPTY = "ended.jsonl", "empty"
+#: The messages and the ends of several streams, whose records come in turn.
+IN_TURN, ALL_ENDED = "in-turn.jsonl", "all-ended.jsonl"
+MANY = tuple(f"users{number}" for number in range(10))
 
 _UPDATED_AT = re.compile(rb'"updated_at":"[^"]*"')
 _FIRST_UPDATE = datetime(2024, 1, 1, tzinfo=UTC)
@@ -47,6 +51,24 @@ def prepare(folder: Path, records: int) -> None:
     (folder / EMPTY).touch()
 
 
+def prepare_in_turn(folder: Path) -> None:
+    """Write the messages that were prepared as those of the streams in `MANY`, record by record in turn."""
+    names = [name.encode() for name in MANY]
+    own = (b'"stream":"users"', b'"name":"users"')
+    with (folder / MESSAGES).open("rb") as messages, (folder / IN_TURN).open("wb") as in_turn:
+        for number, line in enumerate(messages):
+            if line.startswith(b'{"type":"TRACE"'):
+                break
+            of_stream = names[number % len(names)]
+            renamed = line
+            for text in own:
+                renamed = renamed.replace(text, text.replace(b"users", of_stream), 1)
+            in_turn.write(renamed)
+        ended = b"".join((folder / ENDED).read_bytes().replace(own[1], b'"name":"%b"' % name) for name in names)
+        in_turn.write(ended)
+    (folder / ALL_ENDED).write_bytes(ended)
+
+
 def finish(folder: Path, cache: KeyedCache) -> None:
     """Write the records that were prepared as finished commands."""
     command_of = cache.encoder(KeyTemplate(b"default:users:"), plain)
@@ -58,12 +80,12 @@ def finish(folder: Path, cache: KeyedCache) -> None:
                 commands.write(command_of(number, body))
 
 
-def catalog(mode: str, generation: int, minimum: int, sync: int) -> str:
+def catalog(mode: str, generation: int, minimum: int, sync: int, names: Sequence[str] = ("users",)) -> str:
+    """Return a catalog of streams with the schema of faker's users."""
     with (ROOT / "examples" / "catalog.json").open() as example:
         schemas = {each["stream"]["name"]: each["stream"]["json_schema"] for each in json.load(example)["streams"]}
-    stream = {"name": "users", "json_schema": schemas["users"], "supported_sync_modes": ["full_refresh"]}
+    stream = {"json_schema": schemas["users"], "supported_sync_modes": ["full_refresh"]}
     configured = {
-        "stream": stream,
         "sync_mode": "full_refresh",
         "destination_sync_mode": mode,
         "primary_key": [["id"]],
@@ -72,7 +94,7 @@ def catalog(mode: str, generation: int, minimum: int, sync: int) -> str:
         "minimum_generation_id": minimum,
         "sync_id": sync,
     }
-    return json.dumps({"streams": [configured]})
+    return json.dumps({"streams": [{"stream": {"name": name, **stream}, **configured} for name in names]})
 
 
 def _line(message: object) -> bytes:

@@ -35,6 +35,7 @@ def modes(figures: Figures) -> str:
         "overwrite": "Overwrite, with the replacement",
         INSERT: "Append + Deduped, new rows",
         "upsert, updates": "Append + Deduped, rows replaced",
+        "append, 10 streams in turn": "Append, ten streams whose records come in turn",
     }
     rates = figures["rates"]
     rows = ["| | Records/s | Of `redis-cli --pipe` | Of the plain connector |", "| :--- | ---: | ---: | ---: |"]
@@ -46,9 +47,13 @@ def modes(figures: Figures) -> str:
 
 def cluster(figures: Figures) -> str:
     """Return a row for each number of primaries."""
-    rows = ["| Primaries | Append: records/s | Connector busy | Each server busy |", "| ---: | ---: | ---: | ---: |"]
+    rows = [
+        "| Primaries | Append: records/s | Connector busy | Each server busy | Append + Deduped: records/s |",
+        "| ---: | ---: | ---: | ---: | ---: |",
+    ]
     for primaries, of in figures["rows"].items():
-        rows.append(f"| {primaries} | {_thousands(of['rate'])} | {of['connector']:.0%} | {of['server']:.0%} |")
+        busy = f"{of['connector']:.0%} | {of['server']:.0%}"
+        rows.append(f"| {primaries} | {_thousands(of['rate'])} | {busy} | {_thousands(of['upserts'])} |")
     return "\n".join(rows)
 
 
@@ -61,7 +66,7 @@ def filled(page: str, figures: Figures) -> str:
     def table(mark: re.Match[str]) -> str:
         name = mark[2]
         of = figures[name]
-        measured = f"Records: {of['records']:,}; rounds: {of['rounds']}; cores: {of['cores']}."
+        measured = f"Records: {of['records']:,}; rounds: {of['rounds']}; machine: {of['machine']}."
         return f"{mark[1]}\n{measured}\n\n{TABLES[name](of)}\n{mark[3]}"
 
     return re.sub(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", table, page, flags=re.DOTALL)
