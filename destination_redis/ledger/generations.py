@@ -72,7 +72,7 @@ class Generations:
         """Reserve ids ahead of need; waits only if the server is far behind."""
         lease = self._lease
         if self.next_id + self._step // 2 > lease.value.reserved:
-            self._step = min(2 * self._step, LARGEST_RESERVE)
+            self._step = min(4 * self._step, LARGEST_RESERVE)
             lease.update(transitions.reserve(lease.value, self.last_id + self._step))
             self._pipeline.replicate()
         if self.next_id > lease.answered.reserved:

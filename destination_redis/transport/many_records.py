@@ -14,6 +14,7 @@ bytes of its command.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache, partial
 
 from destination_redis.resp import pack_arguments, unpack_command
 
@@ -78,20 +79,24 @@ class ManyRecords:
 
     def __init__(self, sha: bytes, keys: int, shared: Sequence[bytes] = (), *, alone: bool = False) -> None:
         """Set the script, the keys per record and the shared arguments; `alone` gives each record its own command."""
-        self._head = b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n" % sha
         self._shared = pack_arguments(b"%d %d" % (keys, len(shared)), *shared)
         self._keys_each = keys
-        self._most = 1 if alone else _RECORDS
+        self._alone = alone
+        self._start = lru_cache(partial(_start, sha, keys))
         self._commands: list[bytes] = []
         self._keys: list[bytes] = []
         self._arguments: list[bytes] = []
-        self._count = self._least = _BEFORE + 1 + len(shared)
+        self._least = _BEFORE + 1 + len(shared)
+        self._count = self._least + keys * alone
         self._size = 0
 
     def add(self, keys: bytes, count: int, arguments: bytes) -> None:
         """Add a record by its packed keys and its `count` packed arguments, the first of which is their number."""
+        if self._alone:
+            self._commands.append(b"".join((self._start(self._count + count, 1), keys, self._shared, arguments)))
+            return
         size = len(keys) + len(arguments)
-        if self._keys and (self._size + size > _BYTES or len(self._keys) == self._most):
+        if self._keys and (self._size + size > _BYTES or len(self._keys) == _RECORDS):
             self._close()
         self._keys.append(keys)
         self._arguments.append(arguments)
@@ -106,10 +111,15 @@ class ManyRecords:
         return commands
 
     def _close(self) -> None:
-        keys = b"%d" % (self._keys_each * len(self._keys))
-        start = b"*%d\r\n%b$%d\r\n%b\r\n" % (self._count, self._head, len(keys), keys)
+        start = self._start(self._count, len(self._keys))
         self._commands.append(b"".join((start, *self._keys, self._shared, *self._arguments)))
         self._count = self._least
         self._keys.clear()
         self._arguments.clear()
         self._size = 0
+
+
+def _start(sha: bytes, keys_each: int, arguments: int, records: int) -> bytes:
+    """Return a command up to its first key, given the number of its arguments, with the command's name, and records."""
+    keys = b"%d" % (keys_each * records)
+    return b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$%d\r\n%b\r\n" % (arguments, sha, len(keys), keys)
