@@ -18,12 +18,10 @@ LARGEST_RESERVE = 65_536
 class Generations:
     """One stream's generations in this run. Live and staged ids are one sequence; no id is used twice."""
 
-    def __init__(self, pipeline: Pipeline, lease: StreamLease, storage: Storage, expiry: int) -> None:
-        """`expiry` is the time to live of a live collection in seconds, 0 for none."""
+    def __init__(self, pipeline: Pipeline, lease: StreamLease, storage: Storage) -> None:
         self._pipeline = pipeline
         self._lease = lease
         self._storage = storage
-        self._expiry = expiry
         self._step = FIRST_RESERVE
         #: Whether this sync's records are staged.
         self.staging = False
@@ -63,7 +61,7 @@ class Generations:
         self.next_id, self.staging = begun.next_id, begun.stages
         collected = self._storage.placement == COLLECTION
         if begun.changes_key:
-            lease.exchange(begun.ledger, self._expiry, sets_sent=collected)  # removes what an emptied stream left there
+            lease.exchange(begun.ledger, sets_sent=collected)  # removes what an emptied stream left there
         else:
             lease.update(begun.ledger, sets_sent=collected)
         return merges and not begun.stages

@@ -106,13 +106,13 @@ class StreamLease:
         counted = moved and not self.value.collected
         self._send(UPDATE, self._fields(sets_sent), str(self.value.live.committed) if counted else "")
 
-    def exchange(self, value: Ledger, expiry: int, *, sets_sent: bool = False) -> None:
+    def exchange(self, value: Ledger, *, sets_sent: bool = False) -> None:
         """Replace the ledger, and in the same step the counter or collection by the staged collection, if there is one.
 
-        The collection then expires after `expiry` seconds; 0 is for never.
+        The collection then has the expiry of the stream.
         """
         self.value = value
-        self._send(EXCHANGE, self._fields(sets_sent), str(expiry), self.keys.staged_collection)
+        self._send(EXCHANGE, self._fields(sets_sent), str(self.stream.expiry), self.keys.staged_collection)
 
     def release(self, clean: bool) -> None:
         """Release the lease; after a clean end no id stays reserved, so ids have gaps only after a crash."""

@@ -19,5 +19,5 @@ def placements(pipeline: Pipeline, scripts: Scripts, heartbeat: LeaseHeartbeat) 
     return {
         SEQUENCE: SequencePlacement(pipeline, scripts, heartbeat),
         PRIMARY_KEY: PrimaryKeyPlacement(pipeline, scripts, heartbeat),
-        COLLECTION: CollectionPlacement(pipeline, scripts, heartbeat),
+        COLLECTION: CollectionPlacement(pipeline, heartbeat),
     }

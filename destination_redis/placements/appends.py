@@ -33,14 +33,13 @@ return 'ok'
 class Appender:
     """Gathers and appends the records of one stream whose sync has started."""
 
-    def __init__(self, pipeline: Pipeline, target: Target, expiry: int) -> None:
-        """`expiry` is the time to live of a live collection in seconds, 0 for none; a staged one has none."""
+    def __init__(self, pipeline: Pipeline, target: Target) -> None:
         cache = target.cache
         assert isinstance(cache, CollectionCache)
         self._pipeline = pipeline
         self._lease = lease = target.lease
         key = lease.keys.staged_collection if target.staged else lease.keys.collection
-        script = _append(cache, "" if target.staged else expire("KEYS[2]", expiry))
+        script = _append(cache, "" if target.staged else expire("KEYS[2]", lease.stream.expiry))
         keys = pack_arguments(lease.keys.ledger, key, lease.token.encode())
         self._head = b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n2\r\n%b" % (pipeline.load(script), keys)
         self._parts: list[bytes] = []

@@ -13,7 +13,7 @@ from destination_redis.ledger.ledger import Ledger, Task
 from destination_redis.ledger.scripts import GUARD
 from destination_redis.placements.appends import Appender
 from destination_redis.placements.base import Target, Writer
-from destination_redis.placements.record_scripts import Scripts, expire
+from destination_redis.placements.record_scripts import expire
 from destination_redis.protocol.catalog import COLLECTION
 from destination_redis.resp import pack_command
 from destination_redis.transport.pipeline import Pipeline
@@ -57,14 +57,13 @@ return 'ok'
 class CollectionPlacement:
     """Writes, moves and removes collections."""
 
-    def __init__(self, pipeline: Pipeline, scripts: Scripts, heartbeat: LeaseHeartbeat) -> None:
+    def __init__(self, pipeline: Pipeline, heartbeat: LeaseHeartbeat) -> None:
         self._pipeline = pipeline
-        self._expiry = scripts.expiry
         self._heartbeat = heartbeat
 
     def writer(self, target: Target) -> Writer:
         """Return a writer that gathers records and appends them."""
-        appender = Appender(self._pipeline, target, self._expiry)
+        appender = Appender(self._pipeline, target)
         return Writer(appender.gather, appender.send)
 
     def move(self, leases: Sequence[StreamLease]) -> None:
@@ -74,9 +73,9 @@ class CollectionPlacement:
         """
         for lease in leases:
             if lease.value.task is Task.PROMOTE and lease.value.live.placement != COLLECTION:
-                lease.exchange(transitions.collection_in_place(lease.value), self._expiry)
+                lease.exchange(transitions.collection_in_place(lease.value))
             elif lease.value.task is Task.MERGE:
-                script = _merge(_collection(lease.value.newest.storage.storage_format), self._expiry)
+                script = _merge(_collection(lease.value.newest.storage.storage_format), lease.stream.expiry)
                 keys = (lease.keys.staged_collection, lease.keys.collection)
                 more = True
                 while more:
@@ -96,7 +95,7 @@ class CollectionPlacement:
         if lease.value.task is Task.REMOVE:
             lease.update(promoted)
         else:
-            lease.exchange(promoted, self._expiry)
+            lease.exchange(promoted)
 
     def drop(self, leases: Sequence[StreamLease]) -> None:
         """UNLINK the staged collections."""

@@ -45,17 +45,19 @@ class PrimaryKeyPlacement:
                 if lease.value.deletes:
                     keys += pack_arguments(lease.keys.tombstone.key(part))
                 if (many := gathered.get(lease)) is None:
-                    many = gathered[lease] = self._promotions(lease.value)
+                    many = gathered[lease] = self._promotions(lease)
                 many.add(keys, 1, _NO_ARGUMENTS)
             self._send(gathered)
         self._pipeline.flush()
 
-    def _promotions(self, ledger: Ledger) -> ManyRecords:
+    def _promotions(self, lease: StreamLease) -> ManyRecords:
+        ledger = lease.value
         # In a promotion the only live records of this generation are those that were already moved.
         staged_first = ledger.newest.first
         live_first = staged_first if ledger.task is Task.PROMOTE else ledger.live.first
         keys = 3 if ledger.deletes else 2
-        return self._scripts.promotions(ledger.live.storage.storage_format, keys, staged_first, live_first)
+        live_format, expiry = ledger.live.storage.storage_format, lease.stream.expiry
+        return self._scripts.promotions(live_format, keys, staged_first, live_first, expiry=expiry)
 
     def remove_old(self, leases: Sequence[StreamLease]) -> None:
         """Remove live records of older generations; a key with another number of parts is not the stream's."""

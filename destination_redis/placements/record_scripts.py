@@ -15,7 +15,7 @@ read records of every type, and decide by the id inside: a refresh may have chan
 from collections.abc import Callable
 from functools import partial
 
-from destination_redis.caches import CACHES, CollectionCache, Lua, RecordOptions, StorageFormat, plain
+from destination_redis.caches import CACHES, CollectionCache, Lua, RecordOptions, Start, StorageFormat, plain
 from destination_redis.placements.upsert_order import (
     APPLY_FLOOR,
     FLOORS,
@@ -163,32 +163,33 @@ return {expire("KEYS[1]", seconds)}
 class Scripts:
     """The scripts, each loaded when it is first used."""
 
-    def __init__(self, pipeline: Pipeline, expiry: int = 0) -> None:
-        """Take the seconds after which live records expire, 0 for never; staged ones have no expiry."""
+    def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._shas: dict[tuple[object, ...], bytes] = {}
-        #: The seconds after which live records expire, 0 for never.
-        self.expiry = expiry
 
-    def start(self, command: bytes, arguments: int) -> tuple[bytes, bytes]:
-        """Return what stands before and after the packed key of a command that writes a live record."""
-        if not self.expiry:
-            return plain(command, arguments)
-        sha = self._sha(lambda: _write(self.expiry), "write")
-        head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n1\r\n" % (5 + arguments, sha)
-        return head, pack_arguments(command)
+    def start(self, expiry: int) -> Start:
+        """Return what starts a command that writes a live record; it expires after so many seconds, 0 for never."""
+        if not expiry:
+            return plain
+        sha = self._sha(lambda: _write(expiry), "write", expiry)
 
-    def upserts(self, lua: Lua, keys: int, first_id: int, *, staged: bool, floors: bool) -> ManyRecords:
+        def start(command: bytes, arguments: int) -> tuple[bytes, bytes]:
+            head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n1\r\n" % (5 + arguments, sha)
+            return head, pack_arguments(command)
+
+        return start
+
+    def upserts(self, lua: Lua, keys: int, first_id: int, *, expiry: int | None, floors: bool) -> ManyRecords:
         """Return what gathers upserts; the second of two keys is the tombstone's.
 
-        `floors` is for a stream that may have deletions without a cursor, here and below.
+        `expiry` is in seconds, 0 for never, and None for staged records. `floors` is for a stream that may have
+        deletions without a cursor, here and below.
         """
-        # A record written anew has no expiry, one that is replaced may.
-        lives = "" if staged else expire("key", self.expiry)
-        if lives and not self.expiry:
+        lives = "" if expiry is None else expire("key", expiry)
+        if expiry == 0:  # a record written anew has no expiry, one that is replaced may
             lives = f"if held then {lives}end\n"
         script = partial(_upsert, lua, keys, lives, floors=floors)
-        return self._many(self._sha(script, "upsert", lua, keys, staged, floors), keys, first_id)
+        return self._many(self._sha(script, "upsert", lua, keys, lives, floors), keys, first_id)
 
     def deletions(self, lua: Lua, first_id: int, *, floors: bool) -> ManyRecords:
         """Return what gathers deletions: keys of a record and its tombstone, id and cursor."""
@@ -198,21 +199,23 @@ class Scripts:
         """Return what gathers staged deletions: a record's key, id and cursor."""
         return self._many(self._sha(partial(_mark, lua, floors=floors), "mark", lua, floors), 1, first_id)
 
-    def promotions(self, storage_format: StorageFormat, keys: int, staged_first: int, live_first: int) -> ManyRecords:
-        """Return what gives staged records their live keys, where nothing newer is there.
+    def promotions(
+        self, storage_format: StorageFormat, keys: int, staged_first: int, live_first: int, *, expiry: int
+    ) -> ManyRecords:
+        """Return what gives staged records their live keys and their expiry, where nothing newer is there.
 
         Keys: staged, live, and the tombstone's where the stream has any; `storage_format` is what the live ones are.
         """
-        script = partial(_promote, _read_any(storage_format), keys, self.expiry)
-        return self._many(self._sha(script, "promote", storage_format, keys), keys, staged_first, live_first)
+        script = partial(_promote, _read_any(storage_format), keys, expiry)
+        return self._many(self._sha(script, "promote", storage_format, keys, expiry), keys, staged_first, live_first)
 
     def removals(self, storage_format: StorageFormat) -> ManyRecords:
         """Return what removes records of that format whose id is between two others, both inclusive."""
         return self._many(self._sha(lambda: _remove(_read_any(storage_format)), "remove", storage_format), 1)
 
-    def renames(self) -> ManyRecords:
+    def renames(self, expiry: int) -> ManyRecords:
         """Return what gives staged records their live keys and their expiry."""
-        return self._many(self._sha(lambda: _rename(self.expiry), "rename"), 2)
+        return self._many(self._sha(lambda: _rename(expiry), "rename", expiry), 2)
 
     def _many(self, sha: bytes, keys: int, *shared: int) -> ManyRecords:
         return ManyRecords(sha, keys, [b"%d" % each for each in shared], alone=not self._pipeline.many_keys)

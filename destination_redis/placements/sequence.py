@@ -35,19 +35,19 @@ class SequencePlacement:
         keys = target.lease.keys
         if target.staged:
             return Writer(target.cache.encoder(keys.staged, plain))
-        return Writer(target.cache.encoder(keys.live, self._scripts.start))
+        return Writer(target.cache.encoder(keys.live, self._scripts.start(target.lease.stream.expiry)))
 
     def move(self, leases: Sequence[StreamLease]) -> None:
         """RENAME the acknowledged staged records."""
         for lease in leases:
-            staged = lease.value.newest
+            staged, expiry = lease.value.newest, lease.stream.expiry
             head, tail, live = lease.keys.staged.head, lease.keys.staged.tail, lease.keys.live.head
             rename = b"*3\r\n$6\r\nRENAME\r\n$%d\r\n%b%d%b\r\n$%d\r\n%b%d\r\n"
             for ids in _digits(staged.first, staged.committed):
                 digits = len(str(ids[0]))
                 source, target = len(head) + digits + len(tail), len(live) + digits
-                if self._scripts.expiry:
-                    renames = self._scripts.renames()
+                if expiry:
+                    renames = self._scripts.renames(expiry)
                     keys = b"$%d\r\n%b%d%b\r\n$%d\r\n%b%d\r\n"
                     for i in ids:
                         renames.add(keys % (source, head, i, tail, target, live, i), 1, _NO_ARGUMENTS)

@@ -180,7 +180,8 @@ class Upserts:
         """Return a function that adds upserts, and whether each upsert has the key of a tombstone."""
         with_tombstone = self._forgets and not self._staged
         keys, lua = 2 if with_tombstone else 1, self._cache.lua
-        gathered = self._scripts.upserts(lua, keys, self._first, staged=self._staged, floors=self._floors)
+        expiry = None if self._staged else self._lease.stream.expiry
+        gathered = self._scripts.upserts(lua, keys, self._first, expiry=expiry, floors=self._floors)
         return self._gathered.setdefault(f"upserts of {keys} keys", gathered).add, with_tombstone
 
     def _delete(self, part: bytes, number: int, cursor: bytes) -> None:

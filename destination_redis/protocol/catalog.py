@@ -61,6 +61,8 @@ class Stream:
     cursor_order: Order = Order.TEXT
     #: Whether all its records are stored in one key, such as a list.
     collected: bool = False
+    #: Seconds after which its live records, or its live collection, expire; 0 for never. Staged ones have no expiry.
+    expiry: int = 0
     #: Whether the schema has the column that reports deletions, or lists no columns.
     may_delete: bool = False
     #: The columns of its schema that can be indexed.

@@ -79,11 +79,11 @@ def _begin(
     heartbeat: LeaseHeartbeat,
     indexes: Indexes,
 ) -> Streams:
-    scripts = Scripts(pipeline, config.ttl_seconds or 0)
+    scripts = Scripts(pipeline)
     by_name = placements(pipeline, scripts, heartbeat)
     promotion = Promotion(pipeline, by_name, heartbeat)
     promotion.recover(leases)
-    begun = {lease: Generations(pipeline, lease, _storage(config, lease.stream), scripts.expiry) for lease in leases}
+    begun = {lease: Generations(pipeline, lease, _storage(config, lease.stream)) for lease in leases}
     merging = [lease for lease, generations in begun.items() if generations.start()]
     pipeline.replicate()
     promotion.merge(merging)
@@ -143,8 +143,9 @@ def _in_empty_namespace(config: RedisConfig, streams: Sequence[Stream], pipeline
 
 
 def placed(config: RedisConfig, stream: Stream) -> Stream:
-    """Return the stream with the placement that the data type requires."""
-    return dataclasses.replace(stream, collected=CACHES[config.cache_type].capabilities.collection)
+    """Return the stream with the placement that the data type requires, and its expiry."""
+    collected = CACHES[config.cache_type].capabilities.collection
+    return dataclasses.replace(stream, collected=collected, expiry=config.ttl_seconds or 0)
 
 
 def cache_of(config: RedisConfig, stream: Stream) -> KeyedCache | CollectionCache:
