@@ -12,6 +12,7 @@ from redis import exceptions as redis_errors
 from destination_redis.caches import CACHES, RecordOptions
 from destination_redis.config.durability import Durability
 from destination_redis.config.settings import RedisConfig
+from destination_redis.config.stream_configs import StreamConfigs
 from destination_redis.connection.announced import shown
 from destination_redis.connection.cluster import own_slots
 from destination_redis.connection.deployment import Servers
@@ -86,11 +87,11 @@ def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]
         return f"{explain(error, _credentials(config))}.", []
     if servers.clustered and (free := SLOTS - sum(last + 1 - first for first, last, _ in slots.ranges)):
         return f"The cluster is incomplete: no node serves {free:,} of its {SLOTS:,} slots.", []
-    warnings: dict[str, None] = {}
+    configs, warnings = StreamConfigs(config), dict[str, None]()
     for address in slots.primaries:
         key = slots.key_at(address, check_key(config.key_prefix, uuid.uuid4().hex))
         wrong, more = _check(
-            _Server(servers.client(address), _credentials(config)), config, key, clustered=servers.clustered
+            _Server(servers.client(address), _credentials(config)), configs, key, clustered=servers.clustered
         )
         if wrong is not None:
             place = f"{shown(address)}: " if servers.clustered and shown(address) not in wrong else ""
@@ -100,13 +101,14 @@ def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]
             if not servers.clustered and not takes_many_keys(partial(ask, servers.client(address)), config.key_prefix):
                 warnings[f"{ONE_KEY}."] = None
         with contextlib.suppress(redis_errors.RedisError, OSError):  # if INFO is refused, there is a warning already
-            policy = memory_of(servers.client(address)).policy
-            if evicting := why_evicting(policy, config, None, clustered=servers.clustered):
+            policy, settings = memory_of(servers.client(address)).policy, [(each, None) for each in configs.all]
+            if evicting := why_evicting(policy, settings, clustered=servers.clustered):
                 warnings[evicting] = None
     return None, list(warnings)
 
 
-def _check(server: _Server, config: RedisConfig, key: bytes, *, clustered: bool) -> tuple[str | None, list[str]]:
+def _check(server: _Server, configs: StreamConfigs, key: bytes, *, clustered: bool) -> tuple[str | None, list[str]]:
+    config = configs.default
     staged = staged_key(key, config.key_prefix)
     try:
         server.execute("EXISTS", key)
@@ -120,7 +122,7 @@ def _check(server: _Server, config: RedisConfig, key: bytes, *, clustered: bool)
     except (redis_errors.RedisError, OSError) as error:
         return server.why(error), []
     try:
-        wrong = _probe(server, config, key, staged) or _why_not_durable(server, key, config.durable)
+        wrong = _probe(server, configs, key, staged) or _why_not_durable(server, key, config.durable)
         return wrong, [] if wrong else list(optional_warnings(server.execute, key))
     except (redis_errors.RedisError, OSError) as error:
         return server.why(error), []
@@ -128,8 +130,7 @@ def _check(server: _Server, config: RedisConfig, key: bytes, *, clustered: bool)
         server.remove(key, staged)
 
 
-def _probe(server: _Server, config: RedisConfig, key: bytes, staged: bytes) -> str | None:
-    cache = CACHES[config.cache_type](RecordOptions(config.record_format, max_length=config.stream_max_length))
+def _probe(server: _Server, configs: StreamConfigs, key: bytes, staged: bytes) -> str | None:
     probe = b"probe"
     server.execute("UNLINK", key, staged)  # first: what cannot be removed must not be written
     server.execute("HSET", staged, "_airbyte_data", probe)
@@ -142,12 +143,8 @@ def _probe(server: _Server, config: RedisConfig, key: bytes, staged: bytes) -> s
     server.execute("HDEL", key, "none")
     server.execute("TIME")
     server.execute("UNLINK", key)
-    expiries = [("PERSIST", key)] if config.ttl_seconds is None else [("EXPIRE", key, "60")]
-    for arguments in (*cache.probes(key), *expiries):
-        server.execute(*arguments)
-    server.execute("UNLINK", key)
-    if config.search_index:
-        probe_index(server.execute, "JSON" if config.cache_type == "json" else "HASH", key)
+    if (wrong := _probe_records(server, configs, key)) is not None:
+        return wrong
     server.execute("SET", key, probe)
     server.execute("GET", key)
     server.execute("UNLINK", key)
@@ -158,6 +155,34 @@ def _probe(server: _Server, config: RedisConfig, key: bytes, staged: bytes) -> s
     sha = server.execute("SCRIPT", "LOAD", _UPSERT)
     server.execute("EVALSHA", sha if isinstance(sha, bytes) else b"", 2, staged, key)
     return None
+
+
+def _probe_records(server: _Server, configs: StreamConfigs, key: bytes) -> str | None:
+    """Try what the settings of records need, each once, and say for which entry of `streams` the server refuses it."""
+    tried: set[object] = set()
+    _probe_new(server, configs.default, key, tried)
+    for entry in configs.entries:
+        try:
+            _probe_new(server, entry.config, key, tried)
+        except (redis_errors.ResponseError, ClosedAtCommandError) as error:
+            return f"{entry.label}: {server.why(error)}"
+    return None
+
+
+def _probe_new(server: _Server, config: RedisConfig, key: bytes, tried: set[object]) -> None:
+    """Try what these settings need, but for what is in `tried`; add it there."""
+    cache = CACHES[config.cache_type](RecordOptions(config.record_format, max_length=config.stream_max_length))
+    expiry = ("EXPIRE", key, "60") if config.expiry else ("PERSIST", key)
+    for commands in (tuple(map(tuple, cache.probes(key))), (expiry,)):
+        if commands not in tried:
+            tried.add(commands)
+            for command in commands:
+                server.execute(*command)
+            server.execute("UNLINK", key)
+    kind = "JSON" if config.cache_type == "json" else "HASH"
+    if config.search_index and kind not in tried:
+        tried.add(kind)
+        probe_index(server.execute, kind, key)
 
 
 def _credentials(config: RedisConfig) -> tuple[str, ...]:

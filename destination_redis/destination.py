@@ -30,6 +30,7 @@ from destination_redis.config.cloud import require_encryption
 from destination_redis.config.parse import parse_config, unknown_settings
 from destination_redis.config.settings import RedisConfig
 from destination_redis.config.spec import specification
+from destination_redis.config.stream_configs import StreamConfigs
 from destination_redis.connection.clients import CONNECT_TIMEOUT, connect
 from destination_redis.console.arguments import parse, read_catalog, read_config
 from destination_redis.console.guard import guard
@@ -70,6 +71,8 @@ class DestinationRedis(Destination):
         try:
             settings = parse_config(config)
             allowed = self._allowed(settings)
+            for sentence in StreamConfigs(settings).left_out:
+                logger.info(sentence)
             with connect(settings, answer_timeout=CONNECT_TIMEOUT + settings.durable.timeout_ms / 1000) as servers:
                 wrong, warnings = check(servers, settings)
                 warnings = [*allowed, *warnings]

@@ -6,6 +6,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.caches import CACHES, CollectionCache, RecordOptions, RedisRecord
 from destination_redis.config.settings import RedisConfig
+from destination_redis.config.stream_configs import StreamConfigs
 from destination_redis.connection.clients import connect
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.slots import Address, slot_of
@@ -22,13 +23,14 @@ def read(config: RedisConfig, name: str, namespace: str | None = None) -> Iterat
 
     The order is undefined, and a record may come twice while keys are added or cluster slots migrate.
     """
+    own = StreamConfigs(config).of(name, namespace)
     try:
         with connect(config) as servers:
             keys = _keys(config, name, namespace, servers)
             ledger = _ledger(keys, servers)
             storage_format = ledger.readable.storage_format
             cache = CACHES[storage_format.cache_type](
-                RecordOptions(storage_format.record_format, full=config.record_metadata == "full")
+                RecordOptions(storage_format.record_format, full=own.record_metadata == "full")
             )
             slots = servers.slot_map()
             if isinstance(cache, CollectionCache):

@@ -1,6 +1,6 @@
 """The parser of the settings: a config error names each invalid one, never its value."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,6 +9,8 @@ from pydantic_core import ErrorDetails
 from destination_redis.config.base import PATTERNS
 from destination_redis.config.rules import check_settings
 from destination_redis.config.settings import RedisConfig
+from destination_redis.config.stream_configs import StreamConfigs
+from destination_redis.config.streams import StreamSettings, entry_label
 from destination_redis.errors import config_error
 
 
@@ -17,18 +19,40 @@ def parse_config(config: Mapping[str, Any]) -> RedisConfig:
     try:
         parsed = RedisConfig.model_validate(config)
     except ValidationError as error:
-        wrong = "; ".join(map(_sentence, error.errors(include_input=False, include_url=False)))
+        problems = error.errors(include_input=False, include_url=False)
+        wrong = "; ".join(_sentence(problem, config) for problem in problems)
         raise config_error(f"The configuration is not valid: {wrong}") from None
     check_settings(parsed)
+    StreamConfigs(parsed)
     return parsed
 
 
 def unknown_settings(config: Mapping[str, Any]) -> list[str]:
-    """Return the names of top-level settings that are unknown, such as mistyped ones."""
-    return sorted(set(config) - set(RedisConfig.model_fields))
+    """Return the names of settings that are unknown, such as mistyped ones, at the top level and in `streams`."""
+    return [
+        *sorted(set(config) - set(RedisConfig.model_fields)),
+        *(
+            f"{name} of {_label(config, number)}"
+            for number, entry in _entries(config)
+            for name in sorted(set(entry) - set(StreamSettings.model_fields))
+        ),
+    ]
 
 
-def _sentence(problem: ErrorDetails) -> str:
+def _entries(config: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield the entries of `streams` with their numbers; settings that were not validated may have anything there."""
+    entries = config.get("streams")
+    for number, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
+        if isinstance(entry, Mapping):
+            yield number, entry
+
+
+def _label(config: Mapping[str, Any], number: int) -> str:
+    entry = dict(_entries(config)).get(number, {})
+    return entry_label(number, entry.get("stream"), entry.get("namespace"))
+
+
+def _sentence(problem: ErrorDetails, config: Mapping[str, Any]) -> str:
     """Return which setting is wrong and why, without its value: a mistyped secret must not be printed."""
     text, context = problem["msg"], problem.get("ctx", {})
     match problem["type"]:
@@ -38,4 +62,9 @@ def _sentence(problem: ErrorDetails) -> str:
             text = f"{context['discriminator']} is missing"
         case "string_pattern_mismatch":
             text = f"Input should be {PATTERNS[context['pattern']]}"
-    return f"{'.'.join(map(str, problem['loc'])) or 'config'}: {text}"
+    match problem["loc"]:
+        case ("streams", int(number), *place):
+            names = [_label(config, number), *([".".join(map(str, place))] if place else [])]
+        case place:
+            names = [".".join(map(str, place)) or "config"]
+    return ": ".join([*names, text])

@@ -1,5 +1,8 @@
 """The rules across settings: a combination that is not possible is a config error that says what to change."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from destination_redis.caches import CACHES
 from destination_redis.config.deployment import Cluster, Sentinel
 from destination_redis.config.settings import RedisConfig
@@ -9,13 +12,54 @@ from destination_redis.errors import config_error
 from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
 
 
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A setting that the data type cannot have: its name, why, and the value that the data type can have."""
+
+    name: str
+    why: str
+    instead: object = None
+
+
 def check_settings(config: RedisConfig) -> None:
-    """Raise a config error if two settings exclude each other."""
+    """Raise a config error if two settings exclude each other; those of single streams are left to `StreamConfigs`."""
     _check_connection(config)
     _check_certificate(config)
-    _check_records(config)
+    for found in unsupported(config):
+        raise config_error(found.why)
+    check_server(config)
+
+
+def check_server(config: RedisConfig) -> None:
+    """Raise a config error if the settings of records need another kind of server or connection."""
     if config.search_index:
         _check_search_index(config)
+
+
+def unsupported(config: RedisConfig) -> Iterator[Unsupported]:
+    """Yield the settings that the data type cannot have; one that is yielded may be the reason for those after it."""
+    cache_type, record_format = config.storage_format
+    capabilities = CACHES[cache_type].capabilities
+    if record_format not in capabilities.formats:
+        formats = " or ".join(capabilities.formats)
+        why = f"cache_type {cache_type} has no record_format {record_format}, only {formats}"
+        yield Unsupported("record_format", why, capabilities.formats[0])
+    if config.record_metadata == "full" and record_format not in capabilities.metadata:
+        yield Unsupported(
+            "record_metadata",
+            f"record_metadata full is not supported by cache_type {cache_type} with record_format {record_format}, "
+            "which stores a record's data only",
+            "minimal",
+        )
+    if config.stream_max_length is not None and cache_type != "stream":
+        yield Unsupported("stream_max_length", f"stream_max_length needs cache_type stream, not {cache_type}")
+    if config.search_index and cache_type != "json" and (cache_type, record_format) != ("hash", "columns"):
+        yield Unsupported(
+            "search_index",
+            "search_index needs cache_type json, or cache_type hash with record_format columns; "
+            f"cache_type {cache_type} with record_format {record_format} has no columns to index",
+            False,
+        )
 
 
 def check_stream(config: RedisConfig, stream: Stream) -> None:
@@ -55,28 +99,7 @@ def _check_certificate(config: RedisConfig) -> None:
         raise config_error("client_certificate and client_key belong together: set both or neither")
 
 
-def _check_records(config: RedisConfig) -> None:
-    cache_type, record_format = config.storage_format
-    capabilities = CACHES[cache_type].capabilities
-    if record_format not in capabilities.formats:
-        formats = " or ".join(capabilities.formats)
-        raise config_error(f"cache_type {cache_type} has no record_format {record_format}, only {formats}")
-    if config.record_metadata == "full" and record_format not in capabilities.metadata:
-        raise config_error(
-            f"record_metadata full is not supported by cache_type {cache_type} with record_format {record_format}, "
-            "which stores a record's data only"
-        )
-    if config.stream_max_length is not None and cache_type != "stream":
-        raise config_error(f"stream_max_length needs cache_type stream, not {cache_type}")
-
-
 def _check_search_index(config: RedisConfig) -> None:
-    cache_type, record_format = config.storage_format
-    if cache_type != "json" and (cache_type, record_format) != ("hash", "columns"):
-        raise config_error(
-            "search_index needs cache_type json, or cache_type hash with record_format columns; "
-            f"cache_type {cache_type} with record_format {record_format} has no columns to index"
-        )
     if isinstance(config.deployment, Cluster):
         raise config_error("search_index is not possible in a cluster: an index covers the keys of its own node only")
     if config.database:

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
-from pydantic_core import PydanticCustomError
+from pydantic import Field, SecretStr
 
-from destination_redis.caches import CACHES, RecordFormat, StorageFormat
-from destination_redis.config.base import NO_BRACES, PATTERNS, Host, Settings, setting
+from destination_redis.config.base import NO_BRACES, PATTERNS, Host, setting
 from destination_redis.config.deployment import Cluster, Sentinel, Standalone
 from destination_redis.config.durability import Durability
+from destination_redis.config.records import RecordSettings
+from destination_redis.config.streams import StreamSettings
 from destination_redis.config.tls import SslDisable, SslRequire, SslVerifyCa, SslVerifyFull
 from destination_redis.config.tunnel import NoTunnel, SshKeyTunnel, SshPasswordTunnel
 
@@ -16,14 +16,7 @@ from destination_redis.config.tunnel import NoTunnel, SshKeyTunnel, SshPasswordT
 WithoutStatus = Literal["end_mark", "trailing_state"]
 
 
-def _known_type(name: str) -> str:
-    if name not in CACHES:
-        # The name itself is left out: a mistyped secret must not be printed.
-        raise PydanticCustomError("cache_type", "Input should be {names}", {"names": " or ".join(CACHES)})
-    return name
-
-
-class RedisConfig(Settings):
+class RedisConfig(RecordSettings):
     """The user's settings; only `host` is required."""
 
     #: An empty namespace is used in keys as it is, as in the Java connector.
@@ -83,22 +76,6 @@ class RedisConfig(Settings):
         description="Whether to connect through an SSH jump server.",
         group="connection",
     )
-    cache_type: Annotated[str, AfterValidator(_known_type)] = setting(
-        "Cache type",
-        0,
-        default="hash",
-        description="The Redis data type in which records are stored.",
-        enum=list(CACHES),
-        group="records",
-    )
-    record_format: RecordFormat = setting(
-        "Record format",
-        1,
-        default="envelope",
-        description="envelope stores a record's id, time and data as received; columns stores each top-level field of "
-        "the data separately.",
-        group="records",
-    )
     default_namespace: str | None = setting(
         "Default namespace",
         2,
@@ -114,48 +91,6 @@ class RedisConfig(Settings):
         pattern=NO_BRACES,
         pattern_descriptor=PATTERNS[NO_BRACES],
         examples=["staging:"],
-        group="records",
-    )
-    record_metadata: Literal["minimal", "full"] = setting(
-        "Record metadata",
-        4,
-        default="minimal",
-        description="full adds Airbyte's _airbyte_raw_id, _airbyte_extracted_at, _airbyte_generation_id and "
-        "_airbyte_meta to every record.",
-        group="records",
-    )
-    ttl_seconds: int | None = setting(
-        "Time to live",
-        5,
-        default=None,
-        description="Seconds until a record expires, counted from its last write; leave empty to keep records forever.",
-        ge=1,
-        # Redis accepts this: it converts to milliseconds and adds the current time.
-        le=10**11,
-        group="records",
-    )
-    deletion_mode: Literal["hard", "soft"] = setting(
-        "Deletion mode",
-        6,
-        default="hard",
-        description="In append_dedup: hard removes the key of a row that was deleted in the source, soft keeps it as a "
-        "record with the time of deletion.",
-        group="records",
-    )
-    search_index: bool = setting(
-        "Search index",
-        7,
-        default=False,
-        description="Whether to maintain a search index for each stream, named <namespace>:<stream>, with its columns "
-        "by type (FT.CREATE). For cache_type json, or hash with record_format columns.",
-        group="records",
-    )
-    stream_max_length: int | None = setting(
-        "Stream length",
-        9,
-        default=None,
-        description="With cache_type stream: how many of the newest entries are kept; leave empty to keep all.",
-        ge=1,
         group="records",
     )
     overwrite_without_status: WithoutStatus = setting(
@@ -175,11 +110,15 @@ class RedisConfig(Settings):
         description="Which replicas and disks must confirm writes before a state is acknowledged.",
         group="records",
     )
-
-    @property
-    def storage_format(self) -> StorageFormat:
-        """The data type and format of records."""
-        return StorageFormat(self.cache_type, self.record_format)
+    streams: tuple[StreamSettings, ...] = setting(
+        "Settings for single streams",
+        11,
+        default=(),
+        description="Settings that hold for some streams only. For each stream the first entry that matches its name "
+        "holds, and what this entry leaves out is as set above.",
+        examples=[[{"stream": "sessions", "cache_type": "json", "ttl_seconds": 3600}]],
+        group="records",
+    )
 
     @property
     def durable(self) -> Durability:

@@ -1,6 +1,6 @@
 """The memory of a server, as INFO reports it."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redis import Redis
@@ -31,19 +31,18 @@ def memory_of(client: Redis) -> Memory:
     return Memory(reply.get("maxmemory_policy", "noeviction"), number(reply.get("maxmemory")), max(used, 0))
 
 
-def why_evicting(policy: str, config: RedisConfig, streams: Iterable[Stream] | None, *, clustered: bool) -> str | None:
+def why_evicting(policy: str, settings: Sequence[tuple[RedisConfig, Stream | None]], *, clustered: bool) -> str | None:
     """Return the warning that a server with this policy may evict synced data; None if it does not.
 
-    `streams` is None if they are unknown: then any of them may have deletions.
+    `settings` are those of each stream. The stream is None if it is unknown: then it may have deletions.
     """
     lost = []
     if policy.startswith("allkeys-"):
         lost = ["records", "the connector's own keys"]
     elif policy.startswith("volatile-"):
-        deleting = streams is None or any(each.placement == PRIMARY_KEY and each.may_delete for each in streams)
-        if config.ttl_seconds is not None:
+        if any(config.expiry for config, _ in settings):
             lost.append("records before they expire")
-        if config.deletion_mode == "hard" and deleting:
+        if any(config.deletion_mode == "hard" and _may_delete(stream) for config, stream in settings):
             lost.append("the tombstones that keep deleted rows (append_dedup) from reappearing")
         if clustered:
             lost.append("the watermarks without which a sync is taken to have lost data")
@@ -53,3 +52,7 @@ def why_evicting(policy: str, config: RedisConfig, streams: Iterable[Stream] | N
         f"The server's maxmemory-policy is {policy}: when its memory is full, it removes {', and '.join(lost)}. "
         "Set it to noeviction."
     )
+
+
+def _may_delete(stream: Stream | None) -> bool:
+    return stream is None or (stream.placement == PRIMARY_KEY and stream.may_delete)

@@ -20,7 +20,7 @@ from destination_redis.connection.deployment import Servers
 from destination_redis.connection.refusals import about, name_of
 from destination_redis.errors import RetryDecision, config_error, retry_decision, traced
 from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
-from destination_redis.protocol.catalog import PRIMARY_KEY
+from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
 from destination_redis.search.definition import Command, Index, failures, index_of, parse, scanned
 from destination_redis.transport.retry import RetryPolicy
 
@@ -159,13 +159,14 @@ class Indexes:
 
 
 def search_indexes(
-    config: RedisConfig,
+    settings: Mapping[Stream, RedisConfig],
     leases: Sequence[StreamLease],
     servers: Servers,
     retry: RetryPolicy,
     heartbeat: LeaseHeartbeat,
 ) -> Indexes:
-    """Return the indexes of all streams; none if search_index is off."""
+    """Return the indexes of the streams for which search_index is on."""
+    configs = {lease: settings[lease.stream] for lease in leases}
     wanted = {
         lease: index_of(
             lease.stream.columns,
@@ -174,7 +175,8 @@ def search_indexes(
             upserts=lease.stream.placement == PRIMARY_KEY,
             full=config.record_metadata == "full",
         )
-        for lease in (leases if config.search_index else ())
+        for lease, config in configs.items()
+        if config.search_index
     }
     return Indexes(wanted, servers, retry, heartbeat)
 

@@ -20,7 +20,7 @@ from destination_redis.connection.slots import Address, slot_of
 from destination_redis.keys import KeyTemplate, StreamKeys
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Generation, Ledger
-from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE
+from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
 
 #: Sampled keys of all streams together; each stream has at least one.
 _LOOKS = 2000
@@ -40,8 +40,10 @@ class _Look(NamedTuple):
     weight: float
 
 
-def warnings(config: RedisConfig, servers: Servers, begun: Sequence[tuple[StreamLease, bool]]) -> list[str]:
-    """Return the warnings about memory before the first record.
+def warnings(
+    settings: Mapping[Stream, RedisConfig], servers: Servers, begun: Sequence[tuple[StreamLease, bool]], database: int
+) -> list[str]:
+    """Return the warnings about memory before the first record, given the settings of each stream.
 
     `begun` has the leases of all streams, and whether old and new data will exist at the same time.
     """
@@ -49,12 +51,12 @@ def warnings(config: RedisConfig, servers: Servers, begun: Sequence[tuple[Stream
     with suppress(redis_errors.RedisError, OSError):
         primaries = servers.slot_map().primaries
         memories = {address: memory_of(servers.client(address)) for address in primaries}
-        streams = [lease.stream for lease, _ in begun]
+        of_streams = [(config, stream) for stream, config in settings.items()]
         for policy in dict.fromkeys(memory.policy for memory in memories.values()):
-            found += filter(None, [why_evicting(policy, config, streams, clustered=servers.clustered)])
+            found += filter(None, [why_evicting(policy, of_streams, clustered=servers.clustered)])
         both = [lease for lease, twice in begun if twice]
         if both and any(memory.limit for memory in memories.values()):
-            found += _why_too_large(memories, servers, both, config.database)
+            found += _why_too_large(memories, servers, both, database)
         for address in primaries:  # or this connection stays idle until the sync ends
             servers.client(address).connection_pool.disconnect(inuse_connections=False)
     return found

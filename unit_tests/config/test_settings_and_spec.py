@@ -145,11 +145,14 @@ def places() -> Iterator[tuple[str, Json, Json]]:
             tags = {field: tag["const"] for field, tag in form["properties"].items() if "const" in tag}
             needed = dict.fromkeys(form.get("required", ()), "x") | tags
             yield ".".join([name, *tags.values()]), form, needed
+        if "properties" in (form := node.get("items", {})):
+            yield f"{name}.0", form, dict.fromkeys(form["required"], "x")
 
 
 def settings(place: str, content: Json) -> Json:
     """Return settings in which the object at `place` is `content`."""
-    return {"host": "h", place.split(".", maxsplit=1)[0]: content} if place else content
+    name, _, inner = place.partition(".")
+    return {"host": "h", name: [content] if inner == "0" else content} if place else content
 
 
 OPTIONAL = {
@@ -160,14 +163,18 @@ OPTIONAL = {
 }
 
 
+EMPTY_IS_A_VALUE = {"default_namespace", "streams.0.namespace"}
+
+
 def test_settings_of_every_kind_are_optional() -> None:
     assert {"search_index", "ssl_mode", "durability.fsync", "deployment.sentinel.nodes"} <= set(OPTIONAL)
     assert {"ssl_mode.verify-ca.client_key", "tunnel_method.SSH_KEY_AUTH.tunnel_port"} <= set(OPTIONAL)
+    assert {"streams", "streams.0.namespace", "streams.0.ttl_seconds"} <= set(OPTIONAL)
     assert len(OPTIONAL) > 35
 
 
 @pytest.mark.parametrize("empty", [None, ""])
-@pytest.mark.parametrize("place", sorted({*OPTIONAL} - {"default_namespace"}))
+@pytest.mark.parametrize("place", sorted({*OPTIONAL} - EMPTY_IS_A_VALUE))
 def test_every_optional_setting_may_be_null_or_empty_text_as_forms_send_what_was_left_empty(
     place: str, empty: str | None
 ) -> None:

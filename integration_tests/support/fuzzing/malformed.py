@@ -215,6 +215,9 @@ def settings(*, secret: bool = False) -> Iterator[Json]:
             for inner, field in option["properties"].items():
                 if asked(field):
                     yield {name: {**needed, **tags, inner: HOLE}}
+        for inner, field in node.get("items", {}).get("properties", {}).items():
+            if asked(field):
+                yield {name: [{"stream": "x", inner: HOLE}]}
 
 
 def filled(value: Json, text: bytes) -> bytes:

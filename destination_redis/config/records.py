@@ -1,0 +1,92 @@
+"""The settings of records that may differ from stream to stream."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from destination_redis.caches import CACHES, RecordFormat, StorageFormat
+from destination_redis.config.base import Settings, setting
+
+
+def _known_type(name: str) -> str:
+    if name not in CACHES:
+        # The name itself is left out: a mistyped secret must not be printed.
+        raise PydanticCustomError("cache_type", "Input should be {names}", {"names": " or ".join(CACHES)})
+    return name
+
+
+class RecordSettings(Settings):
+    """How the records of a stream are stored. A field here is a setting of all streams and of each entry of `streams`.
+
+    A field that not every data type has is optional, and config/rules.py says which types have it.
+    """
+
+    cache_type: Annotated[str, AfterValidator(_known_type)] = setting(
+        "Cache type",
+        0,
+        default="hash",
+        description="The Redis data type in which records are stored.",
+        enum=list(CACHES),
+        group="records",
+    )
+    record_format: RecordFormat = setting(
+        "Record format",
+        1,
+        default="envelope",
+        description="envelope stores a record's id, time and data as received; columns stores each top-level field of "
+        "the data separately.",
+        group="records",
+    )
+    record_metadata: Literal["minimal", "full"] = setting(
+        "Record metadata",
+        4,
+        default="minimal",
+        description="full adds Airbyte's _airbyte_raw_id, _airbyte_extracted_at, _airbyte_generation_id and "
+        "_airbyte_meta to every record.",
+        group="records",
+    )
+    ttl_seconds: int | None = setting(
+        "Time to live",
+        5,
+        default=None,
+        description="Seconds until a record expires, counted from its last write; by default records do not expire.",
+        ge=1,
+        # Redis accepts this: it converts to milliseconds and adds the current time.
+        le=10**11,
+        group="records",
+    )
+    deletion_mode: Literal["hard", "soft"] = setting(
+        "Deletion mode",
+        6,
+        default="hard",
+        description="In append_dedup: hard removes the key of a row that was deleted in the source, soft keeps it as a "
+        "record with the time of deletion.",
+        group="records",
+    )
+    search_index: bool = setting(
+        "Search index",
+        7,
+        default=False,
+        description="Whether to maintain a search index for each stream, named <namespace>:<stream>, with its columns "
+        "by type (FT.CREATE). For cache_type json, or hash with record_format columns.",
+        group="records",
+    )
+    stream_max_length: int | None = setting(
+        "Stream length",
+        9,
+        default=None,
+        description="With cache_type stream: how many of the newest entries are kept; by default all.",
+        ge=1,
+        group="records",
+    )
+
+    @property
+    def storage_format(self) -> StorageFormat:
+        """The data type and format of records."""
+        return StorageFormat(self.cache_type, self.record_format)
+
+    @property
+    def expiry(self) -> int:
+        """Seconds after which a live record expires, 0 for never."""
+        return self.ttl_seconds or 0
