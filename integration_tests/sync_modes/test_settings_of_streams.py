@@ -16,26 +16,26 @@ from integration_tests.support.connector.process import Connector
 from integration_tests.support.docs.permissions import LEAST, MORE
 from integration_tests.support.faults.proxy import Exchange, proxy
 from integration_tests.support.messages import Json, generation, record, state, status
+from integration_tests.support.servers.deployments import KINDS
 from integration_tests.support.servers.server import Server
 from integration_tests.support.waiting import wait_until
 
-#: The global expiry, which two of the streams have.
-TTL = 5000
 STREAMS: list[Json] = [
     {"stream": "users", "record_format": "columns", "ttl_seconds": 1000},
+    {"stream": "members", "record_format": "columns", "ttl_seconds": 4000},
     {"stream": "queue", "namespace": "", "cache_type": "list", "record_format": "columns", "ttl_seconds": 2000},
     {"stream": "sess*", "cache_type": "string", "record_format": "columns", "ttl_seconds": 3000},
     {"stream": "event?", "cache_type": "stream", "stream_max_length": 3},
     {"stream": "event*", "cache_type": "set"},
 ]
 COLLECTIONS = ("queue", "events")
-NAMES = ("users", "queue", "sessions", "events", "others")
-#: Stream -> the expiry of its records.
-EXPIRES = {"users": 1000, "queue": 2000, "sessions": 3000, "events": TTL, "others": TTL}
+NAMES = ("users", "members", "queue", "sessions", "events", "others")
+#: Stream -> the expiry of its records, for those that have one.
+EXPIRES = {"users": 1000, "members": 4000, "queue": 2000, "sessions": 3000}
 
 
 def config_of(server: Server) -> Json:
-    return {**server.config, "ttl_seconds": TTL, "streams": STREAMS}
+    return {**server.config, "streams": STREAMS}
 
 
 def catalog(number: int = 1, minimum: int = 0) -> list[Json]:
@@ -43,6 +43,7 @@ def catalog(number: int = 1, minimum: int = 0) -> list[Json]:
     numbers = generation(number, minimum, number)
     return [
         full_dedup("users", **numbers),
+        full_dedup("members", **numbers),
         full("queue", **numbers),
         full("sessions", mode="overwrite" if minimum else "append", **numbers),
         full("events", **numbers),
@@ -63,9 +64,9 @@ def states(cursor: int) -> list[Json]:
 COMPLETED = [status("COMPLETE", name) for name in NAMES]
 
 
-def found(server: Server) -> dict[str, list[int]]:
+def found(config: Json) -> dict[str, list[int]]:
     """Return the ids in the data of each stream's records."""
-    destination, config = DestinationRedis(), config_of(server)
+    destination = DestinationRedis()
     records = {name: destination.get_all(config, name) for name in NAMES}
     return {name: sorted(int(json.loads(each.data)["id"]) for each in some) for name, some in records.items()}
 
@@ -78,7 +79,7 @@ def wrong_expiries(client: Redis) -> dict[str, int]:
     """Return what is left to each live key that has not the expiry of its stream."""
     keys = {name: ["default:" + name] for name in COLLECTIONS}
     keys |= {name: list(client.scan_iter(f"default:{name}:*")) for name in NAMES if name not in keys}
-    left = {key: (client.ttl(key), EXPIRES[name]) for name, some in keys.items() for key in some}
+    left = {key: (client.ttl(key), EXPIRES.get(name, -1)) for name, some in keys.items() for key in some}
     return {key: seconds for key, (seconds, wanted) in left.items() if not wanted - 300 < seconds <= wanted}
 
 
@@ -89,17 +90,17 @@ def test_one_sync_writes_each_stream_in_the_type_and_format_and_with_the_expiry_
     config = config_of(server)
     assert check(config) is None
     assert len(list(write(config, catalog(), [*rows(1, 5), *states(5), *COMPLETED]))) == len(NAMES)
-    assert found(server) == {**all_have(1, 2, 3, 4, 5), "events": [3, 4, 5]}
+    assert found(config) == {**all_have(1, 2, 3, 4, 5), "events": [3, 4, 5]}
     types = {"users:1": b"hash", "queue": b"list", "sessions:1": b"string", "events": b"stream", "others:1": b"hash"}
     assert {key: server.client.type(f"default:{key}") for key in types} == types
     assert server.client.hget("default:users:1", "id") == b"1"
     assert server.client.hget("default:others:1", "_airbyte_data") is not None
     assert wrong_expiries(server.client) == {}
     warned = [each.message for each in caplog.records if each.levelname == "WARNING"]
-    assert warned == ["streams.4 (event*) has no effect: an earlier entry matches each of its streams"]
+    assert warned == ["streams.5 (event*) has no effect: an earlier entry matches each of its streams"]
     left_out = [each.message for each in caplog.records if "leaves out" in each.message]
     assert len(left_out) == 2  # of check and of the sync
-    assert all(each.startswith("streams.4 (event*) leaves out the global record_format: ") for each in left_out)
+    assert all(each.startswith("streams.5 (event*) leaves out the global record_format: ") for each in left_out)
 
 
 def test_a_refresh_stages_without_expiry_and_promotes_each_stream_with_its_own(server: Server) -> None:
@@ -107,13 +108,13 @@ def test_a_refresh_stages_without_expiry_and_promotes_each_stream_with_its_own(s
     list(write(config, catalog(), [*rows(1, 3), *COMPLETED]))
     error = failure(config, catalog(2, 2), [*rows(4, 5), *states(5)])
     assert "Not complete" in str(error)
-    assert found(server) == all_have(1, 2, 3)
+    assert found(config) == all_have(1, 2, 3)
     staged = list(server.client.scan_iter("airbyte:tmp:*"))
-    assert len(staged) == 8
+    assert len(staged) == 10
     assert {server.client.ttl(key) for key in staged} == {-1}
 
     list(write(config, catalog(2, 2), [*rows(6, 6), *COMPLETED]))
-    assert found(server) == all_have(4, 5, 6)
+    assert found(config) == all_have(4, 5, 6)
     assert wrong_expiries(server.client) == {}
     assert server.client.keys("airbyte:tmp:*") == []
 
@@ -123,8 +124,19 @@ def test_a_cancelled_refresh_is_merged_with_the_expiry_of_each_stream(server: Se
     list(write(config, catalog(), [*rows(1, 2), *COMPLETED]))
     failure(config, catalog(2, 2), [*rows(3, 3), *states(3)])
     list(write(config, catalog(3, 0), COMPLETED))
-    assert found(server) == all_have(1, 2, 3)
+    assert found(config) == all_have(1, 2, 3)
     assert wrong_expiries(server.client) == {}
+
+
+@pytest.mark.parametrize("kind", ["sentinel", "cluster"])
+def test_streams_have_settings_of_their_own_with_sentinels_and_in_a_cluster(kind: str, tmp_path: Path) -> None:
+    with KINDS[kind](tmp_path) as (deployed, client):
+        config = {**deployed, "streams": STREAMS}
+        assert check(config) is None
+        list(write(config, catalog(), [*rows(1, 3), *COMPLETED]))
+        list(write(config, catalog(2, 2), [*rows(4, 6), *COMPLETED]))
+        assert found(config) == all_have(4, 5, 6)
+        assert wrong_expiries(client) == {}
 
 
 class Halt:
@@ -173,7 +185,7 @@ def test_a_refresh_that_is_killed_anywhere_and_run_again_leaves_what_each_entry_
     outcome = refresh(server.port).write(catalog(2, 2), [*again, *COMPLETED])
     assert outcome.code == 0, outcome.text
     # A state that was committed and not printed yet is the one case in which records come twice.
-    assert {name: sorted(set(some)) for name, some in found(server).items()} == all_have(4, 5, 6)
+    assert {name: sorted(set(some)) for name, some in found(config).items()} == all_have(4, 5, 6)
     assert wrong_expiries(server.client) == {}
     assert server.client.keys("airbyte:tmp:*") == []
 
@@ -181,7 +193,7 @@ def test_a_refresh_that_is_killed_anywhere_and_run_again_leaves_what_each_entry_
 def test_another_type_in_an_entry_is_refused_until_the_stream_is_refreshed(server: Server) -> None:
     config = config_of(server)
     list(write(config, catalog(), [*rows(1, 2), *COMPLETED]))
-    entry = {"stream": "queue", "cache_type": "string", "record_format": "columns"}
+    entry = {"stream": "queue", "cache_type": "string", "record_format": "columns", "ttl_seconds": 700}
     changed = {**config, "streams": [entry, *STREAMS]}
     error = failure(changed, catalog(), [*rows(3, 3), *COMPLETED])
     assert error.failure_type is FailureType.config_error
@@ -197,7 +209,7 @@ def test_another_type_in_an_entry_is_refused_until_the_stream_is_refreshed(serve
         b"default:queue:3",
         b"default:queue:4",
     ]
-    assert 4700 < server.client.ttl("default:queue:3") <= TTL
+    assert 400 < server.client.ttl("default:queue:3") <= 700
 
 
 def allow(server: Server, *without: str) -> Json:
@@ -212,10 +224,10 @@ def allow(server: Server, *without: str) -> Json:
 @pytest.mark.parametrize(
     ("command", "entry"),
     [
-        ("rpush", "streams.1 (queue): "),
-        ("getrange", "streams.2 (sess*): "),
-        ("xtrim", "streams.3 (event?): "),
-        ("spop", "streams.4 (event*): "),
+        ("rpush", "streams.2 (queue): "),
+        ("getrange", "streams.3 (sess*): "),
+        ("xtrim", "streams.4 (event?): "),
+        ("spop", "streams.5 (event*): "),
         ("hlen", ""),
     ],
 )
@@ -235,7 +247,7 @@ def test_check_names_the_entry_whose_data_type_needs_a_command_that_the_user_may
 
 def test_check_names_the_entry_that_alone_has_an_expiry(server: Server) -> None:
     try:
-        config = {**allow(server, "expire"), "ttl_seconds": None, "streams": [{"stream": "a*", "ttl_seconds": 9}]}
+        config = {**allow(server, "expire"), "streams": [{"stream": "a*", "ttl_seconds": 9}]}
         said = check(config)
         assert said is not None
         assert said.startswith("streams.0 (a*): The user")
