@@ -16,7 +16,7 @@ from destination_redis.config.stream_configs import StreamConfigs
 from destination_redis.connection.announced import shown
 from destination_redis.connection.cluster import own_slots
 from destination_redis.connection.deployment import Servers
-from destination_redis.connection.many_keys import ONE_KEY, takes_many_keys
+from destination_redis.connection.many_keys import NO_COLLECTION_KEY, ONE_KEY, takes_many_keys
 from destination_redis.connection.memory import memory_of, why_evicting
 from destination_redis.connection.optional import optional_warnings
 from destination_redis.connection.refusals import about, name_of
@@ -99,6 +99,8 @@ def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]
         warnings |= dict.fromkeys(more)
         with contextlib.suppress(redis_errors.RedisError, OSError):
             if not servers.clustered and not takes_many_keys(partial(ask, servers.client(address)), config.key_prefix):
+                if any(each.has_collection_key for each in configs.all):
+                    return f"{NO_COLLECTION_KEY}.", []
                 warnings[f"{ONE_KEY}."] = None
         with contextlib.suppress(redis_errors.RedisError, OSError):  # if INFO is refused, there is a warning already
             policy, settings = memory_of(servers.client(address)).policy, [(each, None) for each in configs.all]

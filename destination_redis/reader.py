@@ -11,7 +11,7 @@ from destination_redis.connection.clients import connect
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.slots import Address, slot_of
 from destination_redis.errors import traced
-from destination_redis.keys import StreamKeys, namespace_in_keys
+from destination_redis.keys import KeyTemplate, StreamKeys, namespace_in_keys
 from destination_redis.ledger.ledger import Ledger, parse
 
 #: COUNT of a SCAN.
@@ -33,11 +33,12 @@ def read(config: RedisConfig, name: str, namespace: str | None = None) -> Iterat
                 RecordOptions(storage_format.record_format, full=own.record_metadata == "full")
             )
             slots = servers.slot_map()
+            data = ledger.readable.keys_of(keys)
             if isinstance(cache, CollectionCache):
-                address = slots.table()[slot_of(keys.collection)]
-                places = [(address, iter([keys.collection]))] if address else []
+                address = slots.table()[slot_of(data.collection)]
+                places = [(address, iter([data.collection]))] if address else []
             else:
-                places = [(address, _scan(servers, address, keys, ledger)) for address in slots.primaries]
+                places = [(address, _scan(servers, address, data.live)) for address in slots.primaries]
             for address, found in places:
                 yield from cache.get_all(servers.client(address), found)
     except AirbyteTracedException:
@@ -63,8 +64,8 @@ def _ledger(keys: StreamKeys, servers: Servers) -> Ledger:
     return parse([part for pair in held.items() for part in pair], b"")
 
 
-def _scan(servers: Servers, address: Address, keys: StreamKeys, ledger: Ledger) -> Iterator[bytes]:
+def _scan(servers: Servers, address: Address, live: KeyTemplate) -> Iterator[bytes]:
     """Yield a server's keys that match the stream's live records."""
-    for key in servers.client(address).scan_iter(keys.live.pattern, _COUNT):
-        if keys.live.part(key, ledger.live.storage.key_parts) is not None:
+    for key in servers.client(address).scan_iter(live.pattern, _COUNT):
+        if live.part(key) is not None:
             yield key

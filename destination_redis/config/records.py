@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from destination_redis.caches import CACHES, RecordFormat, StorageFormat
 from destination_redis.config.base import Settings, setting
+from destination_redis.keys import COLLECTION_KEY, RECORD_KEY, why_no_collection_key, why_no_record_key
 
 
 def _known_type(name: str) -> str:
@@ -14,6 +15,18 @@ def _known_type(name: str) -> str:
         # The name itself is left out: a mistyped secret must not be printed.
         raise PydanticCustomError("cache_type", "Input should be {names}", {"names": " or ".join(CACHES)})
     return name
+
+
+def _record_key(text: str) -> str:
+    if (wrong := why_no_record_key(text)) is not None:
+        raise PydanticCustomError("record_key", "{wrong}", {"wrong": wrong})
+    return text
+
+
+def _collection_key(text: str) -> str:
+    if (wrong := why_no_collection_key(text)) is not None:
+        raise PydanticCustomError("collection_key", "{wrong}", {"wrong": wrong})
+    return text
 
 
 class RecordSettings(Settings):
@@ -81,10 +94,33 @@ class RecordSettings(Settings):
         group="records",
     )
 
+    record_key: Annotated[str, AfterValidator(_record_key)] = setting(
+        "Record key",
+        11,
+        default=RECORD_KEY,
+        description="In append_dedup: the key of a record, where {key} is its primary key. {namespace} and {stream} "
+        "may be left out.",
+        examples=["user:{key}", "{stream}:{key}"],
+        group="records",
+    )
+    collection_key: Annotated[str, AfterValidator(_collection_key)] = setting(
+        "Collection key",
+        12,
+        default=COLLECTION_KEY,
+        description="With cache_type list, set, sorted_set and stream: the key of all records. Not for a cluster.",
+        examples=["queue:{stream}"],
+        group="records",
+    )
+
     @property
     def storage_format(self) -> StorageFormat:
         """The data type and format of records."""
         return StorageFormat(self.cache_type, self.record_format)
+
+    @property
+    def has_collection_key(self) -> bool:
+        """Whether all records of a stream are in one key, which has a template of its own."""
+        return CACHES[self.cache_type].capabilities.collection and self.collection_key != COLLECTION_KEY
 
     @property
     def expiry(self) -> int:

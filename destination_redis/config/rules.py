@@ -9,6 +9,7 @@ from destination_redis.config.settings import RedisConfig
 from destination_redis.config.tls import SslVerifyCa, SslVerifyFull
 from destination_redis.config.tunnel import NoTunnel
 from destination_redis.errors import config_error
+from destination_redis.keys import COLLECTION_KEY, RECORD_KEY
 from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
 
 
@@ -32,6 +33,11 @@ def check_settings(config: RedisConfig) -> None:
 
 def check_server(config: RedisConfig) -> None:
     """Raise a config error if the settings of records need another kind of server or connection."""
+    if config.has_collection_key and isinstance(config.deployment, Cluster):
+        raise config_error(
+            "collection_key is not possible in a cluster, which runs no script with keys of two slots, the "
+            "collection's and the ledger's: leave it empty"
+        )
     if config.search_index:
         _check_search_index(config)
 
@@ -60,6 +66,16 @@ def unsupported(config: RedisConfig) -> Iterator[Unsupported]:
             f"cache_type {cache_type} with record_format {record_format} has no columns to index",
             False,
         )
+
+
+def without_effect(config: RedisConfig) -> Iterator[Unsupported]:
+    """Yield the templates of keys that have no effect on the data type."""
+    cache_type = config.cache_type
+    if CACHES[cache_type].capabilities.collection:
+        if config.record_key != RECORD_KEY:
+            yield Unsupported("record_key", f"record_key is not for cache_type {cache_type}: set collection_key")
+    elif config.collection_key != COLLECTION_KEY:
+        yield Unsupported("collection_key", f"collection_key is not for cache_type {cache_type}: set record_key")
 
 
 def check_stream(config: RedisConfig, stream: Stream) -> None:
@@ -100,6 +116,11 @@ def _check_certificate(config: RedisConfig) -> None:
 
 
 def _check_search_index(config: RedisConfig) -> None:
+    if config.record_key.startswith("{key}"):
+        raise config_error(
+            "search_index needs a record_key that begins with other text than {key}, such as user:{key}: an index "
+            "covers all keys that begin with it"
+        )
     if isinstance(config.deployment, Cluster):
         raise config_error("search_index is not possible in a cluster: an index covers the keys of its own node only")
     if config.database:

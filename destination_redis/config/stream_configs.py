@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.config.rules import check_server, unsupported
+from destination_redis.config.rules import check_server, unsupported, without_effect
 from destination_redis.config.settings import RedisConfig
 from destination_redis.config.streams import StreamSettings, entry_label
 from destination_redis.errors import config_error
@@ -81,6 +81,9 @@ def _entry(config: RedisConfig, number: int, entry: StreamSettings) -> Entry:
             raise config_error(f"{label}: {found.why}")
         left_out.append(f"{label} leaves out the global {found.name}: {found.why}")
         combined = combined.model_copy(update={found.name: found.instead})
+    for found in without_effect(combined):
+        if found.name in own:
+            raise config_error(f"{label}: {found.why}")
     try:
         check_server(combined)
     except AirbyteTracedException as error:

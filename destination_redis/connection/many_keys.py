@@ -18,6 +18,10 @@ VALUE = b"probe"
 ONE_KEY = (
     "The server does not run a script with keys of several slots: each record has a script of its own, which is slower"
 )
+#: The error where a collection has a key of its own.
+NO_COLLECTION_KEY = (
+    "The server does not run a script with keys of several slots, as collection_key needs: leave it empty"
+)
 
 
 def probe_keys(prefix: str) -> list[bytes]:

@@ -60,8 +60,25 @@ def command_name(command: bytes) -> str:
     if parts[:1] == [b"EVAL"]:
         return "a script for the ledger"
     if parts[:1] == [b"EVALSHA"]:
-        return f"a script for {_stream_of(parts[3]).decode(errors='replace')}"
+        named = _name_in(command)
+        return f"a script for {(_stream_of(parts[3]) if named is None else named).decode(errors='replace')}"
     return b" ".join(parts[:2]).decode(errors="replace")
+
+
+def _name_in(command: bytes) -> bytes | None:
+    """Return the stream's name in the argument after the keys of a script, None if it has none there.
+
+    It has one if the keys have a template: then they may begin with a primary key.
+    """
+    parts: list[bytes] = []
+    at = command.index(b"\n") + 1
+    while at < len(command) and (len(parts) < 3 or len(parts) < 4 + int(parts[2])):
+        end = command.index(b"\r", at)
+        size = int(command[at + 1 : end])
+        parts.append(command[end + 2 : end + 2 + size])
+        at = end + 4 + size
+    layout = re.fullmatch(rb"\d+ \d+ (.*)", parts[-1], re.DOTALL)
+    return layout[1] if layout else None
 
 
 def _stream_of(key: bytes) -> bytes:

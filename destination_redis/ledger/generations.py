@@ -6,7 +6,7 @@ in the ledger before its first record is sent.
 
 from destination_redis.ledger import transitions
 from destination_redis.ledger.lease import StreamLease
-from destination_redis.ledger.ledger import Storage
+from destination_redis.ledger.storage import Storage
 from destination_redis.ledger.transitions import FIRST_RESERVE
 from destination_redis.protocol.catalog import COLLECTION
 from destination_redis.transport.pipeline import Pipeline

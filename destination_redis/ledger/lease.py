@@ -4,7 +4,6 @@ Each update replaces the ledger in one atomic step. It has a number and the writ
 twice, or late, changes nothing, and the next update of a writer that was replaced is refused.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -12,11 +11,12 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from redis import exceptions as redis_errors
 
 from destination_redis.errors import NodeRemoved, config_error, transient_error
-from destination_redis.keys import StreamKeys
+from destination_redis.keys import DataKeys, StreamKeys
 from destination_redis.ledger import transitions
 from destination_redis.ledger.ledger import Ledger, parse
-from destination_redis.ledger.scripts import EXCHANGE, RESUME, TAKE, UPDATE
-from destination_redis.protocol.catalog import Stream
+from destination_redis.ledger.scripts import EXCHANGE, NO_COUNTER, RESUME, TAKE, UPDATE
+from destination_redis.ledger.storage import Storage
+from destination_redis.protocol.catalog import COLLECTION, Stream
 from destination_redis.resp import pack_command
 from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.watermarks import Loss
@@ -38,6 +38,7 @@ class StreamLease:
         self._answered_number = 0
         self._held = False
         self._registered = ""
+        self._has_counter = False
         #: When the lease was taken, in microseconds by the server's clock.
         self.taken_at = 0
         self.stream = stream
@@ -60,19 +61,28 @@ class StreamLease:
                 busy(self, writer.decode(), connection.decode(), int(until), int(now))
                 return
             _, kind, counter, held, taken_at = reply
-            if not (counter or b"0").isdigit():
-                raise self._foreign()
-            collection = kind not in (b"string", b"none")
-            found = transitions.corrected(parse(held, counter), collection=collection)
-            if kind != b"none" and not found.agrees(collection=collection):
-                raise self._foreign()
-            self.value = self.answered = found
+            self.value = self.answered = self._found(kind, counter, held)
             self.taken_at = int(taken_at)
             self._held = True
 
         self._registered = self._pipeline.connections
         command = self._pack(TAKE, self._token, self._registered, LEASE, dead)
         self._pipeline.send([command], on_reply, Kind.OTHER)
+
+    def _found(self, kind: bytes, counter: bytes, held: Sequence[bytes]) -> Ledger:
+        """Return the ledger, given the type and the text of the stream's key; raises if that key is not the stream's.
+
+        With a template of its own a stream does not use that key, so another application may.
+        """
+        counts, collection = counter.isdigit(), kind not in (b"string", b"none")
+        found = parse(held, counter if counts else b"")
+        self._has_counter = counts and found.counted
+        if found.uses_own_key(self.stream.template):
+            if not found.newest.storage.template:
+                found = transitions.corrected(found, collection=collection)
+            if (kind == b"string" and not counts) or (kind != b"none" and not found.agrees(collection=collection)):
+                raise self._foreign(self.keys.counter)
+        return found
 
     def register_connections(self) -> None:
         """Make the ledger name the connections in use: one may have been replaced while the lease was requested."""
@@ -95,24 +105,69 @@ class StreamLease:
         """The text that identifies this writer."""
         return self._token
 
+    @property
+    def wanted(self) -> Storage:
+        """Where this sync stores records; without the format."""
+        stream = self.stream
+        return Storage(stream.placement, stream.key_fields, template=stream.template)
+
+    @property
+    def live_keys(self) -> DataKeys:
+        """The keys of the live records."""
+        return self.value.live.storage.keys_of(self.keys)
+
+    @property
+    def newest_keys(self) -> DataKeys:
+        """The keys of the latest records, staged or live."""
+        return self.value.newest.storage.keys_of(self.keys)
+
+    def owns(self, key: bytes) -> bool:
+        """Return whether a key belongs to the stream or to one of its records."""
+        own = (self.keys.counter, self.keys.ledger)
+        return key in own or any(keys.owns(key) for keys in (self.live_keys, self.newest_keys))
+
     def update(self, value: Ledger | None = None, *, sets_sent: bool = False) -> None:
         """Replace the ledger, or only renew the lease, without waiting.
 
-        If each record has its own key, the counter is set to the last committed id. `sent`, which the scripts of a
-        collection maintain, is written only with `sets_sent`.
+        If each record has its own key, and no template, the counter is set to the last committed id. `sent`, which the
+        scripts of a collection maintain, is written only with `sets_sent`.
         """
         before, self.value = self.value, value or self.value
-        moved = self.value.live.committed != before.live.committed or before.collected
-        counted = moved and not self.value.collected
-        self._send(UPDATE, self._fields(sets_sent), str(self.value.live.committed) if counted else "")
+        counter = ""
+        if self.value.counted:
+            moved = self.value.live.committed != before.live.committed or not before.counted
+            counter = str(self.value.live.committed) if moved else ""
+        elif self._has_counter and not self.value.collected:
+            counter = NO_COUNTER
+        if counter:
+            self._has_counter = counter != NO_COUNTER
+        self._send(UPDATE, self._fields(sets_sent), counter)
 
     def exchange(self, value: Ledger, *, sets_sent: bool = False) -> None:
         """Replace the ledger, and in the same step the counter or collection by the staged collection, if there is one.
 
         The collection then has the expiry of the stream.
         """
+        old, before = self.live_keys.collection, self.value.live.placement
         self.value = value
-        self._send(EXCHANGE, self._fields(sets_sent), str(self.stream.expiry), self.keys.staged_collection)
+        keys = self.newest_keys
+        replaced = [keys.collection] if value.newest.placement == COLLECTION else []
+        replaced += [old] if before == COLLECTION and old not in replaced else []
+        self._has_counter = self._has_counter and self.keys.counter not in replaced
+        more = (keys.staged_collection, keys.collection, *replaced)
+        self._send(EXCHANGE, self._fields(sets_sent), str(self.stream.expiry), *more)
+
+    def found_collection(self, key: bytes, *, staged: bool, final: bool) -> None:
+        """Correct the ledger by the key of a collection under a template; raises if that key is not the stream's.
+
+        `staged` and `final` are whether its staged key and the key itself exist. Only a promotion in progress can have
+        put the collection there: then nothing is staged.
+        """
+        promoted = self.value.changes_key and self.newest_keys.collection == key
+        if final and (staged or not promoted):
+            raise self._foreign(key)
+        if promoted:
+            self.value = self.answered = transitions.corrected(self.value, collection=final)
 
     def release(self, clean: bool) -> None:
         """Release the lease; after a clean end no id stays reserved, so ids have gaps only after a crash."""
@@ -161,10 +216,9 @@ class StreamLease:
         keys = (self.keys.ledger, self.keys.counter, *more)
         return pack_command("EVAL", script, len(keys), *keys, *arguments)
 
-    def _foreign(self) -> AirbyteTracedException:
+    def _foreign(self, key: bytes) -> AirbyteTracedException:
         return config_error(
-            f"The key {self.keys.counter.decode()} was not written by this connector: move it away or "
-            "choose another key_prefix"
+            f"The key {key.decode()} was not written by this connector: move it away or choose another key_prefix"
         )
 
     def check_reply(self, reply: object) -> None:
@@ -186,19 +240,3 @@ class StreamLease:
             f"The server lost acknowledged data of the stream {self.stream}: refresh it, so that all of it is sent "
             "again"
         )
-
-
-class LeaseHeartbeat:
-    """Renews the leases of a run during work that does not update the ledgers."""
-
-    def __init__(self, leases: Sequence[StreamLease]) -> None:
-        self._leases = leases
-        self._kept_at = time.monotonic()
-
-    def keep(self) -> None:
-        """Renew every lease if it is time; never waits."""
-        now = time.monotonic()
-        if now - self._kept_at > LEASE / 3000:
-            self._kept_at = now
-            for lease in self._leases:
-                lease.update()

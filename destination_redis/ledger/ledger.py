@@ -1,20 +1,20 @@
 """The ledger of a stream as a value: what is committed, staged and in progress. Redis holds it in a small hash."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from destination_redis.caches import StorageFormat
-from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE
+from destination_redis.ledger.storage import Storage
+from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY
 
 # The first id of a stream with primary keys is a time in microseconds, which is above this.
 _MICROSECONDS = 10**14
 
 Fields = dict[str, int | str | None]
 
-_DEFAULT = StorageFormat()
+_DEFAULT = Storage()
 
 
 class Task(StrEnum):
@@ -40,28 +40,6 @@ class Loss(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Storage:
-    """Where the records of a generation are stored, and in which format. Only a refresh changes it."""
-
-    placement: str = SEQUENCE
-    #: By primary key: the paths of its fields, as JSON.
-    key_fields: str = ""
-    storage_format: StorageFormat = _DEFAULT
-
-    @property
-    def key_parts(self) -> int | None:
-        """The number of parts of a record's key after the stream's name; None if it is not known."""
-        if self.key_fields:
-            return len(json.loads(self.key_fields))
-        return None if self.placement == PRIMARY_KEY else 1
-
-    def __str__(self) -> str:
-        kept = {PRIMARY_KEY: f"by the primary key {self.key_fields}", COLLECTION: "in one key"}
-        keyed = kept.get(self.placement, "by sequential ids")
-        return f"as {self.storage_format.cache_type} ({self.storage_format.record_format}) {keyed}"
-
-
-@dataclass(frozen=True, slots=True)
 class Generation:
     """Records that become visible, and are removed, together."""
 
@@ -71,7 +49,7 @@ class Generation:
     #: Its first id, and the last one that an acknowledged state covers; below `first` if none does.
     first: int = 1
     committed: int = 0
-    storage: Storage = Storage()
+    storage: Storage = _DEFAULT
 
     @property
     def pair(self) -> tuple[int | None, int | None]:
@@ -91,11 +69,14 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Staged ids of an older sync to remove, first and last inclusive, and their placement."""
+    """Staged ids of an older sync to remove, first and last inclusive, and where they are."""
 
     first: int
     last: int
     placement: str
+    template: str = ""
+    #: By primary key: the number of parts of a record's key, None if it is not known.
+    key_parts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +122,22 @@ class Ledger:
     @property
     def collected(self) -> bool:
         """Whether the stream's key is its collection, not its counter."""
-        return self.live.placement == COLLECTION or self.task is Task.REMOVE
+        storage = self.readable
+        return storage.placement == COLLECTION and not storage.template
+
+    @property
+    def counted(self) -> bool:
+        """Whether the stream's key is its counter; with a template of its own there is none."""
+        return not self.collected and not self.live.storage.template
+
+    def uses_own_key(self, template: str) -> bool:
+        """Return whether the stream's key is its counter or collection, or becomes that in a sync with `template`."""
+        used = {template}
+        if not self.new:
+            used.add(self.live.storage.template)
+        if self.staged and self.task in (Task.PROMOTE, Task.REMOVE):
+            used.add(self.staged.storage.template)
+        return "" in used
 
     @property
     def readable(self) -> Storage:
@@ -172,6 +168,8 @@ class Ledger:
             "drop_first": dropped.first,
             "drop_last": dropped.last,
             "drop_placement": dropped.placement,
+            "drop_template": dropped.template,
+            "drop_key_parts": dropped.key_parts,
             "lost": int(self.loss),
             "cursor": self.cursor,
             "cursor_epoch": self.cursor_epoch,
@@ -193,7 +191,7 @@ def parse(reply: Sequence[bytes], counter: bytes) -> Ledger:
         live = Generation(committed=count, storage=Storage(PRIMARY_KEY))
         return Ledger(live, reserved=count, loss=Loss.LOST)
     ledger = _stored(stored) if "reserved" in stored else Ledger()
-    if count > ledger.live.committed:
+    if ledger.counted and count > ledger.live.committed:
         live = dataclasses.replace(ledger.live, committed=count)
         return dataclasses.replace(ledger, live=live, reserved=max(count, ledger.reserved))
     return ledger
@@ -204,7 +202,8 @@ def _stored(stored: Mapping[str, str]) -> Ledger:
         return int(stored.get(name) or 0)
 
     live = _generation("", stored, Generation())
-    drop = Dropped(number("drop_first"), number("drop_last"), stored.get("drop_placement") or live.placement)
+    where = (stored.get("drop_placement") or live.placement, stored.get("drop_template", ""))
+    drop = Dropped(number("drop_first"), number("drop_last"), *where, number("drop_key_parts") or None)
     return Ledger(
         live=live,
         staged=_generation("staged_", stored, live) if number("staged_first") else None,
@@ -230,6 +229,7 @@ def _generation_fields(prefix: str, generation: Generation) -> Fields:
         f"{prefix}key_fields": generation.storage.key_fields,
         f"{prefix}cache_type": cache_type,
         f"{prefix}record_format": record_format,
+        f"{prefix}template": generation.storage.template,
     }
 
 
@@ -246,5 +246,5 @@ def _generation(prefix: str, stored: Mapping[str, str], default: Generation) -> 
         sync_id=int(text("sync_id")) if text("sync_id") else None,
         first=int(text("first") or 1),
         committed=int(text("committed") or 0),
-        storage=Storage(text("placement") or default.placement, text("key_fields"), storage_format),
+        storage=Storage(text("placement") or default.placement, text("key_fields"), storage_format, text("template")),
     )

@@ -1,6 +1,6 @@
 """The scripts that take, update and resume a ledger, each in one atomic step."""
 
-# All scripts: KEYS ledger, counter [, staged collection] (one cluster slot). The first write is an HDEL: a server
+# All scripts: KEYS ledger, counter [, more] (one slot, without a template). The first write is an HDEL: a server
 # out of memory allows it, and then also the writes after it. So the ledger can always be updated.
 _CLOCK = """
 local time = redis.call('TIME')
@@ -45,18 +45,26 @@ redis.call('HSET', KEYS[1], 'version', ARGV[2], 'writer_until', string.format('%
 """
 )
 
-# The one more argument is the counter, or ''.
+#: In place of the counter, for a stream that no longer has one.
+NO_COUNTER = "none"
+
+# The one more argument is the counter, NO_COUNTER, or '' to leave it as it is.
 UPDATE = f"""{_STEP}
-if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4]) end
+if ARGV[4] == '{NO_COUNTER}' then
+  if redis.call('TYPE', KEYS[2]).ok == 'string' then redis.call('UNLINK', KEYS[2]) end
+elseif ARGV[4] ~= '' then
+  redis.call('SET', KEYS[2], ARGV[4])
+end
 return 'ok'
 """
 
-# The one more argument is the expiry in seconds. UNLINK comes first: RENAME would free the old value synchronously.
+# More keys: the staged collection, its final key, and what it replaces. The one more argument is the expiry in seconds.
+# UNLINK comes first: RENAME would free the old value synchronously.
 EXCHANGE = f"""{_STEP}
-redis.call('UNLINK', KEYS[2])
+for i = 5, #KEYS do redis.call('UNLINK', KEYS[i]) end
 if redis.call('EXISTS', KEYS[3]) == 1 then
-  redis.call('RENAME', KEYS[3], KEYS[2])
-  if ARGV[4] ~= '0' then redis.call('EXPIRE', KEYS[2], ARGV[4]) end
+  redis.call('RENAME', KEYS[3], KEYS[4])
+  if ARGV[4] ~= '0' then redis.call('EXPIRE', KEYS[4], ARGV[4]) end
 end
 return 'ok'
 """

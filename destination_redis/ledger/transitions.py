@@ -7,7 +7,8 @@ ledger notes that the task is done. The ledger alone tells a later sync what to 
 from dataclasses import dataclass, replace
 
 from destination_redis.errors import config_error
-from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, Storage, Task
+from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, Task
+from destination_redis.ledger.storage import Storage
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
 
 #: Ids reserved when a sync starts.
@@ -69,13 +70,14 @@ def start(ledger: Ledger, stream: Stream, storage: Storage) -> Start:
         begun = _stage(ledger, begun, stream, storage)
     if storage.placement == COLLECTION:
         begun = replace(begun, sent=ledger.reserved)
-    both = (ledger.live.placement, storage.placement)
+    live = ledger.live.storage
+    other_key = live.template != storage.template or live.placement != storage.placement
     return Start(
         begun,
         stages=replaces,
         replaces_live=replaces and ledger.has_live,
         continues_staged=replaces and acknowledged,
-        changes_key=not replaces and both.count(COLLECTION) == 1,
+        changes_key=not replaces and other_key and COLLECTION in (live.placement, storage.placement),
     )
 
 
@@ -171,11 +173,13 @@ def _to_drop(ledger: Ledger, storage: Storage) -> Dropped | None:
     if ledger.staged is None:
         # A server that lost the ledger may have kept the collection.
         lost = ledger.loss and storage.placement == COLLECTION
-        return Dropped(1, ledger.reserved + 1, COLLECTION) if lost else ledger.dropped
-    placement = ledger.staged.placement
+        return Dropped(1, ledger.reserved + 1, COLLECTION, storage.template) if lost else ledger.dropped
+    staged = ledger.staged.storage
     # By sequence, unacknowledged records are already removed; in other placements they may still exist.
-    last = ledger.staged.committed if placement == SEQUENCE else ledger.reserved
-    return Dropped(ledger.staged.first, last, placement) if last >= ledger.staged.first else ledger.dropped
+    last = ledger.staged.committed if staged.placement == SEQUENCE else ledger.reserved
+    if last < ledger.staged.first:
+        return ledger.dropped
+    return Dropped(ledger.staged.first, last, staged.placement, staged.template, staged.key_parts)
 
 
 def _before_staged(ledger: Ledger) -> Loss:

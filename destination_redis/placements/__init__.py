@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from destination_redis.ledger.lease import LeaseHeartbeat
+from destination_redis.ledger.heartbeat import LeaseHeartbeat
 from destination_redis.placements.base import Placement, Target, Writer
 from destination_redis.placements.collection import CollectionPlacement
 from destination_redis.placements.primary_key import PrimaryKeyPlacement

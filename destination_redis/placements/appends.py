@@ -38,7 +38,7 @@ class Appender:
         assert isinstance(cache, CollectionCache)
         self._pipeline = pipeline
         self._lease = lease = target.lease
-        key = lease.keys.staged_collection if target.staged else lease.keys.collection
+        key = lease.newest_keys.staged_collection if target.staged else lease.live_keys.collection
         script = _append(cache, "" if target.staged else expire("KEYS[2]", lease.stream.expiry))
         keys = pack_arguments(lease.keys.ledger, key, lease.token.encode())
         self._head = b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n2\r\n%b" % (pipeline.load(script), keys)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from destination_redis.caches import CACHES, Collection, CollectionCache, RecordOptions, StorageFormat
 from destination_redis.ledger import transitions
-from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
+from destination_redis.ledger.heartbeat import LeaseHeartbeat
+from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Ledger, Task
 from destination_redis.ledger.scripts import GUARD
 from destination_redis.placements.appends import Appender
@@ -76,7 +77,7 @@ class CollectionPlacement:
                 lease.exchange(transitions.collection_in_place(lease.value))
             elif lease.value.task is Task.MERGE:
                 script = _merge(_collection(lease.value.newest.storage.storage_format), lease.stream.expiry)
-                keys = (lease.keys.staged_collection, lease.keys.collection)
+                keys = (lease.newest_keys.staged_collection, lease.newest_keys.collection)
                 more = True
                 while more:
                     more = False
@@ -88,7 +89,7 @@ class CollectionPlacement:
         """UNLINK the old collections, if the records of the new generation have their own keys."""
         for lease in leases:
             if lease.value.newest.placement != lease.value.live.placement:
-                self._run(lease, [self._pack(lease, _UNLINK, lease.keys.collection)])
+                self._run(lease, [self._pack(lease, _UNLINK, lease.live_keys.collection)])
 
     def end_promotion(self, lease: StreamLease, promoted: Ledger) -> None:
         """Replace a live collection by the staged one, in the step that updates the ledger."""
@@ -100,12 +101,14 @@ class CollectionPlacement:
     def drop(self, leases: Sequence[StreamLease]) -> None:
         """UNLINK the staged collections."""
         for lease in leases:
-            self._run(lease, [self._pack(lease, _UNLINK, lease.keys.staged_collection)])
+            if dropped := lease.value.dropped:
+                key = lease.keys.data(dropped.template).staged_collection
+                self._run(lease, [self._pack(lease, _UNLINK, key)])
 
     def discard_unacknowledged(self, leases: Sequence[StreamLease]) -> None:
         """Remove the elements above the last acknowledged one, if the source would double them by resending."""
         for lease in leases:
-            ledger, keys = lease.value, lease.keys
+            ledger, keys = lease.value, lease.newest_keys
             collection = _collection(ledger.newest.storage.storage_format)
             if collection.discard_unacknowledged and (count := ledger.sent - ledger.top) > 0:
                 key = keys.staged_collection if ledger.staged else keys.collection

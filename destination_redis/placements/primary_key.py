@@ -8,9 +8,10 @@ again, with higher ids, which replaces them.
 
 from collections.abc import Mapping, Sequence
 
-from destination_redis.caches import StorageFormat
-from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
+from destination_redis.ledger.heartbeat import LeaseHeartbeat
+from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Ledger, Task
+from destination_redis.ledger.storage import Storage
 from destination_redis.placements.base import Target, Writer
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.scan import scan
@@ -38,12 +39,13 @@ class PrimaryKeyPlacement:
 
     def move(self, leases: Sequence[StreamLease]) -> None:
         """Move staged records to their live keys, apply staged deletions, and remove stale staged records."""
-        for found in scan(self._pipeline, self._heartbeat, {lease.keys.staged: lease for lease in leases}):
+        data = {lease: lease.newest_keys for lease in leases}
+        for found in scan(self._pipeline, self._heartbeat, [(keys.staged, lease) for lease, keys in data.items()]):
             gathered: dict[StreamLease, ManyRecords] = {}
             for lease, key, part in found:
-                keys = pack_arguments(key, lease.keys.live.key(part))
+                keys = pack_arguments(key, data[lease].live.key(part))
                 if lease.value.deletes:
-                    keys += pack_arguments(lease.keys.tombstone.key(part))
+                    keys += pack_arguments(data[lease].tombstone.key(part))
                 if (many := gathered.get(lease)) is None:
                     many = gathered[lease] = self._promotions(lease)
                 many.add(keys, 1, _NO_ARGUMENTS)
@@ -52,22 +54,22 @@ class PrimaryKeyPlacement:
 
     def _promotions(self, lease: StreamLease) -> ManyRecords:
         ledger = lease.value
+        scripts = self._scripts.named(lease, ledger.newest.storage)
         # In a promotion the only live records of this generation are those that were already moved.
         staged_first = ledger.newest.first
         live_first = staged_first if ledger.task is Task.PROMOTE else ledger.live.first
         keys = 3 if ledger.deletes else 2
         live_format, expiry = ledger.live.storage.storage_format, lease.stream.expiry
-        return self._scripts.promotions(live_format, keys, staged_first, live_first, expiry=expiry)
+        return scripts.promotions(live_format, keys, staged_first, live_first, expiry=expiry)
 
     def remove_old(self, leases: Sequence[StreamLease]) -> None:
-        """Remove live records of older generations; a key with another number of parts is not the stream's."""
-        parts = {lease: lease.value.live.storage.key_parts for lease in leases}
-        for found in scan(self._pipeline, self._heartbeat, {lease.keys.live: lease for lease in leases}):
+        """Remove live records of older generations."""
+        for found in scan(self._pipeline, self._heartbeat, [(lease.live_keys.live, lease) for lease in leases]):
             gathered: dict[StreamLease, ManyRecords] = {}
             for lease, key, part in found:
                 ledger = lease.value
-                if lease.keys.live.part(key, parts[lease]) is not None and not _new_id(part, ledger):
-                    self._remove(gathered, lease, key, ledger.live.storage.storage_format, ledger.newest.first - 1)
+                if not _new_id(part, ledger):
+                    self._remove(gathered, lease, key, ledger.live.storage, ledger.newest.first - 1)
             self._send(gathered)
         self._pipeline.flush()
 
@@ -77,11 +79,16 @@ class PrimaryKeyPlacement:
 
     def drop(self, leases: Sequence[StreamLease]) -> None:
         """Remove staged records up to the last dropped id."""
-        for found in scan(self._pipeline, self._heartbeat, {lease.keys.staged: lease for lease in leases}):
+        places = [
+            (lease.keys.data(dropped.template, dropped.key_parts).staged, lease)
+            for lease in leases
+            if (dropped := lease.value.dropped)
+        ]
+        for found in scan(self._pipeline, self._heartbeat, places):
             gathered: dict[StreamLease, ManyRecords] = {}
             for lease, key, _ in found:
                 if dropped := lease.value.dropped:
-                    self._remove(gathered, lease, key, StorageFormat(), dropped.last)
+                    self._remove(gathered, lease, key, Storage(template=dropped.template), dropped.last)
             self._send(gathered)
         self._pipeline.flush()
 
@@ -93,12 +100,12 @@ class PrimaryKeyPlacement:
         gathered: dict[StreamLease, ManyRecords],
         lease: StreamLease,
         key: bytes,
-        storage_format: StorageFormat,
+        storage: Storage,
         highest: int,
     ) -> None:
         """Add the removal of a record if its id is up to `highest`."""
         if (many := gathered.get(lease)) is None:
-            many = gathered[lease] = self._scripts.removals(storage_format)
+            many = gathered[lease] = self._scripts.named(lease, storage).removals(storage.storage_format)
         many.add(pack_arguments(key), 3, pack_arguments(b"2", b"0", b"%d" % highest))
 
     def _send(self, gathered: Mapping[StreamLease, ManyRecords]) -> None:
@@ -112,4 +119,6 @@ class PrimaryKeyPlacement:
 def _new_id(part: bytes, ledger: Ledger) -> bool:
     """Return whether a live key has a sequential id of the new generation; such a record may have no id inside."""
     new = ledger.newest
+    if ledger.live.storage.template:  # no sequential id has such a key
+        return False
     return new.placement == SEQUENCE and part.isdigit() and new.first <= int(part) <= new.committed

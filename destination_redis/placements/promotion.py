@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from destination_redis.errors import NodeRemoved, UnreachableError
 from destination_redis.ledger import transitions
-from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
+from destination_redis.ledger.heartbeat import LeaseHeartbeat
+from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Ledger, Task
 from destination_redis.placements import Placement
 from destination_redis.transport.pipeline import Pipeline

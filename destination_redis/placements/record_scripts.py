@@ -16,6 +16,8 @@ from collections.abc import Callable
 from functools import partial
 
 from destination_redis.caches import CACHES, CollectionCache, Lua, RecordOptions, Start, StorageFormat, plain
+from destination_redis.ledger.lease import StreamLease
+from destination_redis.ledger.storage import Storage
 from destination_redis.placements.upsert_order import (
     APPLY_FLOOR,
     FLOORS,
@@ -163,9 +165,19 @@ return {expire("KEYS[1]", seconds)}
 class Scripts:
     """The scripts, each loaded when it is first used."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(
+        self, pipeline: Pipeline, *, name: bytes = b"", shas: dict[tuple[object, ...], bytes] | None = None
+    ) -> None:
+        """Take a stream's name, if messages need it, and the SHA1s of scripts that are loaded already."""
         self._pipeline = pipeline
-        self._shas: dict[tuple[object, ...], bytes] = {}
+        self._shas = {} if shas is None else shas
+        self._name = name
+
+    def named(self, lease: StreamLease, storage: Storage) -> "Scripts":
+        """Return the scripts for records that are stored so; messages about them need the stream's name."""
+        if not storage.template:
+            return self
+        return Scripts(self._pipeline, name=lease.keys.base.encode(), shas=self._shas)
 
     def start(self, expiry: int) -> Start:
         """Return what starts a command that writes a live record; it expires after so many seconds, 0 for never."""
@@ -218,7 +230,8 @@ class Scripts:
         return self._many(self._sha(lambda: _rename(expiry), "rename", expiry), 2)
 
     def _many(self, sha: bytes, keys: int, *shared: int) -> ManyRecords:
-        return ManyRecords(sha, keys, [b"%d" % each for each in shared], alone=not self._pipeline.many_keys)
+        shown = [b"%d" % each for each in shared]
+        return ManyRecords(sha, keys, shown, alone=not self._pipeline.many_keys, name=self._name)
 
     def _sha(self, script: Callable[[], str], *what: object) -> bytes:
         if (sha := self._shas.get(what)) is None:

@@ -1,11 +1,12 @@
 """The scan for the keys of streams: one pass over each server for all of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from destination_redis.errors import config_error
-from destination_redis.keys import KeyTemplate
-from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
+from destination_redis.keys import KeyTemplate, Matcher
+from destination_redis.ledger.heartbeat import LeaseHeartbeat
+from destination_redis.ledger.lease import StreamLease
 from destination_redis.transport.pipeline import Pipeline
 
 #: Keys per SCAN step: many, since each step is a round trip, but few enough not to block a server.
@@ -13,25 +14,17 @@ _COUNT = 2000
 
 
 def scan(
-    pipeline: Pipeline, heartbeat: LeaseHeartbeat, places: Mapping[KeyTemplate, StreamLease]
+    pipeline: Pipeline, heartbeat: LeaseHeartbeat, places: Sequence[tuple[KeyTemplate, StreamLease]]
 ) -> Iterator[list[tuple[StreamLease, bytes, bytes]]]:
     """Yield, step by step, (lease, key, record's part) of every key that matches one of `places`.
 
-    The part may contain colons. A key that exists during the whole scan is found at least once. The caller has to check
-    whether it is a record, and whether it belongs to the stream.
+    A key that exists during the whole scan is found at least once. The caller has to check whether it is a record, and
+    whether it belongs to the stream.
     """
-    # No head is a prefix of another one: names have no colons, and each head ends with a colon.
-    heads = {template.head: (template, lease) for template, lease in places.items()}
-    lengths = sorted({len(head) for head in heads})
-    match = (b"MATCH", next(iter(places)).pattern) if len(places) == 1 else ()
+    matcher = Matcher(places)
+    match = (b"MATCH", places[0][0].pattern) if len(places) == 1 else ()
     for keys in _all_keys(pipeline, match):
-        found = []
-        for key in keys:
-            for length in lengths:
-                place = heads.get(key[:length])
-                if place is not None and (part := place[0].part(key)) is not None:
-                    found.append((place[1], key, part))
-                    break
+        found = [(lease, key, part) for key in keys for lease, part in matcher.match(key)]
         if found:
             yield found
         heartbeat.keep()

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from destination_redis.caches import CollectionCache, plain
 from destination_redis.keys import KeyTemplate
-from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
+from destination_redis.ledger.heartbeat import LeaseHeartbeat
+from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Ledger
 from destination_redis.placements.base import Target, Writer
 from destination_redis.placements.record_scripts import Scripts
@@ -32,25 +33,26 @@ class SequencePlacement:
     def writer(self, target: Target) -> Writer:
         """Return a writer that stores each record under its id, without reading the key first."""
         assert not isinstance(target.cache, CollectionCache)
-        keys = target.lease.keys
         if target.staged:
-            return Writer(target.cache.encoder(keys.staged, plain))
-        return Writer(target.cache.encoder(keys.live, self._scripts.start(target.lease.stream.expiry)))
+            return Writer(target.cache.encoder(target.lease.newest_keys.staged, plain))
+        start = self._scripts.start(target.lease.stream.expiry)
+        return Writer(target.cache.encoder(target.lease.live_keys.live, start))
 
     def move(self, leases: Sequence[StreamLease]) -> None:
         """RENAME the acknowledged staged records."""
         for lease in leases:
             staged, expiry = lease.value.newest, lease.stream.expiry
-            head, tail, live = lease.keys.staged.head, lease.keys.staged.tail, lease.keys.live.head
+            keys = lease.newest_keys
+            head, tail, live = keys.staged.head, keys.staged.tail, keys.live.head
             rename = b"*3\r\n$6\r\nRENAME\r\n$%d\r\n%b%d%b\r\n$%d\r\n%b%d\r\n"
             for ids in _digits(staged.first, staged.committed):
                 digits = len(str(ids[0]))
                 source, target = len(head) + digits + len(tail), len(live) + digits
                 if expiry:
                     renames = self._scripts.renames(expiry)
-                    keys = b"$%d\r\n%b%d%b\r\n$%d\r\n%b%d\r\n"
+                    pair = b"$%d\r\n%b%d%b\r\n$%d\r\n%b%d\r\n"
                     for i in ids:
-                        renames.add(keys % (source, head, i, tail, target, live, i), 1, _NO_ARGUMENTS)
+                        renames.add(pair % (source, head, i, tail, target, live, i), 1, _NO_ARGUMENTS)
                     commands = renames.take()
                 else:
                     commands = [rename % (source, head, i, tail, target, live, i) for i in ids]
@@ -62,18 +64,18 @@ class SequencePlacement:
     def remove_old(self, leases: Sequence[StreamLease]) -> None:
         """UNLINK the ids below those of the staged generation; after a loss, all keys outside of it that SCAN finds."""
         for lease in leases:
-            ledger, live = lease.value, lease.keys.live
+            ledger, keys = lease.value, lease.live_keys
             old, new = ledger.live, ledger.newest
             if new.placement != old.placement:
                 # A key with an old id may be a record of the new generation.
                 self._remove_older(lease, old.first, new.first - 1)
             else:
-                self._unlink(lease, live, old.first, new.first - 1)
+                self._unlink(lease, keys.live, old.first, new.first - 1)
             if ledger.loss:
                 # A lost ledger leaves unknown ids. Only sequential ids of the new generation stay.
                 ours = new.placement == SEQUENCE
-                self._unlink_found(lease, live, new.first, new.committed if ours else 0)
-                self._unlink_found(lease, lease.keys.staged, new.first, ledger.reserved if ours else 0)
+                self._unlink_found(lease, keys.live, new.first, new.committed if ours else 0)
+                self._unlink_found(lease, keys.staged, new.first, ledger.reserved if ours else 0)
         self._pipeline.flush()
 
     def end_promotion(self, lease: StreamLease, promoted: Ledger) -> None:
@@ -84,14 +86,15 @@ class SequencePlacement:
         """UNLINK the dropped staged ids."""
         for lease in leases:
             if dropped := lease.value.dropped:
-                self._unlink(lease, lease.keys.staged, dropped.first, dropped.last)
+                self._unlink(lease, lease.keys.data().staged, dropped.first, dropped.last)
         self._pipeline.flush()
 
     def discard_unacknowledged(self, leases: Sequence[StreamLease]) -> None:
         """UNLINK the ids above the last acknowledged one: the source sends those records again."""
         for lease in leases:
             ledger = lease.value
-            template = lease.keys.staged if ledger.staged else lease.keys.live
+            keys = lease.newest_keys
+            template = keys.staged if ledger.staged else keys.live
             self._unlink(lease, template, ledger.top + 1, ledger.reserved)
         self._pipeline.flush()
 
@@ -106,7 +109,7 @@ class SequencePlacement:
             self._mark(lease)
 
     def _remove_older(self, lease: StreamLease, first: int, last: int) -> None:
-        head = lease.keys.live.head
+        head = lease.live_keys.live.head
         below = lease.value.newest.first
         for ids in _digits(first, last):
             removals = self._scripts.removals(lease.value.live.storage.storage_format)
@@ -118,7 +121,7 @@ class SequencePlacement:
     def _unlink_found(self, lease: StreamLease, template: KeyTemplate, first: int, last: int) -> None:
         """Remove records, found by SCAN, whose ids are outside `first` to `last`; foreign keys are left alone."""
         storage_format = lease.value.live.storage.storage_format
-        for found in scan(self._pipeline, self._heartbeat, {template: lease}):
+        for found in scan(self._pipeline, self._heartbeat, [(template, lease)]):
             removals = self._scripts.removals(storage_format)
             for _, key, part in found:
                 if part.isdigit() and not first <= int(part) <= last:

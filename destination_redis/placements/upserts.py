@@ -69,11 +69,11 @@ class Upserts:
         assert not isinstance(target.cache, CollectionCache)
         self._lease = lease = target.lease
         self._cache = target.cache
-        self._scripts = scripts
+        self._scripts = scripts.named(lease, (lease.value.newest if target.staged else lease.value.live).storage)
         self._stream = lease.stream
         self._staged = target.staged
         self._soft = target.soft_deletions
-        ledger, keys = lease.value, lease.keys
+        ledger, keys = lease.value, lease.newest_keys if target.staged else lease.live_keys
         self._first = (ledger.newest if target.staged else ledger.live).first
         self._template = keys.staged if target.staged else keys.live
         self._tombstones = keys.tombstone

@@ -63,6 +63,8 @@ class Stream:
     collected: bool = False
     #: Seconds after which its live records, or its live collection, expire; 0 for never. Staged ones have no expiry.
     expiry: int = 0
+    #: The template of its keys from the settings; "" for the default.
+    template: str = ""
     #: Whether the schema has the column that reports deletions, or lists no columns.
     may_delete: bool = False
     #: The columns of its schema that can be indexed.

@@ -19,7 +19,8 @@ from destination_redis.config.settings import RedisConfig
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.refusals import about, name_of
 from destination_redis.errors import RetryDecision, config_error, retry_decision, traced
-from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
+from destination_redis.ledger.heartbeat import LeaseHeartbeat
+from destination_redis.ledger.lease import StreamLease
 from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
 from destination_redis.search.definition import Command, Index, failures, index_of, parse, scanned
 from destination_redis.transport.retry import RetryPolicy
@@ -170,7 +171,7 @@ def search_indexes(
     wanted = {
         lease: index_of(
             lease.stream.columns,
-            lease.keys.live.head,
+            lease.keys.data(lease.stream.template).live.head,
             config.storage_format,
             upserts=lease.stream.placement == PRIMARY_KEY,
             full=config.record_metadata == "full",

@@ -8,7 +8,7 @@ from contextlib import suppress
 from destination_redis.config.settings import WithoutStatus
 from destination_redis.console.output import OutputError
 from destination_redis.errors import Terminated, safe_text, system_error, transient_error
-from destination_redis.ledger.lease import LeaseHeartbeat
+from destination_redis.ledger.heartbeat import LeaseHeartbeat
 from destination_redis.placements.upserts import FlushRequired
 from destination_redis.protocol.messages import (
     UNREADABLE,
@@ -204,7 +204,7 @@ class Sync:
             with suppress(OutputError):  # the output may be what failed
                 self._states.rescue()
         if isinstance(error, TooLarge):
-            stream = next((str(writer.stream) for writer in self._streams.all if writer.lease.keys.owns(error.key)), "")
+            stream = next((str(writer.stream) for writer in self._streams.all if writer.lease.owns(error.key)), "")
             raise RecordTooLarge(error, stream, *(self._pipeline.limit_on(error) or ())) from error
         if isinstance(error, Terminated):
             raise transient_error(

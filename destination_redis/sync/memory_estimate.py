@@ -17,9 +17,9 @@ from destination_redis.connection.deployment import Servers
 from destination_redis.connection.memory import Memory, memory_of, why_evicting
 from destination_redis.connection.replies import ask, info, number
 from destination_redis.connection.slots import Address, slot_of
-from destination_redis.keys import KeyTemplate, StreamKeys
+from destination_redis.keys import KeyTemplate, Matcher
 from destination_redis.ledger.lease import StreamLease
-from destination_redis.ledger.ledger import Generation, Ledger
+from destination_redis.ledger.ledger import Generation
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
 
 #: Sampled keys of all streams together; each stream has at least one.
@@ -105,9 +105,10 @@ def _needs(
 
 def _by_ledger(lease: StreamLease, most: int) -> Iterator[tuple[bytes, float]]:
     """Yield the sampled keys that the ledger determines, with the weight of each."""
-    ledger, keys = lease.value, lease.keys
+    ledger, keys = lease.value, lease.live_keys
     yield from _part(ledger.live, keys.collection, keys.live, most)
     if ledger.staged:
+        keys = lease.newest_keys
         staged = _part(ledger.staged, keys.staged_collection, keys.staged, most)
         yield from ((key, -weight) for key, weight in staged)
 
@@ -131,27 +132,23 @@ def _by_scan(client: Redis, leases: Sequence[StreamLease], most: int, database: 
             keys = [key for key in scanned if isinstance(key, bytes)]
         case _:
             return
-    places = [(lease, template, sign) for lease in leases for template, sign in _places(lease.keys, lease.value)]
-    heads = {template.head: place for place, (_, template, _) in enumerate(places)}
-    lengths = sorted({len(head) for head in heads})
-    found: dict[int, list[bytes]] = defaultdict(list)
+    matcher = Matcher((template, (lease, sign)) for lease in leases for template, sign in _places(lease))
+    found: dict[tuple[StreamLease, int], list[bytes]] = defaultdict(list)
     for key in keys:
-        for length in lengths:
-            at = heads.get(key[:length])
-            if at is not None and places[at][1].part(key) is not None:
-                found[at].append(key)
-    for place, some in found.items():
-        lease, _, sign = places[place]
+        for place, _ in matcher.match(key):
+            found[place].append(key)
+    for (lease, sign), some in found.items():
         chosen = _some(some, most)
         for key in chosen:
             yield _Look(lease, key, sign * len(some) / len(chosen) * max(total / len(keys), 1))
 
 
-def _places(keys: StreamKeys, ledger: Ledger) -> Iterator[tuple[KeyTemplate, int]]:
+def _places(lease: StreamLease) -> Iterator[tuple[KeyTemplate, int]]:
+    ledger = lease.value
     if ledger.live.placement == PRIMARY_KEY:
-        yield keys.live, 1
+        yield lease.live_keys.live, 1
     if ledger.staged and ledger.staged.placement == PRIMARY_KEY:
-        yield keys.staged, -1
+        yield lease.newest_keys.staged, -1
 
 
 def _some(items: Sequence[Item], most: int) -> list[Item]:

@@ -14,15 +14,18 @@ from destination_redis.config.settings import RedisConfig
 from destination_redis.config.stream_configs import StreamConfigs
 from destination_redis.connection.deployment import Servers
 from destination_redis.errors import config_error
-from destination_redis.keys import StreamKeys, namespace_in_keys
+from destination_redis.keys import COLLECTION_KEY, RECORD_KEY, StreamKeys, namespace_in_keys
+from destination_redis.ledger.collection_keys import check_collections
 from destination_redis.ledger.generations import Generations
-from destination_redis.ledger.lease import LeaseHeartbeat, StreamLease
-from destination_redis.ledger.ledger import Storage
+from destination_redis.ledger.heartbeat import LeaseHeartbeat
+from destination_redis.ledger.lease import StreamLease
+from destination_redis.ledger.storage import Storage
 from destination_redis.ledger.takeover import take_all
+from destination_redis.ledger.template_claims import TemplateClaims
 from destination_redis.placements import Target, placements
 from destination_redis.placements.promotion import Promotion
 from destination_redis.placements.record_scripts import Scripts
-from destination_redis.protocol.catalog import Stream
+from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
 from destination_redis.resp import pack_command
 from destination_redis.search.maintenance import Indexes, search_indexes
 from destination_redis.sync import memory_estimate
@@ -40,6 +43,7 @@ def open_streams(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipel
     settings = settings_of(config, streams)
     for stream, own in settings.items():
         check_stream(own, stream)
+    _log_default_keys(settings)
     token = uuid.uuid4().hex
     keys_of = _keys(config, tuple(settings), pipeline)
     leases = [StreamLease(pipeline, stream, keys, token) for stream, keys in keys_of.items()]
@@ -61,9 +65,14 @@ def open_streams(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipel
         lease.register_connections()
     try:
         pipeline.many_keys = not servers.clustered and probe_many_keys(pipeline, config.key_prefix)
+        indexed = [lease for lease in leases if settings[lease.stream].search_index]
+        claims = TemplateClaims(leases, pipeline, config.key_prefix, indexed)
+        claims.claim()
+        check_collections(leases, pipeline)
         heartbeat = LeaseHeartbeat(leases)
         indexes = search_indexes(settings, leases, servers, pipeline.retry, heartbeat)
         opened = _begin(settings, leases, pipeline, heartbeat, indexes)
+        opened.promote = claims.around(opened.promote)
         both = {each.lease: each.generations.staging and each.generations.has_live() for each in opened.all}
         for warning in memory_estimate.warnings(settings, servers, list(both.items()), config.database):
             logger.warning(warning)
@@ -105,7 +114,7 @@ def _begin(
 
 
 def _storage(config: RedisConfig, stream: Stream) -> Storage:
-    return Storage(stream.placement, stream.key_fields, config.storage_format)
+    return Storage(stream.placement, stream.key_fields, config.storage_format, stream.template)
 
 
 def _keys(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipeline) -> dict[Stream, StreamKeys]:
@@ -155,10 +164,23 @@ def settings_of(config: RedisConfig, streams: Sequence[Stream]) -> dict[Stream, 
     return {placed(own, stream): own for stream, own in found}
 
 
+def _log_default_keys(settings: Mapping[Stream, RedisConfig]) -> None:
+    """Log which streams the setting `record_key` is not for."""
+    names = [
+        str(stream) for stream, own in settings.items() if stream.placement == SEQUENCE and own.record_key != RECORD_KEY
+    ]
+    if names:
+        more = f" and {len(names) - 1} more" if names[1:] else ""
+        logger.info("record_key is for streams in append_dedup: the keys of %s%s are the default ones", names[0], more)
+
+
 def placed(config: RedisConfig, stream: Stream) -> Stream:
-    """Return the stream with the placement that the data type requires, and its expiry."""
+    """Return the stream with the placement that the data type requires, the template of its keys, and its expiry."""
     collected = CACHES[config.cache_type].capabilities.collection
-    return dataclasses.replace(stream, collected=collected, expiry=config.expiry)
+    placed = dataclasses.replace(stream, collected=collected, expiry=config.expiry)
+    templates = {PRIMARY_KEY: config.record_key, COLLECTION: config.collection_key}
+    template = templates.get(placed.placement, RECORD_KEY)
+    return dataclasses.replace(placed, template="" if template in (RECORD_KEY, COLLECTION_KEY) else template)
 
 
 def cache_of(config: RedisConfig, stream: Stream) -> KeyedCache | CollectionCache:

@@ -59,7 +59,7 @@ class Example:
 
     def key(self, exists: Exists) -> bytes:
         """Return a key that exists; else the pattern of the stream's keys, or nothing without records."""
-        writer, keys = self.writer, self.writer.lease.keys
+        writer, keys = self.writer, self.writer.lease.live_keys
         if writer.stream.placement == COLLECTION:
             return keys.collection if exists(keys.collection) else b""
         if writer.stream.placement == PRIMARY_KEY:
@@ -77,7 +77,7 @@ class Example:
         return commands
 
     def _part(self, command: bytes) -> bytes | None:
-        keys = self.writer.lease.keys
+        keys = self.writer.lease.live_keys
         return (keys.staged if self.writer.generations.staging else keys.live).part(first_key(command))
 
 

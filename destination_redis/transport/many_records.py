@@ -4,7 +4,7 @@ The layout of such a command is fixed, so it can be divided without knowing its 
 
     KEYS    the keys of each record, one record after the other
     ARGV    "<keys of a record> <shared arguments>", the shared arguments, then for each record the number of its
-            arguments and these
+            arguments and these. If the keys do not begin with the stream's names, these follow in the first argument
 
 The reply is an integer, or a list with the indexes of the records, from 0, that were not written. It never holds an
 error: hiredis would return it as a part of a good reply. When the record is sent again alone, the server replies with
@@ -22,7 +22,7 @@ from destination_redis.resp import pack_arguments, unpack_command
 _BYTES, _RECORDS = 60 * 1024, 100
 #: Arguments before the first key: EVALSHA, the SHA1 and the number of keys.
 _BEFORE = 3
-_LAYOUT = re.compile(rb"(\d+) (\d+)")
+_LAYOUT = re.compile(rb"(\d+) (\d+)(?: .*)?", re.DOTALL)
 
 
 def script_for_many(keys: int, shared: int, statements: str, before: str = "") -> str:
@@ -77,9 +77,15 @@ def divided(command: bytes) -> list[bytes]:
 class ManyRecords:
     """Gathers records into the commands of one script."""
 
-    def __init__(self, sha: bytes, keys: int, shared: Sequence[bytes] = (), *, alone: bool = False) -> None:
-        """Set the script, the keys per record and the shared arguments; `alone` gives each record its own command."""
-        self._shared = pack_arguments(b"%d %d" % (keys, len(shared)), *shared)
+    def __init__(
+        self, sha: bytes, keys: int, shared: Sequence[bytes] = (), *, alone: bool = False, name: bytes = b""
+    ) -> None:
+        """Set the script, the keys per record and the shared arguments; `alone` gives each record its own command.
+
+        `name` is the stream's, for messages, if the keys do not begin with it.
+        """
+        layout = b"%d %d" % (keys, len(shared))
+        self._shared = pack_arguments(b"%b %b" % (layout, name) if name else layout, *shared)
         self._keys_each = keys
         self._alone = alone
         self._start = lru_cache(partial(_start, sha, keys))

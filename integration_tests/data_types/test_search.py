@@ -327,6 +327,25 @@ def test_keys_of_the_connectors_own_are_not_indexed_and_an_applications_do_no_ha
     assert server.client.hgetall("default:users:1:cart") == {b"value": b"red", b"price": b"none"}
 
 
+def test_an_index_covers_the_keys_of_the_template_and_moves_with_a_refresh_to_another(server: Server) -> None:
+    shape = SHAPES[0]
+    first = users("append_dedup", **generation(1, 0, 1))
+    assert synced(server, shape, first, row(1, **DATA), COMPLETE, record_key="user:{key}") == 0
+    assert found(server.client, QUERIES[0]) == ["user:1"]
+    again = users("append_dedup", **generation(2, 2, 2))
+    assert synced(server, shape, again, row(2, **DATA), COMPLETE, record_key="u-{key}") == 0
+    assert found(server.client, QUERIES[0]) == ["u-2"]
+
+
+def test_an_index_that_would_cover_another_streams_keys_is_refused(server: Server) -> None:
+    streams = [users("append_dedup"), full_dedup("people")]
+    config = config_of(server, SHAPES[0], record_key="{stream}-{key}")
+    assert list(write(config, streams, [row(1), COMPLETE, status("COMPLETE", "people")])) == []
+    # No key has both forms, but an index over all keys that begin with "u" would have those of both streams.
+    error = library.failure({**config, "record_key": "u{key}:x"}, [full_dedup("others")], [record(1, "others")])
+    assert "others (u*) and default:users (users-{key}) could be the same" in str(error)
+
+
 def test_prefix_and_escaped_names_are_part_of_the_index(server: Server) -> None:
     shape: Shape = ("hash", "columns")
     stream = users(namespace="a:*")

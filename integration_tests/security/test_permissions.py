@@ -59,6 +59,16 @@ def test_the_empty_namespace_is_not_asked_for_where_default_namespace_is_set(ser
         list(write(config, [full()], [record(1), COMPLETE]))
 
 
+def test_a_template_needs_its_own_keys_in_addition(server: Server, config: Json) -> None:
+    named = {**config, "record_key": "user:{key}"}
+    with pytest.raises(Exception, match="no permission for one of the command's keys"):
+        list(write(named, [deduplicated()], [row(1, 1), BOTH[1]]))
+    server.client.execute_command("ACL", "SETUSER", "airbyte", "~user:*")
+    assert list(write(named, [deduplicated()], [row(1, 1), BOTH[1]])) == []
+    assert list(write(named, [deduplicated(2)], [row(2, 1), BOTH[1]])) == []
+    assert rows(server.client, "user:") == {"2": 1}
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_check_misses_each_of_the_least_permissions_by_name(server: Server, config: Json, command: str) -> None:
     server.client.execute_command("ACL", "DELUSER", "airbyte")

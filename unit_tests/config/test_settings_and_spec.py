@@ -75,6 +75,31 @@ def test_a_saved_config_of_the_java_connector_keeps_its_meaning() -> None:
     assert unknown_settings(JAVA) == []
 
 
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("record_key", "user"),
+        ("record_key", "{key}:{key}"),
+        ("record_key", "{id}:{key}"),
+        ("collection_key", "{key}"),
+        ("collection_key", "queue}"),
+    ],
+)
+def test_a_template_that_is_not_one_is_refused_with_the_reason(setting: str, text: str) -> None:
+    assert f"{setting}: Input should " in str(complaint({"host": "localhost", setting: text}))
+
+
+def test_an_empty_template_is_the_default() -> None:
+    config = parse_config({"host": "localhost", "record_key": "", "collection_key": None})
+    assert (config.record_key, config.collection_key) == ("{namespace}:{stream}:{key}", "{namespace}:{stream}")
+
+
+def test_a_search_index_needs_a_record_key_that_begins_with_text_of_its_own() -> None:
+    indexed = {"host": "localhost", "search_index": True, "cache_type": "json"}
+    assert "search_index needs a record_key that begins with" in str(complaint({**indexed, "record_key": "{key}:a"}))
+    assert parse_config({**indexed, "record_key": "user:{key}"}).search_index
+
+
 def test_the_java_connectors_verify_full_keeps_its_certificates() -> None:
     certificates = {"ca_certificate": "CA", "client_certificate": "CERT", "client_key": "KEY"}
     mode = parse_config({**JAVA, "ssl_mode": {"mode": "verify-full", **certificates}}).ssl_mode

@@ -30,6 +30,8 @@ OTHERS: Json = {
     "deletion_mode": "soft",
     "search_index": True,
     "stream_max_length": 7,
+    "record_key": "own:{key}",
+    "collection_key": "own:{stream}",
 }
 
 
@@ -104,7 +106,7 @@ def test_the_first_entry_that_matches_holds_for_a_stream() -> None:
 
 @pytest.mark.parametrize("name", RecordSettings.model_fields)
 def test_an_entry_sets_every_setting_of_records_and_inherits_what_it_leaves_out(name: str) -> None:
-    types = {"search_index": "json", "stream_max_length": "stream"}
+    types = {"search_index": "json", "stream_max_length": "stream", "collection_key": "list"}
     needed = {"cache_type": types[name]} if name in types else {}
     own = configs({"stream": "s", name: OTHERS[name]}, **needed).of("s", None)
     assert getattr(own, name) == OTHERS[name]
@@ -296,3 +298,26 @@ def test_an_entry_in_the_form_begins_with_the_stream_which_alone_is_required() -
 def test_every_setting_of_records_can_be_set_for_all_streams() -> None:
     assert set(RecordSettings.model_fields) < set(RedisConfig.model_fields)
     assert set(OTHERS) == set(RecordSettings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("entry", "instead"),
+    [
+        ({"cache_type": "list", "record_key": "own:{key}"}, "collection_key"),
+        ({"cache_type": "hash", "collection_key": "own"}, "record_key"),
+    ],
+)
+def test_a_template_that_the_data_type_of_an_entry_has_no_use_for_is_an_error(
+    entry: dict[str, Any], instead: str
+) -> None:
+    with pytest.raises(AirbyteTracedException, match=rf"^streams\.0 \(s\): .*: set {instead}$"):
+        configs({"stream": "s", **entry})
+
+
+def test_global_templates_hold_for_the_entries_that_have_a_use_for_them() -> None:
+    found = configs(
+        {"stream": "queue", "cache_type": "list"}, {"stream": "*"}, record_key="r:{key}", collection_key="c:{stream}"
+    )
+    assert found.left_out == []
+    assert found.of("queue", None).has_collection_key
+    assert not found.of("users", None).has_collection_key

@@ -8,7 +8,8 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.caches import StorageFormat
 from destination_redis.ledger import transitions
-from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, Storage, Task
+from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, Task
+from destination_redis.ledger.storage import Storage
 from destination_redis.ledger.transitions import FIRST_RESERVE, Start, start
 from destination_redis.protocol.catalog import Stream
 
@@ -74,6 +75,25 @@ class TestAddingToLiveRecords:
         assert (found.stages, found.ledger.task, found.next_id) == (False, Task.MERGE, 269)
         assert found.ledger.staged == STAGED.staged
 
+    def test_another_template_is_refused_and_only_a_refresh_helps(self) -> None:
+        named = replace(KEYS, template="user:{key}")
+        for held, wanted in ((KEYS, named), (named, KEYS), (named, replace(KEYS, template="u:{key}"))):
+            with pytest.raises(AirbyteTracedException, match="refresh the stream"):
+                start(stored(LIVE, held), stream(wanted, **adding(1, 3)), wanted)
+            found = start(stored(LIVE, held), stream(wanted, **replacing(2, 3)), wanted)
+            assert found.ledger.staged is not None
+            assert (found.ledger.live.storage, found.ledger.staged.storage) == (held, wanted)
+
+    def test_staged_records_are_dropped_under_the_template_that_they_had(self) -> None:
+        named = replace(KEYS, template="user:{key}")
+        found = start(stored(STAGED, named), stream(KEYS, **replacing(3, 3)), KEYS)
+        assert found.ledger.dropped == Dropped(13, 268, "primary_key", "user:{key}", 1)
+
+    def test_an_empty_collection_changes_its_key_with_its_template(self) -> None:
+        empty = Ledger(Generation(1, 1, 1, 0, LIST), reserved=12)
+        assert start(empty, stream(LIST, **adding()), replace(LIST, template="queue")).changes_key
+        assert not start(empty, stream(LIST, **adding()), LIST).changes_key
+
     def test_another_storage_is_refused_and_only_a_refresh_helps(self) -> None:
         with pytest.raises(
             AirbyteTracedException, match=r"by sequential ids, but this sync would store them .* in one key"
@@ -118,7 +138,7 @@ class TestReplacingAStream:
     def test_an_overwrite_without_generations_always_begins_anew(self) -> None:
         found = start(STAGED, stream(mode="overwrite"), IDS)
         self.check_anew(found, None, None)
-        assert found.ledger.dropped == Dropped(13, 20, "sequence")
+        assert found.ledger.dropped == Dropped(13, 20, "sequence", key_parts=1)
 
     def test_the_same_pair_goes_on_with_what_is_staged(self) -> None:
         found = start(STAGED, stream(**replacing(2, 2)), IDS)
@@ -129,18 +149,18 @@ class TestReplacingAStream:
     def test_another_pair_drops_what_is_staged(self) -> None:
         found = start(STAGED, stream(**replacing(3, 3)), IDS)
         self.check_anew(found, 3, 3)
-        assert found.ledger.dropped == Dropped(13, 20, "sequence")
+        assert found.ledger.dropped == Dropped(13, 20, "sequence", key_parts=1)
 
     @pytest.mark.parametrize("storage", [KEYS, LIST])
     def test_where_unacknowledged_records_may_be_there_all_reserved_ids_are_dropped(self, storage: Storage) -> None:
         found = start(stored(STAGED, storage), stream(storage, **replacing(3, 3)), storage)
-        assert found.ledger.dropped == Dropped(13, 268, storage.placement)
+        assert found.ledger.dropped == Dropped(13, 268, storage.placement, key_parts=1)
 
     def test_by_primary_key_a_refresh_that_got_nothing_acknowledged_begins_anew(self) -> None:
         nothing = replace(STAGED, staged=Generation(2, 2, 13, 12))
         found = start(stored(nothing, KEYS), stream(KEYS, **replacing(2, 2)), KEYS)
         self.check_anew(found, 2, 2)
-        assert found.ledger.dropped == Dropped(13, 268, "primary_key")
+        assert found.ledger.dropped == Dropped(13, 268, "primary_key", key_parts=1)
 
     def test_a_refresh_may_change_the_storage_but_not_half_way(self) -> None:
         self.check_anew(start(LIVE, stream(LIST, **replacing(2, 2)), LIST), 2, 2)

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from destination_redis.errors import command_name
 from destination_redis.resp import pack_arguments, pack_command, unpack_command
 from destination_redis.transport.many_records import ManyRecords, divided
 
@@ -48,6 +49,25 @@ def test_the_command_of_one_record_is_laid_out_as_its_script_expects(
         expected = [b"EVALSHA", SHA, b"%d" % keys, *own_keys, layout, *shared, b"%d" % len(arguments), *arguments]
         assert list(unpack_command(command)) == expected
         assert divided(command) == [command]
+
+
+@given(gathered(), st.sampled_from([b"default:users", b"a b:\r\n 1 2"]))
+def test_the_streams_name_stands_in_the_layout_and_messages_show_it_in_place_of_the_key(
+    gathered: tuple[int, list[bytes], Records], name: bytes
+) -> None:
+    keys, shared, records = gathered
+    many = ManyRecords(SHA, keys, shared, name=name)
+    for own_keys, arguments in records:
+        many.add(pack_arguments(*own_keys), 1 + len(arguments), pack_arguments(b"%d" % len(arguments), *arguments))
+    (whole,) = many.take()
+    for command in (whole, *divided(whole)):
+        assert command_name(command) == f"a script for {name.decode()}"
+    assert len(divided(whole)) == len(records)
+
+
+def test_without_a_name_messages_show_what_the_key_begins_with() -> None:
+    (command,) = commands(1, [], [([b"airbyte:tmp:{default:users:secret}"], [])], alone=False)
+    assert command_name(command) == "a script for default:users"
 
 
 @given(st.lists(st.integers(0, 90_000), min_size=1, max_size=300))

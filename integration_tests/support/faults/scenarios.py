@@ -30,9 +30,22 @@ class Scenario:
     shape: Shape
     #: What left the old data, where that is kept in another way.
     was: "Scenario | None" = None
+    #: The template of its keys, if it has one of its own.
+    template: str = ""
 
     def __str__(self) -> str:
-        return f"{self.mode} {'-'.join(self.shape)}{f', once {self.was}' if self.was else ''}"
+        under = f" under {self.template}" if self.template else ""
+        return f"{self.mode} {'-'.join(self.shape)}{under}{f', once {self.was}' if self.was else ''}"
+
+    @property
+    def collection(self) -> str:
+        """The key of a collection."""
+        return self.template or KEY
+
+    @property
+    def head(self) -> str:
+        """What stands before a record's part of its key."""
+        return self.template.partition("{key}")[0] if "{key}" in self.template else f"{KEY}:"
 
     @property
     def upserts(self) -> bool:
@@ -59,7 +72,10 @@ class Scenario:
         return [made | generation(number, number if replaces else 0, number)]
 
     def config(self, port: int) -> Json:
-        return {"host": "127.0.0.1", "port": port, "cache_type": self.shape[0], "record_format": self.shape[1]}
+        config = {"host": "127.0.0.1", "port": port, "cache_type": self.shape[0], "record_format": self.shape[1]}
+        if self.template:
+            config["record_key" if "{key}" in self.template else "collection_key"] = self.template
+        return config
 
     def before(self) -> tuple[list[Json], list[Json]]:
         """Return the catalog and the messages of the sync that left the old data."""
@@ -85,8 +101,9 @@ class Scenario:
     def found(self, client: Redis) -> Any:
         """Return what readers find: values, or key -> number of the record."""
         if not self.upserts:
-            return sorted(values(client, shape=self.shape))
-        return {key: int(value) for key, value in rows(client, shape=self.shape).items()}
+            prefix = self.collection if self.shape in COLLECTED else self.head
+            return sorted(values(client, prefix, self.shape))
+        return {key: int(value) for key, value in rows(client, self.head, shape=self.shape).items()}
 
     def steps(self, client: Redis, cursor: int) -> list[str]:
         """Return what is wrong in the middle of a sync of which `cursor` records are acknowledged."""
@@ -112,7 +129,8 @@ class Scenario:
             return cursor
         staged = int(held["staged_first"]) > 0
         if self.shape in COLLECTED:
-            there = elements(client, f"airbyte:tmp:{{{KEY}}}" if staged else KEY, self.shape)
+            key = f"airbyte:tmp:{{{self.collection}}}" if staged else self.collection
+            there = elements(client, key, self.shape)
             last = held["staged_committed" if staged else "committed"]
             open_ones = int(held.get("sent", last)) - int(last)
             return max([cursor, *there[: len(there) - open_ones][-1:]])
@@ -126,12 +144,25 @@ class Scenario:
         wrong = [f"{name}={held[name]}" for name in ("task", "writer") if held[name] != ""]
         wrong += [f"{name}={held[name]}" for name in ("staged_first", "drop_last", "lost") if held[name] != "0"]
         wrong += [str(key) for key in client.scan_iter() if key.startswith((b"airbyte:tmp:", b"airbyte:watermark:"))]
-        others = list(client.scan_iter(f"{KEY}:*"))
+        others = list(client.scan_iter(f"{self.head}*"))
         if len(others) != (0 if self.shape in COLLECTED else len(self.found(client))):
             wrong.append(f"strays among {others}")
-        if self.shape not in COLLECTED and (counter := client.get(KEY)) != held["committed"].encode():
+        if self.was and self.was.template != self.template:
+            wrong += [f"{key!r} is left" for key in client.scan_iter(f"{self.was.head}*") if not self._may_have(key)]
+        if self.was and self.was.shape in COLLECTED and self.was.collection not in (self.collection, KEY):
+            wrong += [f"{self.was.collection} is left"] if client.exists(self.was.collection) else []
+        if self.template and client.exists(KEY):
+            wrong.append("there is a counter")
+        if (
+            not self.template
+            and self.shape not in COLLECTED
+            and (counter := client.get(KEY)) != held["committed"].encode()
+        ):
             wrong.append(f"the counter says {counter!r}, the ledger {held['committed']}")
         return wrong
+
+    def _may_have(self, key: bytes) -> bool:
+        return self.shape not in COLLECTED and key.startswith(self.head.encode())
 
     def _record(self, number: int) -> Json:
         message = record(number)
@@ -166,7 +197,7 @@ class Scenario:
     def _live(self, client: Redis) -> list[int]:
         """Return the numbers of live records of this kind, whatever else there is."""
         if self.shape in COLLECTED:
-            return elements(client, KEY, self.shape)
+            return elements(client, self.collection, self.shape)
         found = cache(self.shape).get_all(client, list(client.scan_iter(f"{KEY}:*")))
         return [int(number) for each in found if str(number := json.loads(each.data)["id"]).lstrip("-").isdigit()]
 
@@ -175,7 +206,7 @@ class Scenario:
         if not held.get("staged_first") or held["staged_first"] == "0":
             return []
         if self.shape in COLLECTED:
-            return elements(client, f"airbyte:tmp:{{{KEY}}}", self.shape)
+            return elements(client, f"airbyte:tmp:{{{self.collection}}}", self.shape)
         keys = [
             f"airbyte:tmp:{{{KEY}:{number}}}".encode()
             for number in range(int(held["staged_first"]), int(held["staged_committed"]) + 1)
@@ -194,7 +225,31 @@ CHANGES_OF_KIND = [
     Scenario("refresh_dedup", HASH, was=Scenario("append", HASH)),
     Scenario("refresh_dedup", ("string", "envelope"), was=Scenario("append", ("sorted_set", "columns"))),
 ]
+_USER = "user:{key}"
+#: Records under a template of the settings, and refreshes that change the template.
+TEMPLATES = [
+    Scenario("append_dedup", HASH, template=_USER),
+    Scenario("refresh_dedup", ("string", "envelope"), template="row-{key}"),
+    Scenario("refresh_dedup", HASH, template=_USER, was=Scenario("append_dedup", HASH)),
+    Scenario("refresh_dedup", HASH, was=Scenario("append_dedup", HASH, template=_USER)),
+    Scenario("refresh_dedup", HASH, template="u:{key}", was=Scenario("append_dedup", HASH, template=_USER)),
+    Scenario("refresh_dedup", HASH, template=_USER, was=Scenario("append", _LIST)),
+    Scenario("refresh", HASH, was=Scenario("append_dedup", HASH, template=_USER)),
+    Scenario("refresh", _LIST, was=Scenario("append_dedup", HASH, template=_USER)),
+    Scenario("append", _LIST, template="queue"),
+    Scenario("append", ("stream", "columns"), template="queue"),
+    Scenario("overwrite", ("sorted_set", "columns"), template="queue"),
+    Scenario("refresh", ("set", "columns"), template="queue"),
+    Scenario("refresh", _LIST, template="queue", was=Scenario("append", _LIST)),
+    Scenario("refresh", _LIST, was=Scenario("append", _LIST, template="queue")),
+    Scenario("refresh", _LIST, template="queue:b", was=Scenario("append", _LIST, template="queue:a")),
+    Scenario("refresh", _LIST, template="queue", was=Scenario("append", HASH)),
+    Scenario("refresh", _LIST, template="queue", was=Scenario("append_dedup", HASH, template=_USER)),
+    Scenario("refresh", HASH, was=Scenario("append", _LIST, template="queue")),
+    Scenario("refresh_dedup", HASH, template=_USER, was=Scenario("append", _LIST, template="queue")),
+]
 SCENARIOS = [
     *(Scenario(mode, shape) for mode in MODES for shape in (UPSERTING if mode.endswith("dedup") else SHAPES)),
     *CHANGES_OF_KIND,
+    *TEMPLATES,
 ]

@@ -20,7 +20,8 @@ RECORDS = st.sampled_from([b"1", b"2", b"12"])
 
 
 def every_key(keys: StreamKeys, record: bytes) -> set[bytes]:
-    return {keys.counter, keys.ledger, keys.live.key(record), keys.staged.key(record), keys.tombstone.key(record)}
+    data = keys.data()
+    return {keys.counter, keys.ledger, data.live.key(record), data.staged.key(record), data.tombstone.key(record)}
 
 
 def hash_tag(key: bytes) -> bytes:
@@ -30,7 +31,7 @@ def hash_tag(key: bytes) -> bytes:
 
 
 def test_a_record_lives_under_namespace_stream_and_id() -> None:
-    assert StreamKeys("public", "users").live.key(b"7") == b"public:users:7"
+    assert StreamKeys("public", "users").data().live.key(b"7") == b"public:users:7"
 
 
 def test_the_counter_is_namespace_and_stream() -> None:
@@ -42,19 +43,19 @@ def test_the_ledger_is_the_connectors_own_and_tagged_with_the_counter() -> None:
 
 
 def test_a_staged_record_is_tagged_with_its_whole_final_key() -> None:
-    assert StreamKeys("public", "users").staged.key(b"7") == b"airbyte:tmp:{public:users:7}"
+    assert StreamKeys("public", "users").data().staged.key(b"7") == b"airbyte:tmp:{public:users:7}"
 
 
 def test_the_empty_namespace_gives_the_java_connectors_key() -> None:
-    assert StreamKeys("", "stream").live.key(b"1") == b":stream:1"
+    assert StreamKeys("", "stream").data().live.key(b"1") == b":stream:1"
 
 
 def test_a_prefix_stands_in_front_of_every_key_and_inside_every_tag() -> None:
     keys = StreamKeys("ns", "stream", "p:")
-    assert keys.live.key(b"1") == b"p:ns:stream:1"
+    assert keys.data().live.key(b"1") == b"p:ns:stream:1"
     assert keys.counter == b"p:ns:stream"
     assert keys.ledger == b"p:airbyte:{p:ns:stream}"
-    assert keys.staged.key(b"1") == b"p:airbyte:tmp:{p:ns:stream:1}"
+    assert keys.data().staged.key(b"1") == b"p:airbyte:tmp:{p:ns:stream:1}"
 
 
 def test_a_colon_in_a_name_is_escaped() -> None:
@@ -108,34 +109,34 @@ def test_the_five_kinds_of_key_of_a_stream_differ(namespace: str, name: str, rec
 @given(NAMES, NAMES, RECORDS)
 def test_a_key_and_its_companion_share_a_cluster_slot(namespace: str, name: str, record: bytes) -> None:
     keys = StreamKeys(namespace, name)
-    assert hash_tag(keys.staged.key(record)) == keys.live.key(record)
-    assert hash_tag(keys.tombstone.key(record)) == keys.live.key(record)
+    assert hash_tag(keys.data().staged.key(record)) == keys.data().live.key(record)
+    assert hash_tag(keys.data().tombstone.key(record)) == keys.data().live.key(record)
     assert hash_tag(keys.ledger) == keys.counter
 
 
 @given(NAMES, NAMES)
 def test_no_name_makes_a_hash_tag_in_a_live_key(namespace: str, name: str) -> None:
-    assert not {b"{"[0], b"}"[0]} & set(StreamKeys(namespace, name).live.key(b"1"))
+    assert not {b"{"[0], b"}"[0]} & set(StreamKeys(namespace, name).data().live.key(b"1"))
 
 
 @given(NAMES, NAMES, RECORDS)
 def test_the_record_can_be_taken_out_of_its_key_again(namespace: str, name: str, record: bytes) -> None:
     keys = StreamKeys(namespace, name)
-    assert keys.live.part(keys.live.key(record)) == record
-    assert keys.staged.part(keys.staged.key(record)) == record
+    assert keys.data().live.part(keys.data().live.key(record)) == record
+    assert keys.data().staged.part(keys.data().staged.key(record)) == record
 
 
 @pytest.mark.parametrize("key", [b"public:users:42:cart", b"public:users", b"public:orders:42", b"public:users:{42}"])
 def test_a_key_of_an_application_is_not_taken_for_a_record(key: bytes) -> None:
-    assert StreamKeys("public", "users").live.part(key, parts=1) is None
+    assert StreamKeys("public", "users").data(parts=1).live.part(key) is None
 
 
 def test_a_primary_key_has_as_many_parts_as_fields_and_may_be_an_empty_text() -> None:
-    live = StreamKeys("public", "users").live
-    assert live.part(b"public:users:42:cart", parts=2) == b"42:cart"
-    assert live.part(b"public:users:42:cart") == b"42:cart"
-    assert live.part(b"public:users:42", parts=2) is None
-    assert live.part(b"public:users:", parts=1) == b""
+    one, two, any_number = (StreamKeys("public", "users").data(parts=parts).live for parts in (1, 2, None))
+    assert two.part(b"public:users:42:cart") == b"42:cart"
+    assert any_number.part(b"public:users:42:cart") == b"42:cart"
+    assert two.part(b"public:users:42") is None
+    assert one.part(b"public:users:") == b""
 
 
 @given(st.lists(st.one_of(st.none(), st.text(alphabet=':{}%ab1\\"é')), min_size=1, max_size=3))
@@ -164,18 +165,18 @@ def test_a_part_is_the_text_or_the_json_text_of_its_value(value: str, part: str)
 
 def test_a_live_key_is_not_taken_for_a_staged_one() -> None:
     keys = StreamKeys("public", "users")
-    assert keys.staged.part(b"public:users:1") is None
-    assert keys.live.part(b"airbyte:tmp:{public:users:1}") is None
+    assert keys.data().staged.part(b"public:users:1") is None
+    assert keys.data().live.part(b"airbyte:tmp:{public:users:1}") is None
 
 
 def test_a_pattern_finds_all_records_of_a_stream() -> None:
-    assert StreamKeys("public", "users").live.pattern == b"public:users:*"
-    assert StreamKeys("public", "users").staged.pattern == b"airbyte:tmp:{public:users:*}"
+    assert StreamKeys("public", "users").data().live.pattern == b"public:users:*"
+    assert StreamKeys("public", "users").data().staged.pattern == b"airbyte:tmp:{public:users:*}"
 
 
 @pytest.mark.parametrize("glob", ["*", "?", "[", "]", "\\", "^"])
 def test_a_glob_character_in_a_name_is_escaped_in_a_pattern(glob: str) -> None:
-    assert StreamKeys("a", f"x{glob}y").live.pattern == f"a:x\\{glob}y:*".encode()
+    assert StreamKeys("a", f"x{glob}y").data().live.pattern == f"a:x\\{glob}y:*".encode()
 
 
 def test_the_probe_of_a_check_is_one_of_the_connectors_own_keys_and_renames_within_a_slot() -> None:
