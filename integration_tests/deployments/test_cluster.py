@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.support.connector.library import check, full, write
+from integration_tests.support.connector.library import check, full, full_dedup, write
 from integration_tests.support.connector.process import Connector, Running
 from integration_tests.support.docs.permissions import LEAST, OF_CLUSTER
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
@@ -568,3 +568,23 @@ def test_the_disk_is_waited_for_where_the_server_can(server_name: str, says: str
 def test_check_says_that_fewer_replicas_confirm_than_are_asked_for(start_server: Callable[..., Server]) -> None:
     config = {**start_server().config, "durability": {"replicas": 1, "timeout_ms": 100}}
     assert check(config) == "0 of 1 replicas confirmed the writes within 100 ms (durability)."
+
+
+def test_records_under_a_template_are_staged_moved_and_removed_on_every_primary() -> None:
+    def row(number: int) -> Json:
+        return record(0, data={"id": number, "at": number, "value": number})
+
+    with cluster() as servers, servers.client() as client:
+        old, new = {**servers.config, "record_key": "user:{key}"}, {**servers.config, "record_key": "u-{key}"}
+        first = [full_dedup(**generation(1, 0, 1))]
+        assert list(write(old, first, [*map(row, range(300)), COMPLETE])) == []
+        client.hset("user:42:cart", mapping={"items": "3"})
+        assert len(list(client.scan_iter("user:*"))) == 301
+        refresh = [full_dedup(**generation(2, 2, 2))]
+        assert list(write(new, refresh, [*map(row, range(100, 400)), COMPLETE])) == []
+        assert {key.decode() for key in client.scan_iter("u-*")} == {f"u-{number}" for number in range(100, 400)}
+        assert list(client.scan_iter("user:*")) == [b"user:42:cart"]
+        assert client.hget("airbyte:templates", "default:users") == b'["u-{key}"]'
+        other = [full_dedup("people")]
+        with pytest.raises(Exception, match=r"people \(u-\{key\}\) and default:users \(u-\{key\}\)"):
+            list(write(new, other, [record(0, "people")]))

@@ -92,3 +92,11 @@ def test_a_key_is_matched_by_every_template_not_only_the_first_that_begins_like_
     assert list(matcher.match(b"user:7")) == [("all", b"er:7"), ("users", b"7")]
     assert list(matcher.match(b"user:7:cart")) == [("all", b"er:7:cart"), ("carts", b"7")]
     assert list(matcher.match(b"other")) == []
+
+
+def test_a_stream_owns_the_keys_of_its_template_and_no_others() -> None:
+    data = StreamKeys("shop", "users").data("user:{key}", 1)
+    for key in (b"user:7", b"airbyte:tmp:{user:7}", b"airbyte:tombstone:{user:7}"):
+        assert data.owns(key)
+    for key in (b"user:7:cart", b"shop:users:7", b"airbyte:tmp:{user:7:cart}", b"airbyte:{shop:users}"):
+        assert not data.owns(key)
