@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from destination_redis.keys.templates import KEY
 
@@ -67,18 +67,22 @@ def beginning_with(head: str) -> KeyShape:
     return KeyShape((*whole, (last, "")), open=True, text=f"{head}*")
 
 
+class _Form(NamedTuple):
+    """What shapes are grouped by."""
+
+    size: int
+    constants: tuple[int, ...]
+    open: bool
+
+
 class Shapes(Generic[Owner]):
     """The shapes of several owners, arranged so that few pairs have to be compared."""
 
     def __init__(self, shapes: Iterable[tuple[KeyShape, Owner]]) -> None:
         """Set the shapes; one owner may have several, which may be the same."""
-        self._open: list[tuple[KeyShape, Owner]] = []
-        self._closed: dict[tuple[int, tuple[int, ...]], list[tuple[KeyShape, Owner]]] = defaultdict(list)
+        self._groups: dict[_Form, list[tuple[KeyShape, Owner]]] = defaultdict(list)
         for shape, owner in shapes:
-            if shape.open:
-                self._open.append((shape, owner))
-            else:
-                self._closed[len(shape.segments), shape.constants].append((shape, owner))
+            self._groups[_Form(len(shape.segments), shape.constants, shape.open)].append((shape, owner))
 
     def meeting(self) -> Iterator[tuple[tuple[KeyShape, Owner], tuple[KeyShape, Owner]]]:
         """Yield the pairs of shapes that could meet and have different owners, each with its owner."""
@@ -87,18 +91,16 @@ class Shapes(Generic[Owner]):
                 yield one, other
 
     def _pairs(self) -> Iterator[tuple[tuple[KeyShape, Owner], tuple[KeyShape, Owner]]]:
-        closed = [each for some in self._closed.values() for each in some]
-        for number, one in enumerate(self._open):
-            yield from ((one, other) for other in (*self._open[:number], *closed))
-        for (size, constants), (length, others) in combinations_with_replacement(self._closed, 2):
-            if size != length:
+        for form, another in combinations_with_replacement(self._groups, 2):
+            short, long = sorted((form, another))
+            if short.size < long.size and not short.open:
                 continue
             # Only shapes with the same text in all segments that are constant in both could meet.
-            both = [number for number in constants if number in others]
+            both = [number for number in form.constants if number in another.constants]
             candidates: dict[tuple[Segment, ...], list[tuple[KeyShape, Owner]]] = defaultdict(list)
-            for other in self._closed[length, others]:
+            for other in self._groups[another]:
                 candidates[_at(other[0].segments, both)].append(other)
-            for one in self._closed[size, constants]:
+            for one in self._groups[form]:
                 yield from ((one, other) for other in candidates.get(_at(one[0].segments, both), ()))
 
 
