@@ -41,6 +41,9 @@ class Capabilities:
     upserts: tuple[RecordFormat, ...] = ()
     #: Whether one key holds all records of a stream.
     collection: bool = False
+    #: Whether a field of the data can be the element, and whether a field can be its score.
+    value: bool = False
+    score: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,10 @@ class RecordOptions:
     #: The cursor's path in a record's data, and how its values compare; () for none.
     cursor: Path = ()
     cursor_order: Order = Order.TEXT
+    #: The top-level fields with the element and its score, "" for none, and how the values of the second are read.
+    value: str = ""
+    score: str = ""
+    score_order: Order = Order.NUMBER
 
 
 #: (command, number of arguments after its key) -> the bytes before and after the packed key.
@@ -157,7 +164,10 @@ class CollectionCache(RedisCache, Protocol):
         """How scripts append, remove and move elements."""
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
-        """Return a function that adds a record, as packed arguments, to `parts`."""
+        """Return a function that adds a record, as packed arguments, to `parts`.
+
+        It adds nothing if it raises NoElement or RejectedRecord.
+        """
 
 
 def plain(command: bytes, arguments: int) -> tuple[bytes, bytes]:

@@ -1,4 +1,4 @@
-"""The list cache: all records of a stream in one list, in order of arrival, each as JSON text or its data alone."""
+"""The list cache: all records of a stream in one list, in order of arrival: JSON texts, their data or one field."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
@@ -6,7 +6,7 @@ from typing import ClassVar
 from redis import Redis
 
 from destination_redis.caches.base import READ, Capabilities, Collection, Gatherer, RecordOptions, RedisRecord
-from destination_redis.caches.elements import by_ranges, chunked
+from destination_redis.caches.elements import by_ranges, chunked, value_gatherer
 from destination_redis.caches.json_document import documents, parsed
 from destination_redis.protocol.messages import Record
 
@@ -30,7 +30,7 @@ class ListCache:
     __slots__ = ("_options",)
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        ("envelope", "columns"), metadata=("envelope",), collection=True
+        ("envelope", "columns"), metadata=("envelope",), collection=True, value=True
     )
 
     def __init__(self, options: RecordOptions) -> None:
@@ -42,7 +42,9 @@ class ListCache:
         return _COLLECTION
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
-        """Return a function that adds a record's text."""
+        """Return a function that adds a record's text, or the value of one of its fields."""
+        if self._options.value:
+            return value_gatherer(self._options.value, parts)
         document = documents(self._options, upserts=False) if self._options.record_format == "envelope" else None
         add = parts.append
 

@@ -1,4 +1,4 @@
-"""The set cache: the data of all records of a stream in one set, where equal records become one."""
+"""The set cache: the data, or one field, of all records of a stream in one set, where equal ones become one."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
@@ -6,7 +6,7 @@ from typing import ClassVar
 from redis import Redis
 
 from destination_redis.caches.base import READ, Capabilities, Collection, Gatherer, RecordOptions, RedisRecord
-from destination_redis.caches.elements import ask, chunked
+from destination_redis.caches.elements import ask, chunked, value_gatherer
 from destination_redis.protocol.messages import Record
 
 _COLLECTION = Collection(
@@ -22,16 +22,19 @@ if #members > 0 then redis.call('SADD', KEYS[3], unpack(members)) end
 class SetCache:
     """Writes records with SADD."""
 
-    __slots__ = ()
+    __slots__ = ("_value",)
 
-    capabilities: ClassVar[Capabilities] = Capabilities(("columns",), collection=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(("columns",), collection=True, value=True)
     collection = _COLLECTION
 
     def __init__(self, options: RecordOptions) -> None:
-        """Ignore the options: a member is the data alone."""
+        """Take the field that is the member; without one a member is the data."""
+        self._value = options.value
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
-        """Return a function that adds a record's data, byte for byte."""
+        """Return a function that adds a record's data, byte for byte, or the value of one of its fields."""
+        if self._value:
+            return value_gatherer(self._value, parts)
         add = parts.append
 
         def gather(_: int, record: Record) -> int:

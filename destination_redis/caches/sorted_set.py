@@ -1,4 +1,7 @@
-"""The sorted-set cache: the data of all records of a stream, scored by cursor or time; equal records become one."""
+"""The sorted-set cache: the data, or one field, of all records of a stream, with a score; equal ones become one.
+
+The score is the cursor or else the record's time, unless the settings name a field: then it is that field alone.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar
@@ -7,7 +10,8 @@ import msgspec
 from redis import Redis
 
 from destination_redis.caches.base import READ, Capabilities, Collection, Gatherer, RecordOptions, RedisRecord
-from destination_redis.caches.elements import by_ranges, chunked
+from destination_redis.caches.elements import by_ranges, chunked, element_of, field_picker
+from destination_redis.errors import RejectedRecord
 from destination_redis.protocol.cursor import Order, number_of, warn_unreadable
 from destination_redis.protocol.json_fields import picker
 from destination_redis.protocol.messages import Record
@@ -31,14 +35,16 @@ class SortedSetCache:
 
     __slots__ = ("_options",)
 
-    capabilities: ClassVar[Capabilities] = Capabilities(("columns",), collection=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(("columns",), collection=True, value=True, score=True)
     collection = _COLLECTION
 
     def __init__(self, options: RecordOptions) -> None:
         self._options = options
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
-        """Return a function that adds a record's score and its data, byte for byte."""
+        """Return a function that adds a record's score, and its data byte for byte or the text of one of its fields."""
+        if self._options.value or self._options.score:
+            return self._by_fields(parts)
         score = self._score()
         add = parts.append
 
@@ -58,8 +64,32 @@ class SortedSetCache:
         """Return the commands for sorted sets."""
         return [("ZADD", key, "1", "{}"), ("ZPOPMIN", key, "1")]
 
+    def _by_fields(self, parts: list[bytes]) -> Gatherer:
+        """Return the same function if the settings name a field for the element, the score or both."""
+        value, score = self._options.value, self._options.score
+        pick = field_picker([name for name in (value, score) if name])
+        by_cursor = self._score()
+        add = parts.append
+
+        def gather(_: int, record: Record) -> int:
+            fields = pick(record.data)
+            member = element_of(fields[0], value) if value else bytes(record.data)
+            number = repr(self._score_in(fields[-1]) if score else by_cursor(record)).encode()
+            add(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(number), number, len(member), member))
+            return 2
+
+        return gather
+
+    def _score_in(self, value: msgspec.Raw) -> float:
+        """Return the score in the field that the settings name; no time stands in for one that is not a number."""
+        options = self._options
+        if (found := number_of(value, options.score_order)) is None:
+            kind = "time" if options.score_order is Order.INSTANT else "number"
+            raise RejectedRecord(f"its field {options.score}, which score names, is not a {kind}")
+        return found
+
     def _score(self) -> Callable[[Record], float]:
-        """Return a function from a record to its score."""
+        """Return a function from a record to the score in its cursor or, without one, to its time."""
         stream, cursor, order = self._options.stream, self._options.cursor, self._options.cursor_order
         # If the cursor is a time, in seconds, a record without one is scored by its own time in seconds.
         unit = 1000.0 if order is Order.INSTANT else 1.0

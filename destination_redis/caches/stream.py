@@ -9,7 +9,7 @@ from destination_redis.caches.base import READ, Capabilities, Collection, Gather
 from destination_redis.caches.elements import ask
 from destination_redis.caches.flat_fields import packer, reader
 from destination_redis.caches.metadata import AB_ID, EMITTED_AT
-from destination_redis.errors import config_error
+from destination_redis.errors import RejectedRecord
 from destination_redis.protocol.messages import Record
 
 #: Names and values that a script can pass to XADD: Lua's stack holds about 8,000 values.
@@ -77,9 +77,9 @@ class StreamCache:
             count, packed = pack(number, record)
             arguments, at = 4 + 2 * count, record.emitted_at
             if arguments > _WIDEST:
-                raise config_error(
-                    f"A record of the stream {record.stream} has {count:,} columns, more than one entry of a Redis "
-                    "stream can be written with: choose record_format envelope or another cache_type"
+                raise RejectedRecord(
+                    f"it has {count:,} columns, more than one entry of a Redis stream can be written with: choose "
+                    "record_format envelope or another cache_type"
                 )
             head = b"$%d\r\n%d\r\n$14\r\n%b\r\n$%d\r\n%d\r\n$19\r\n%b\r\n$%d\r\n%b\r\n" % (
                 *(len(str(arguments)), arguments, AB_ID, len(str(number)), number),

@@ -112,10 +112,29 @@ class RecordSettings(Settings):
         group="records",
     )
 
+    value: str | None = setting(
+        "Value",
+        15,
+        default=None,
+        description="With cache_type list, set or sorted_set: the top-level field of a record that becomes the "
+        "element, in place of the whole record.",
+        examples=["id"],
+        group="records",
+    )
+    score: str | None = setting(
+        "Score",
+        16,
+        default=None,
+        description="With cache_type sorted_set: the top-level field of a record with its score, in place of the "
+        "cursor.",
+        examples=["points"],
+        group="records",
+    )
+
     @property
     def storage_format(self) -> StorageFormat:
-        """The data type and format of records."""
-        return StorageFormat(self.cache_type, self.record_format)
+        """The data type and format of records; a single field of a record has no envelope."""
+        return StorageFormat(self.cache_type, "columns" if self.value else self.record_format)
 
     @property
     def has_collection_key(self) -> bool:

@@ -1,6 +1,6 @@
 """The rules across settings: a combination that is not possible is a config error that says what to change."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from destination_redis.caches import CACHES
@@ -44,6 +44,7 @@ def check_server(config: RedisConfig) -> None:
 
 def unsupported(config: RedisConfig) -> Iterator[Unsupported]:
     """Yield the settings that the data type cannot have; one that is yielded may be the reason for those after it."""
+    yield from _unsupported_elements(config)
     cache_type, record_format = config.storage_format
     capabilities = CACHES[cache_type].capabilities
     if record_format not in capabilities.formats:
@@ -65,6 +66,23 @@ def unsupported(config: RedisConfig) -> Iterator[Unsupported]:
             "search_index needs cache_type json, or cache_type hash with record_format columns; "
             f"cache_type {cache_type} with record_format {record_format} has no columns to index",
             False,
+        )
+
+
+def _unsupported_elements(config: RedisConfig) -> Iterator[Unsupported]:
+    cache_type = config.cache_type
+    if config.value is not None and not CACHES[cache_type].capabilities.value:
+        types = _listed([name for name, cache in CACHES.items() if cache.capabilities.value])
+        yield Unsupported("value", f"value needs cache_type {types}, not {cache_type}")
+    if config.score is not None and not CACHES[cache_type].capabilities.score:
+        types = _listed([name for name, cache in CACHES.items() if cache.capabilities.score])
+        yield Unsupported("score", f"score needs cache_type {types}, not {cache_type}")
+    if config.value is not None and config.record_metadata == "full":
+        yield Unsupported(
+            "record_metadata",
+            "record_metadata full is not possible with value, which stores one field of a record alone: set "
+            "record_metadata to minimal, or leave value empty",
+            "minimal",
         )
 
 
@@ -113,6 +131,11 @@ def _check_certificate(config: RedisConfig) -> None:
     mode = config.ssl_mode
     if isinstance(mode, SslVerifyCa | SslVerifyFull) and bool(mode.client_certificate) != bool(mode.client_key):
         raise config_error("client_certificate and client_key belong together: set both or neither")
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _check_search_index(config: RedisConfig) -> None:

@@ -112,7 +112,7 @@ class RedisConfig(RecordSettings):
     )
     streams: tuple[StreamSettings, ...] = setting(
         "Settings for single streams",
-        13,
+        20,
         default=(),
         description="Settings that hold for some streams only. For each stream the first entry that matches its name "
         "holds, and what this entry leaves out is as set above.",

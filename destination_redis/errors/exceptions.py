@@ -7,6 +7,14 @@ class Terminated(Exception):  # noqa: N818 - a signal, not an error
     """The process was asked to end (SIGTERM or SIGINT)."""
 
 
+class NoElement(Exception):  # noqa: N818 - a finding, not an error
+    """A record has no element: a field that its element or its score is taken from is null or missing."""
+
+
+class RejectedRecord(Exception):  # noqa: N818 - a finding, not an error yet
+    """A record that cannot be stored, however often it is sent; the text is the reason, which quotes no data."""
+
+
 class NodeRemoved(Exception):  # noqa: N818 - a change, not an error
     """A server no longer serves any slots of its cluster."""
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from destination_redis.caches import StorageFormat
-from destination_redis.ledger.storage import Storage
+from destination_redis.ledger.storage import Storage, stored_as
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY
 
 # The first id of a stream with primary keys is a time in microseconds, which is above this.
@@ -219,17 +218,12 @@ def _stored(stored: Mapping[str, str]) -> Ledger:
 
 
 def _generation_fields(prefix: str, generation: Generation) -> Fields:
-    cache_type, record_format = generation.storage.storage_format
     return {
         f"{prefix}generation": generation.number,
         f"{prefix}sync_id": generation.sync_id,
         f"{prefix}first": generation.first,
         f"{prefix}committed": generation.committed,
-        f"{prefix}placement": generation.storage.placement,
-        f"{prefix}key_fields": generation.storage.key_fields,
-        f"{prefix}cache_type": cache_type,
-        f"{prefix}record_format": record_format,
-        f"{prefix}template": generation.storage.template,
+        **generation.storage.fields(prefix),
     }
 
 
@@ -239,12 +233,10 @@ def _generation(prefix: str, stored: Mapping[str, str], default: Generation) -> 
     def text(name: str) -> str:
         return stored.get(prefix + name, "")
 
-    default_type, default_format = default.storage.storage_format
-    storage_format = StorageFormat(text("cache_type") or default_type, text("record_format") or default_format)  # type: ignore[arg-type] # as stored
     return Generation(
         number=int(text("generation")) if text("generation") else None,
         sync_id=int(text("sync_id")) if text("sync_id") else None,
         first=int(text("first") or 1),
         committed=int(text("committed") or 0),
-        storage=Storage(text("placement") or default.placement, text("key_fields"), storage_format, text("template")),
+        storage=stored_as(prefix, stored, default.storage),
     )

@@ -1,6 +1,7 @@
 """The storage of records: where they are, in which format, and under which keys."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from destination_redis.caches import StorageFormat
@@ -20,6 +21,9 @@ class Storage:
     storage_format: StorageFormat = _DEFAULT
     #: The template of its keys from the settings; "" for the default.
     template: str = ""
+    #: The fields of a record with the element and its score; empty if these are the data, and its cursor or time.
+    value: str = ""
+    score: str = ""
 
     @property
     def key_parts(self) -> int | None:
@@ -32,8 +36,35 @@ class Storage:
         """Return the keys of the records of a stream that are stored so."""
         return keys.data(self.template, self.key_parts)
 
+    def fields(self, prefix: str) -> dict[str, str]:
+        """Return the fields of the ledger's hash that say so; their names begin with `prefix`."""
+        cache_type, record_format = self.storage_format
+        return {
+            f"{prefix}placement": self.placement,
+            f"{prefix}key_fields": self.key_fields,
+            f"{prefix}cache_type": cache_type,
+            f"{prefix}record_format": record_format,
+            f"{prefix}template": self.template,
+            f"{prefix}value": self.value,
+            f"{prefix}score": self.score,
+        }
+
     def __str__(self) -> str:
         kept = {PRIMARY_KEY: f"by the primary key {self.key_fields}", COLLECTION: "in one key"}
         keyed = kept.get(self.placement, "by sequential ids")
         under = f" under {self.template}" if self.template else ""
-        return f"as {self.storage_format.cache_type} ({self.storage_format.record_format}) {keyed}{under}"
+        fields = [f", {name} {field}" for name, field in (("value", self.value), ("score", self.score)) if field]
+        cache_type, record_format = self.storage_format
+        return f"as {cache_type} ({record_format}{''.join(fields)}) {keyed}{under}"
+
+
+def stored_as(prefix: str, stored: Mapping[str, str], default: Storage) -> Storage:
+    """Return what the fields of a ledger's hash say; a missing placement, type or format is as in `default`."""
+
+    def text(name: str) -> str:
+        return stored.get(prefix + name, "")
+
+    default_type, default_format = default.storage_format
+    storage_format = StorageFormat(text("cache_type") or default_type, text("record_format") or default_format)  # type: ignore[arg-type] # as stored
+    placement = text("placement") or default.placement
+    return Storage(placement, text("key_fields"), storage_format, text("template"), text("value"), text("score"))

@@ -1,13 +1,13 @@
 """The configured catalog: one frozen `Stream` per (namespace, name)."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
 
 from destination_redis.errors import config_error
-from destination_redis.protocol.cursor import Order, order_of
+from destination_redis.protocol.cursor import Order, order_of, times_of
 from destination_redis.protocol.json_fields import Path
 from destination_redis.protocol.messages import UNREADABLE, why_unreadable
 from destination_redis.protocol.schema import Column, columns_of
@@ -69,6 +69,8 @@ class Stream:
     may_delete: bool = False
     #: The columns of its schema that can be indexed.
     columns: tuple[Column, ...] = ()
+    #: The columns that are times by its schema.
+    times: frozenset[str] = field(default=frozenset(), compare=False)
 
     def __str__(self) -> str:
         return f"{self.namespace}.{self.name}" if self.namespace else self.name
@@ -148,6 +150,7 @@ def _stream(configured: _Configured) -> Stream:
         minimum_generation_id=configured.minimum_generation_id,
         sync_id=configured.sync_id,
         columns=columns_of(inner.json_schema),
+        times=times_of(inner.json_schema),
         cursor=cursor,
         cursor_order=order_of(inner.json_schema, cursor) if cursor else Order.TEXT,
     )

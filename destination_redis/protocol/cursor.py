@@ -33,6 +33,8 @@ class Order(StrEnum):
     INSTANT = "instant"
 
 
+#: A time's schema has one of these; most others have none, and a catalog can have many thousand columns.
+_TYPED = frozenset(("format", "airbyte_type", "oneOf", "anyOf"))
 #: First bytes of a JSON number.
 _NUMERIC = frozenset(b"%c" % character for character in b"-0123456789")
 _NUMBER = re.compile(r"([+-]?)(?=\.?\d)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?", re.ASCII)
@@ -48,6 +50,14 @@ def order_of(schema: object, path: Path) -> Order:
         node = properties.get(name) if isinstance(properties, dict) else None
     kinds = {kind for choice in _choices(node) if (kind := _kind(choice))}
     return kinds.pop() if len(kinds) == 1 else Order.TEXT
+
+
+def times_of(schema: object) -> frozenset[str]:
+    """Return the top-level columns of a JSON schema whose values are times."""
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    columns = properties.items() if isinstance(properties, dict) else ()
+    named = (name for name, node in columns if isinstance(node, dict) and not _TYPED.isdisjoint(node))
+    return frozenset(name for name in named if order_of(schema, (name,)) is Order.INSTANT)
 
 
 def encode(value: msgspec.Raw, order: Order) -> str | None:

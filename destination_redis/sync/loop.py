@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from destination_redis.config.settings import WithoutStatus
 from destination_redis.console.output import OutputError
-from destination_redis.errors import Terminated, safe_text, system_error, transient_error
+from destination_redis.errors import NoElement, RejectedRecord, Terminated, safe_text, system_error, transient_error
 from destination_redis.ledger.heartbeat import LeaseHeartbeat
 from destination_redis.placements.upserts import FlushRequired
 from destination_redis.protocol.messages import (
@@ -123,6 +123,12 @@ class Sync:
                 self.commit()
                 add = self._commands.append
                 command = writer.encode(number, record)
+            except NoElement:
+                writer.without_element += 1
+                streams.switch(writer)
+                continue
+            except RejectedRecord as reason:
+                raise writer.refusal(reason) from None
             except UNREADABLE as error:
                 raise system_error(
                     f"{self._parser.place(index)} has data that cannot be read: {why_unreadable(error)}"

@@ -29,6 +29,10 @@ class Counted(Protocol):
     def confirmed(self) -> int:
         """Records that Redis has confirmed."""
 
+    @property
+    def without_element(self) -> int:
+        """Records read from the input that have no element, so that nothing is stored of them."""
+
 
 class Progress:
     """Reports counts every few seconds; a context manager."""
@@ -49,6 +53,13 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         self._log()
+        for stream in self._streams:
+            if stream.without_element:
+                self._logger.warning(
+                    "%s: %d records have no element, because the field that value or score names is null or absent in "
+                    "them",
+                    *(stream.label, stream.without_element),
+                )
 
     def tick(self) -> None:
         """Report if it is time."""

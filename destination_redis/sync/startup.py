@@ -26,6 +26,7 @@ from destination_redis.placements import Target, placements
 from destination_redis.placements.promotion import Promotion
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
+from destination_redis.protocol.cursor import Order
 from destination_redis.resp import pack_command
 from destination_redis.search.maintenance import Indexes, search_indexes
 from destination_redis.sync import memory_estimate
@@ -114,7 +115,8 @@ def _begin(
 
 
 def _storage(config: RedisConfig, stream: Stream) -> Storage:
-    return Storage(stream.placement, stream.key_fields, config.storage_format, stream.template)
+    value, score = config.value or "", config.score or ""
+    return Storage(stream.placement, stream.key_fields, config.storage_format, stream.template, value, score)
 
 
 def _keys(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipeline) -> dict[Stream, StreamKeys]:
@@ -195,5 +197,8 @@ def cache_of(config: RedisConfig, stream: Stream) -> KeyedCache | CollectionCach
         stream=str(stream),
         cursor=stream.cursor,
         cursor_order=stream.cursor_order,
+        value=config.value or "",
+        score=config.score or "",
+        score_order=Order.INSTANT if config.score in stream.times else Order.NUMBER,
     )
     return CACHES[cache_type](options)

@@ -1,6 +1,8 @@
 """The stream writer: encodes the records of one stream, and counts them."""
 
-from destination_redis.errors import system_error
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from destination_redis.errors import RejectedRecord, config_error, system_error
 from destination_redis.ledger.generations import Generations
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.placements import Writer
@@ -18,6 +20,8 @@ class StreamWriter:
         self.encode, self.take_gathered = writer
         self._first_id = generations.next_id
         self._tracker = StreamStatusTracker()
+        #: Records without an element: they take no id, for a collection counts its elements by their ids.
+        self.without_element = 0
         self.confirmed = 0
         # Records up to the last state of the stream, up to the last state of all streams, and up to either.
         self._stated = self._globally_stated = self._covered = 0
@@ -30,7 +34,7 @@ class StreamWriter:
     @property
     def received(self) -> int:
         """Records read from the input."""
-        return self.generations.next_id - self._first_id
+        return self.generations.next_id - self._first_id + self.without_element
 
     @property
     def tracker(self) -> StreamStatusTracker:
@@ -62,6 +66,12 @@ class StreamWriter:
         if self._tracker.ended:
             raise system_error(f"A record of the stream {self.stream} came after its status {self._tracker.status}")
         self.generations.reserve()
+
+    def refusal(self, reason: RejectedRecord) -> AirbyteTracedException:
+        """Return the error that ends a sync at a record which cannot be stored."""
+        return config_error(
+            f"A record of the stream {self.stream} cannot be stored: {reason}; acknowledged records are kept"
+        )
 
     def confirm(self, last_id: int, received: int) -> None:
         """Commit the records up to `last_id`, the first `received`: a state covers them, and all are confirmed."""

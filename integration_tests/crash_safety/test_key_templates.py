@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from integration_tests.crash_safety.test_stress_faults import DEATHS
 from integration_tests.support.connector.library import config_of, failure, full_dedup, written
 from integration_tests.support.connector.process import Connector, Running
 from integration_tests.support.data_types import HASH
 from integration_tests.support.faults.attempts import Attempts
+from integration_tests.support.faults.kinds import DEATHS
 from integration_tests.support.faults.proxy import Exchange, proxy
 from integration_tests.support.faults.runner import Runner
 from integration_tests.support.faults.scenarios import TEMPLATES, Scenario

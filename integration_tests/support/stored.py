@@ -29,8 +29,9 @@ def values(client: Redis, prefix: str = "default:users:", shape: Shape = HASH) -
 
 
 def elements(client: Redis, key: str, shape: Shape) -> list[int]:
-    """Return the "id" of every record in a collection."""
-    return [int(json.loads(each.data)["id"]) for each in cache(shape).get_all(client, [key.encode()])]
+    """Return the "id" of every record in a collection, be it in its data or the element itself."""
+    found = [json.loads(each.data) for each in cache(shape).get_all(client, [key.encode()])]
+    return [int(data["id"] if isinstance(data, dict) else data) for data in found]
 
 
 def rows(

@@ -418,3 +418,31 @@ def test_a_time_to_live_is_at_least_a_second(seconds: Any) -> None:
 )
 def test_a_format_a_type_has_is_taken(shape: tuple[str, str]) -> None:
     assert parse_config({"host": "h", "cache_type": shape[0], "record_format": shape[1]}).storage_format == shape
+
+
+@pytest.mark.parametrize("cache_type", ["list", "set", "sorted_set"])
+def test_a_field_as_the_element_needs_no_format(cache_type: str) -> None:
+    for record_format in ("envelope", "columns"):
+        config = parse_config({"host": "h", "cache_type": cache_type, "record_format": record_format, "value": "id"})
+        assert config.storage_format == (cache_type, "columns")
+    assert parse_config({"host": "h", "cache_type": cache_type, "value": "id"}).value == "id"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"value": "id"}, "value needs cache_type list, set or sorted_set, not hash"),
+        ({"value": "id", "cache_type": "stream"}, "value needs cache_type list, set or sorted_set, not stream"),
+        ({"score": "points"}, "score needs cache_type sorted_set, not hash"),
+        ({"value": "id", "score": "points", "cache_type": "set"}, "score needs cache_type sorted_set, not set"),
+        (
+            {"value": "id", "cache_type": "list", "record_metadata": "full"},
+            "record_metadata full is not possible with value, which stores one field of a record alone: set record_m",
+        ),
+        ({"score": "points", "cache_type": "sorted_set"}, "cache_type sorted_set has no record_format envelope, only"),
+    ],
+)
+def test_a_field_that_a_data_type_has_no_place_for_is_refused_with_what_to_change(wrong: Json, says: str) -> None:
+    error = complaint({"host": "h", **wrong})
+    assert error.failure_type is FailureType.config_error
+    assert str(error.message).startswith(says)

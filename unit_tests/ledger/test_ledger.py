@@ -33,6 +33,8 @@ def test_without_a_count_no_id_was_ever_given_out(stored: list[bytes]) -> None:
 KEYED = Storage("primary_key", '[["a","b"],["c"]]', StorageFormat("json", "columns"))
 NAMED = Storage("primary_key", '[["id"]]', template="user:{key}")
 LIVE = Generation(3, None, 5, 9, KEYED)
+LISTED = Storage("collection", "", StorageFormat("list", "columns"))
+SCORED = Storage("collection", "", StorageFormat("sorted_set", "columns"), value="player", score="points")
 
 
 @pytest.mark.parametrize(
@@ -45,10 +47,26 @@ LIVE = Generation(3, None, 5, 9, KEYED)
         Ledger(LIVE, reserved=12, dropped=Dropped(7, 9, "primary_key", "user:{key}", 2)),
         Ledger(replace(LIVE, storage=NAMED), Generation(4, 8, 13, 12, KEYED), reserved=300),
         Ledger(LIVE, Generation(4, 8, 13, 12, NAMED), reserved=300),
+        Ledger(Generation(committed=9, storage=SCORED), Generation(4, 8, 13, 12, LISTED), reserved=300),
     ],
 )
 def test_what_a_ledger_says_can_be_read_back(ledger: Ledger) -> None:
     assert parse([text.encode() for text in ledger.fields()], b"9" if ledger.live is LIVE else b"") == ledger
+
+
+def test_a_ledger_from_before_elements_were_fields_has_elements_that_are_the_data() -> None:
+    text = Ledger(Generation(committed=9, storage=LISTED), Generation(4, 8, 13, 12, LISTED), reserved=300).fields()
+    fields = dict(zip(text[::2], text[1::2], strict=True))
+    for name in ("value", "score", "staged_value", "staged_score"):
+        assert fields.pop(name) == ""
+    found = parse([part.encode() for pair in fields.items() for part in pair], b"")
+    assert found.staged
+    assert found.live.storage == found.staged.storage == LISTED
+
+
+def test_a_storage_is_told_with_the_fields_that_it_is_taken_from() -> None:
+    assert str(SCORED) == "as sorted_set (columns, value player, score points) in one key"
+    assert str(LISTED) == "as list (columns) in one key"
 
 
 def test_a_composite_key_has_as_many_parts_as_fields() -> None:

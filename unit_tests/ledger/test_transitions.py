@@ -102,6 +102,17 @@ class TestAddingToLiveRecords:
         with pytest.raises(AirbyteTracedException, match="refresh the stream"):
             start(LIVE, stream(KEYS, **adding()), KEYS)
 
+    @pytest.mark.parametrize("other", [replace(LIST, value="id"), replace(LIST, score="points")])
+    def test_elements_taken_from_other_fields_are_another_storage(self, other: Storage) -> None:
+        for before, now in ((LIST, other), (other, LIST)):
+            with pytest.raises(AirbyteTracedException, match="refresh the stream"):
+                start(stored(LIVE, before), stream(LIST, **adding()), now)
+            refreshed = start(stored(LIVE, before), stream(LIST, **replacing(2, 2)), now)
+            assert refreshed.ledger.staged
+            assert (refreshed.ledger.live.storage, refreshed.ledger.staged.storage) == (before, now)
+            empty = Ledger(Generation(1, 1, 13, 12, before), reserved=12)
+            assert start(empty, stream(LIST, **adding()), now).ledger.live.storage == now
+
     def test_an_empty_stream_may_change_its_storage_and_its_key_turns_with_it(self) -> None:
         empty = Ledger(Generation(1, 1, 13, 12), reserved=12)
         assert start(empty, stream(LIST, **adding()), LIST).changes_key

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_redis.protocol.cursor import NULL_CURSOR, Order, common_instants, encode, number_of, order_of
+from destination_redis.protocol.cursor import NULL_CURSOR, Order, common_instants, encode, number_of, order_of, times_of
 from destination_redis.protocol.messages import UNREADABLE
 from integration_tests.support.fuzzing.no_times import NO_TIMES
 
@@ -228,3 +228,24 @@ def test_the_fast_way_to_an_instant_leads_where_the_general_one_does(time: str) 
 )
 def test_what_is_no_common_instant_is_left_to_the_general_way(literal: str) -> None:
     assert common_instants(b"")(msgspec.Raw(literal.encode())) is None
+
+
+def test_the_times_of_a_schema_are_its_top_level_columns_that_hold_instants() -> None:
+    time = {"type": ["null", "string"], "format": "date-time"}
+    columns = {
+        "at": time,
+        "day": {"type": "string", "format": "date"},
+        "airbyte": {"type": "string", "airbyte_type": "timestamp_with_timezone"},
+        "either": {"oneOf": [{"type": "null"}, time]},
+        "id": {"type": "integer"},
+        "mail": {"type": "string", "format": "email"},
+    }
+    assert times_of({"properties": columns}) == {"at", "day", "airbyte", "either"}
+    assert times_of({"properties": {"inner": {"type": "object", "properties": {"at": time}}}}) == set()
+
+
+@pytest.mark.parametrize(
+    "schema", [None, {}, {"properties": None}, {"properties": []}, {"properties": {"at": None}}, 5]
+)
+def test_a_schema_without_columns_has_no_times(schema: object) -> None:
+    assert times_of(schema) == set()

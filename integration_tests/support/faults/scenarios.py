@@ -7,6 +7,7 @@ from typing import Any
 
 from redis import Redis
 
+from destination_redis.caches import CACHES
 from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, SHAPES, UPSERTING, Shape, cache
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
 from integration_tests.support.stored import elements, ledger, rows, values
@@ -17,6 +18,9 @@ RECORDS = 6
 #: (primary key, cursor, whether it is deleted) of each record in append_dedup, the older ones late.
 CHANGES = [("a", 1, False), ("b", 1, False), ("a", 1, False), ("b", 2, True), ("c", 3, False), ("a", 0, False)]
 OLD_ROWS = [("b", 0, False), ("c", 0, False), ("z", 9, False)]
+
+#: A record without an element, where that is the "id".
+_EMPTY = record(0, data={"id": None})
 
 MODES = ("append", "overwrite", "refresh", "append_dedup", "refresh_dedup")
 KEY = "default:users"
@@ -32,10 +36,13 @@ class Scenario:
     was: "Scenario | None" = None
     #: The template of its keys, if it has one of its own.
     template: str = ""
+    #: Whether an element is the "id" alone; then records without one come before and after every other record.
+    valued: bool = False
 
     def __str__(self) -> str:
         under = f" under {self.template}" if self.template else ""
-        return f"{self.mode} {'-'.join(self.shape)}{under}{f', once {self.was}' if self.was else ''}"
+        valued = " of a field" if self.valued else ""
+        return f"{self.mode} {'-'.join(self.shape)}{under}{valued}{f', once {self.was}' if self.was else ''}"
 
     @property
     def collection(self) -> str:
@@ -75,6 +82,8 @@ class Scenario:
         config = {"host": "127.0.0.1", "port": port, "cache_type": self.shape[0], "record_format": self.shape[1]}
         if self.template:
             config["record_key" if "{key}" in self.template else "collection_key"] = self.template
+        if self.valued:
+            config |= {"value": "id"} | ({"score": "id"} if self.shape[0] == "sorted_set" else {})
         return config
 
     def before(self) -> tuple[list[Json], list[Json]]:
@@ -89,7 +98,10 @@ class Scenario:
         The last says that all is complete.
         """
         first = range(after + 1, RECORDS + 1, 2)
-        return [*([self._record(n), self._record(n + 1), state(n + 1)] for n in first), [COMPLETE]]
+        steps = [[self._record(n), self._record(n + 1), state(n + 1)] for n in first]
+        if self.valued:
+            steps = [[each for message in step for each in (_EMPTY, message)] for step in steps]
+        return [*steps, [COMPLETE]]
 
     def expected(self, twice: Iterable[int] = (), *, anew: bool = False) -> Any:
         """Return what `found` returns in the end, with so many records doubled; `anew` is for without the old data."""
@@ -215,6 +227,8 @@ class Scenario:
 
 
 _LIST: Shape = ("list", "envelope")
+#: Data types whose elements can be a field of each record.
+VALUED: list[Shape] = [shape for shape in COLLECTED if shape[1] == "columns" and CACHES[shape[0]].capabilities.value]
 #: A refresh is the only sync that may change how records are kept.
 CHANGES_OF_KIND = [
     Scenario("refresh", _LIST, was=Scenario("append", HASH)),
@@ -222,6 +236,7 @@ CHANGES_OF_KIND = [
     Scenario("refresh", HASH, was=Scenario("append_dedup", HASH)),
     Scenario("refresh", ("stream", "columns"), was=Scenario("append_dedup", ("string", "envelope"))),
     Scenario("refresh", ("set", "columns"), was=Scenario("append", _LIST)),
+    Scenario("refresh", ("list", "columns"), was=Scenario("append", ("list", "columns")), valued=True),
     Scenario("refresh_dedup", HASH, was=Scenario("append", HASH)),
     Scenario("refresh_dedup", ("string", "envelope"), was=Scenario("append", ("sorted_set", "columns"))),
 ]
@@ -250,6 +265,7 @@ TEMPLATES = [
 ]
 SCENARIOS = [
     *(Scenario(mode, shape) for mode in MODES for shape in (UPSERTING if mode.endswith("dedup") else SHAPES)),
+    *(Scenario(mode, shape, valued=True) for mode in ("append", "overwrite", "refresh") for shape in VALUED),
     *CHANGES_OF_KIND,
     *TEMPLATES,
 ]
