@@ -2,7 +2,7 @@
 
 import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
@@ -24,6 +24,7 @@ from destination_redis.connection.replies import ask
 from destination_redis.connection.slots import SLOTS
 from destination_redis.errors import ClosedAtCommandError, explain
 from destination_redis.keys import check_key, staged_key
+from destination_redis.placements.expiry import FOREVER
 from destination_redis.search.maintenance import probe_index
 
 _SCRIPT = """
@@ -174,8 +175,8 @@ def _probe_records(server: _Server, configs: StreamConfigs, key: bytes) -> str |
 def _probe_new(server: _Server, config: RedisConfig, key: bytes, tried: set[object]) -> None:
     """Try what these settings need, but for what is in `tried`; add it there."""
     cache = CACHES[config.cache_type](RecordOptions(config.record_format, max_length=config.stream_max_length))
-    expiry = ("EXPIRE", key, "60") if config.expiry else ("PERSIST", key)
-    for commands in (tuple(map(tuple, cache.probes(key))), (expiry,)):
+    expiries = ((each,) for each in _expiries(config, key))
+    for commands in (tuple(map(tuple, cache.probes(key))), *expiries):
         if commands not in tried:
             tried.add(commands)
             for command in commands:
@@ -185,6 +186,17 @@ def _probe_new(server: _Server, config: RedisConfig, key: bytes, tried: set[obje
     if config.search_index and kind not in tried:
         tried.add(kind)
         probe_index(server.execute, kind, key)
+
+
+def _expiries(config: RedisConfig, key: bytes) -> Iterator[tuple[str | bytes, ...]]:
+    """Yield the commands that give a record its expiry."""
+    if config.expiry:
+        yield "EXPIRE", key, "60"
+    if not config.expiry or config.expire_at is not None:
+        yield "PERSIST", key
+    if config.expire_at is not None:
+        yield "PTTL", key
+        yield "PEXPIREAT", key, FOREVER
 
 
 def _credentials(config: RedisConfig) -> tuple[str, ...]:

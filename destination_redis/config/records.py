@@ -69,6 +69,15 @@ class RecordSettings(Settings):
         le=10**11,
         group="records",
     )
+    expire_at: str | None = setting(
+        "Expire at",
+        14,
+        default=None,
+        description="The top-level field with the time at which a record expires: a time by the stream's schema, or "
+        "seconds since 1970. Where it has no value, ttl_seconds holds. For cache_type hash, json or string.",
+        examples=["expires_at"],
+        group="records",
+    )
     deletion_mode: Literal["hard", "soft"] = setting(
         "Deletion mode",
         6,

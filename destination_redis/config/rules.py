@@ -12,6 +12,8 @@ from destination_redis.errors import config_error
 from destination_redis.keys import COLLECTION_KEY, RECORD_KEY
 from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
 
+_KEYED = " or ".join(name for name, cache in CACHES.items() if not cache.capabilities.collection)
+
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
@@ -58,6 +60,9 @@ def unsupported(config: RedisConfig) -> Iterator[Unsupported]:
             "which stores a record's data only",
             "minimal",
         )
+    if config.expire_at is not None and capabilities.collection:
+        why = f"expire_at needs a key for each record (cache_type {_KEYED}), not cache_type {cache_type}"
+        yield Unsupported("expire_at", why)
     if config.stream_max_length is not None and cache_type != "stream":
         yield Unsupported("stream_max_length", f"stream_max_length needs cache_type stream, not {cache_type}")
     if config.search_index and cache_type != "json" and (cache_type, record_format) != ("hash", "columns"):

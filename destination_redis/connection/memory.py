@@ -40,9 +40,9 @@ def why_evicting(policy: str, settings: Sequence[tuple[RedisConfig, Stream | Non
     if policy.startswith("allkeys-"):
         lost = ["records", "the connector's own keys"]
     elif policy.startswith("volatile-"):
-        if any(config.expiry for config, _ in settings):
+        if any(config.expiry or config.expire_at is not None for config, _ in settings):
             lost.append("records before they expire")
-        if any(config.deletion_mode == "hard" and _may_delete(stream) for config, stream in settings):
+        if any(_has_tombstones(config, stream) for config, stream in settings):
             lost.append("the tombstones that keep deleted rows (append_dedup) from reappearing")
         if clustered:
             lost.append("the watermarks without which a sync is taken to have lost data")
@@ -54,5 +54,8 @@ def why_evicting(policy: str, settings: Sequence[tuple[RedisConfig, Stream | Non
     )
 
 
-def _may_delete(stream: Stream | None) -> bool:
-    return stream is None or (stream.placement == PRIMARY_KEY and stream.may_delete)
+def _has_tombstones(config: RedisConfig, stream: Stream | None) -> bool:
+    if stream is not None and stream.placement != PRIMARY_KEY:
+        return False
+    # A record whose own expiry is past is a deletion.
+    return config.expire_at is not None or (config.deletion_mode == "hard" and (stream is None or stream.may_delete))

@@ -93,6 +93,8 @@ class Ledger:
     cursor: str = ""
     cursor_epoch: int = 0
     deletes: bool = False
+    #: With a key for each record: whether any record may have an expiry of its own.
+    expires: bool = False
     #: In a collection: the last id that was written to it. The scripts of the collection maintain it.
     sent: int = 0
 
@@ -173,6 +175,8 @@ class Ledger:
             "cursor": self.cursor,
             "cursor_epoch": self.cursor_epoch,
             "deletes": int(self.deletes),
+            # Never reset, so most streams do without the field.
+            **({"expires": 1} if self.expires else {}),
         }
         return [text for name, value in values.items() for text in (name, "" if value is None else str(value))]
 
@@ -213,6 +217,7 @@ def _stored(stored: Mapping[str, str]) -> Ledger:
         cursor=stored.get("cursor", ""),
         cursor_epoch=number("cursor_epoch"),
         deletes=number("deletes") == 1,
+        expires=number("expires") == 1,
         sent=number("sent"),
     )
 

@@ -2,14 +2,14 @@
 
 # All scripts: KEYS ledger, counter [, more] (one slot, without a template). The first write is an HDEL: a server
 # out of memory allows it, and then also the writes after it. So the ledger can always be updated.
-_CLOCK = """
+CLOCK = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
 # ARGV: token, connection, lease, dead writer's token
 TAKE = (
-    _CLOCK
+    CLOCK
     + """
 local writer = redis.call('HMGET', KEYS[1], 'writer', 'writer_connection', 'writer_until')
 if writer[1] and writer[1] ~= '' and writer[1] ~= ARGV[1] and writer[1] ~= ARGV[4] then
@@ -27,7 +27,7 @@ return {'ok', kind, counter, ledger, string.format('%.0f', time[1] * 1000000 + t
 
 # ARGV: token, number, lease, one more (see below), field, value …
 _STEP = (
-    _CLOCK
+    CLOCK
     + """
 local held = redis.call('HMGET', KEYS[1], 'writer', 'version', 'released_by')
 if not held[1] then
@@ -71,7 +71,7 @@ return 'ok'
 
 # ARGV: token, connection, lease, answered number, answered committed, answered staged_committed, field, value …
 RESUME = (
-    _CLOCK
+    CLOCK
     + """
 local held = redis.call('HMGET', KEYS[1], 'writer', 'version', 'committed', 'staged_committed', 'released_by')
 if held[1] and held[1] ~= ARGV[1] then

@@ -61,7 +61,7 @@ def start(ledger: Ledger, stream: Stream, storage: Storage) -> Start:
         continues = False  # the source starts over, and may not resend the unacknowledged staged records
     if not replaces or continues:
         _refuse_other_storage(ledger, stream, storage, replaces=replaces)
-    begun = replace(_with_order(ledger, stream), reserved=ledger.reserved + FIRST_RESERVE)
+    begun = replace(_with_expiry(_with_order(ledger, stream), stream), reserved=ledger.reserved + FIRST_RESERVE)
     if not replaces:
         begun = _add_to_live(ledger, begun, stream, storage)
     elif continues:
@@ -192,6 +192,16 @@ def _with_order(ledger: Ledger, stream: Stream) -> Ledger:
     if not stream.order or stream.order == ledger.cursor:
         return ledger
     return replace(ledger, cursor=stream.order, cursor_epoch=ledger.cursor_epoch + bool(ledger.cursor))
+
+
+def _with_expiry(ledger: Ledger, stream: Stream) -> Ledger:
+    """Return the ledger with the note that records may have expiries of their own.
+
+    By primary key, a record whose time is past is a deletion, so all upserts must look for tombstones.
+    """
+    if not stream.expire_at:
+        return ledger
+    return replace(ledger, expires=True, deletes=ledger.deletes or stream.placement == PRIMARY_KEY)
 
 
 def _refuse_other_storage(ledger: Ledger, stream: Stream, storage: Storage, *, replaces: bool) -> None:

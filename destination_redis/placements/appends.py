@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from destination_redis.caches import CollectionCache
 from destination_redis.ledger.scripts import GUARD
 from destination_redis.placements.base import Target
-from destination_redis.placements.record_scripts import expire
+from destination_redis.placements.expiry import expire
 from destination_redis.protocol.messages import Record
 from destination_redis.resp import pack_arguments, unpack_command
 from destination_redis.transport.pipeline import Pipeline

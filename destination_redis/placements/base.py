@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 from destination_redis.caches import CollectionCache, Encoder, KeyedCache
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Ledger
+from destination_redis.protocol.cursor import Order
+from destination_redis.protocol.expiry import ReadExpiry, expiry_reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,14 @@ class Target:
     staged: bool
     #: Whether a deletion is stored as a record.
     soft_deletions: bool = False
+
+    def expiry_reader(self) -> ReadExpiry | None:
+        """Return what reads a record's own expiry; None if the stream's records have none."""
+        stream = self.lease.stream
+        if not stream.expire_at:
+            return None
+        order = Order.INSTANT if stream.expire_at in stream.times else Order.NUMBER
+        return expiry_reader(str(stream), stream.expire_at, order)
 
 
 def _nothing_gathered() -> list[bytes]:

@@ -14,7 +14,7 @@ from destination_redis.ledger.ledger import Ledger, Task
 from destination_redis.ledger.scripts import GUARD
 from destination_redis.placements.appends import Appender
 from destination_redis.placements.base import Target, Writer
-from destination_redis.placements.record_scripts import expire
+from destination_redis.placements.expiry import expire
 from destination_redis.protocol.catalog import COLLECTION
 from destination_redis.resp import pack_command
 from destination_redis.transport.pipeline import Pipeline

@@ -13,6 +13,7 @@ from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Ledger, Task
 from destination_redis.ledger.storage import Storage
 from destination_redis.placements.base import Target, Writer
+from destination_redis.placements.expiry import Expiry
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.scan import scan
 from destination_redis.placements.upserts import Upserts
@@ -59,7 +60,7 @@ class PrimaryKeyPlacement:
         staged_first = ledger.newest.first
         live_first = staged_first if ledger.task is Task.PROMOTE else ledger.live.first
         keys = 3 if ledger.deletes else 2
-        live_format, expiry = ledger.live.storage.storage_format, lease.stream.expiry
+        live_format, expiry = ledger.live.storage.storage_format, Expiry(lease.stream.expiry, own=ledger.expires)
         return scripts.promotions(live_format, keys, staged_first, live_first, expiry=expiry)
 
     def remove_old(self, leases: Sequence[StreamLease]) -> None:

@@ -18,11 +18,23 @@ from functools import partial
 from destination_redis.caches import CACHES, CollectionCache, Lua, RecordOptions, Start, StorageFormat, plain
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.storage import Storage
+from destination_redis.placements.expiry import (
+    OWN_EXPIRY,
+    WRITE_EXPIRING,
+    Expiry,
+    expire,
+    promoted,
+    renamed,
+    stage_expiring,
+    upsert_expiring,
+)
 from destination_redis.placements.upsert_order import (
     APPLY_FLOOR,
+    FIRST_ID,
     FLOORS,
     READ_TOMBSTONE,
     REFUSE,
+    TOMBSTONE_SECONDS,
     newer,
     order,
     raise_floor,
@@ -30,9 +42,6 @@ from destination_redis.placements.upsert_order import (
 from destination_redis.resp import pack_arguments
 from destination_redis.transport.many_records import ManyRecords, script_for_many
 from destination_redis.transport.pipeline import Pipeline
-
-#: Seconds for which a tombstone is kept, so that an older record cannot bring a deleted row back.
-TOMBSTONE_SECONDS = 86_400
 
 
 def _read(lua: Lua) -> str:
@@ -55,19 +64,11 @@ def _read_any(storage_format: StorageFormat) -> str:
     return f"local function read(key)\nlocal kind = redis.call('TYPE', key).ok\n{cases}return nil, ''\nend\n"
 
 
-def expire(key: str, seconds: int) -> str:
-    """Return the Lua statement that sets the expiry of a live key in seconds, or removes it if that is 0."""
-    return f"redis.call('EXPIRE', {key}, {seconds})\n" if seconds else f"redis.call('PERSIST', {key})\n"
-
-
-_FIRST_ID = "local first_id = tonumber(ARGV[2])\n"
-
-
 def _upsert(lua: Lua, keys: int, lives: str, *, floors: bool) -> str:
     """Keys: record [, its tombstone]; shared: the generation's first id; arguments: as the data type's encoder says."""
     ordered = order(tombstone=keys == 2, floors=floors)
     forget = "if tombstone then redis.call('UNLINK', key2) end\n" if keys == 2 else ""
-    before = f"{_read(lua)}{READ_TOMBSTONE if keys == 2 else ''}{FLOORS if floors else ''}{_FIRST_ID}"
+    before = f"{_read(lua)}{READ_TOMBSTONE if keys == 2 else ''}{FLOORS if floors else ''}{FIRST_ID}"
     return script_for_many(keys, 1, f"{ordered}{lua.write}{lives}{forget}return 1", before)
 
 
@@ -87,27 +88,30 @@ redis.call('UNLINK', key)
 redis.call('SET', key2, {value}, 'EX', {TOMBSTONE_SECONDS})
 return 1
 """
-    return script_for_many(2, 1, statements, f"{_read(lua)}{READ_TOMBSTONE}{FLOORS if floors else ''}{_FIRST_ID}")
+    return script_for_many(2, 1, statements, f"{_read(lua)}{READ_TOMBSTONE}{FLOORS if floors else ''}{FIRST_ID}")
 
 
 def _mark(lua: Lua, *, floors: bool) -> str:
     """Keys: staged record; shared: the generation's first id; arguments: id, cursor."""
     ordered = order(tombstone=False, floors=floors)
-    before = f"{_read(lua)}{FLOORS if floors else ''}{_FIRST_ID}"
+    before = f"{_read(lua)}{FLOORS if floors else ''}{FIRST_ID}"
     return script_for_many(1, 1, f"{ordered}{lua.mark}return 1", before)
 
 
-def _promote(read: str, keys: int, seconds: int) -> str:
+def _promote(read: str, keys: int, expiry: Expiry) -> str:
     """Keys: staged record, live record [, its tombstone]; shared: first ids of the staged and of the live generation.
 
     A live floor that the staged record does not have stays beside it, as a deletion that is older than any record.
     """
+    own = expiry.own
+    expired = "local own = own_expiry(cursor)\nif is_past(own) then deleted = true end" if own else ""
     statements = f"""
 local id, cursor, deleted = read(key)
 if not id then return 0 end
 local live, live_cursor = read(key2)
 if not live and redis.call('EXISTS', key2) == 1 then {REFUSE} end
 local tombstone, tombstone_cursor, tombstone_floor = read_tombstone(key3)
+{expired}
 local first, own_floor, live_floor = tonumber(ARGV[3]), 0, 0
 cursor, own_floor = split(cursor)
 live_cursor, live_floor = split(live_cursor)
@@ -123,7 +127,7 @@ if deleted then
   return 1
 end
 redis.call('RENAME', key, key2)
-{expire("key2", seconds) if seconds else ""}
+{promoted(expiry)}
 if floor > own_floor and key3 then
   redis.call('SET', key3, with_floor(' ' .. string.format('%.0f', floor), floor), 'EX', {TOMBSTONE_SECONDS})
 elseif tombstone then
@@ -131,7 +135,7 @@ elseif tombstone then
 end
 return 1
 """
-    return script_for_many(keys, 2, statements, f"{read}{READ_TOMBSTONE}{FLOORS}")
+    return script_for_many(keys, 2, statements, f"{read}{READ_TOMBSTONE}{FLOORS}{OWN_EXPIRY if own else ''}")
 
 
 def _remove(read: str) -> str:
@@ -144,12 +148,12 @@ return redis.call('UNLINK', key)
     return script_for_many(1, 0, statements, read)
 
 
-def _rename(seconds: int) -> str:
+def _rename(expiry: Expiry) -> str:
     """Keys: staged record, live record."""
     statements = f"""
 if redis.call('EXISTS', key) == 0 then return 0 end
-redis.call('RENAME', key, key2)
-return {expire("key2", seconds) if seconds else "1"}
+{renamed(expiry)}
+return 1
 """
     return script_for_many(2, 0, statements)
 
@@ -191,6 +195,12 @@ class Scripts:
 
         return start
 
+    def start_expiring(self, command: bytes, arguments: int) -> tuple[bytes, bytes]:
+        """Return what starts a command that writes a record; its own expiry must be added as the last argument."""
+        sha = self._sha(lambda: WRITE_EXPIRING, "write expiring")
+        head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n1\r\n" % (6 + arguments, sha)
+        return head, pack_arguments(command)
+
     def upserts(self, lua: Lua, keys: int, first_id: int, *, expiry: int | None, floors: bool) -> ManyRecords:
         """Return what gathers upserts; the second of two keys is the tombstone's.
 
@@ -203,6 +213,17 @@ class Scripts:
         script = partial(_upsert, lua, keys, lives, floors=floors)
         return self._many(self._sha(script, "upsert", lua, keys, lives, floors), keys, first_id)
 
+    def expiring_upserts(self, lua: Lua, first_id: int, ttl: int | None) -> ManyRecords:
+        """Return what gathers upserts with expiries of their own: keys of a record and, if it is live, its tombstone.
+
+        `ttl` is in seconds, 0 for never, and None for staged records. The stream counts as one that may have deletions
+        without a cursor.
+        """
+        if ttl is None:
+            return self._many(self._sha(lambda: stage_expiring(_read(lua), lua), "stage expiring", lua), 1, first_id)
+        script = partial(upsert_expiring, _read(lua), lua, ttl)
+        return self._many(self._sha(script, "upsert expiring", lua, ttl), 2, first_id)
+
     def deletions(self, lua: Lua, first_id: int, *, floors: bool) -> ManyRecords:
         """Return what gathers deletions: keys of a record and its tombstone, id and cursor."""
         return self._many(self._sha(partial(_delete, lua, floors=floors), "delete", lua, floors), 2, first_id)
@@ -212,7 +233,7 @@ class Scripts:
         return self._many(self._sha(partial(_mark, lua, floors=floors), "mark", lua, floors), 1, first_id)
 
     def promotions(
-        self, storage_format: StorageFormat, keys: int, staged_first: int, live_first: int, *, expiry: int
+        self, storage_format: StorageFormat, keys: int, staged_first: int, live_first: int, *, expiry: Expiry
     ) -> ManyRecords:
         """Return what gives staged records their live keys and their expiry, where nothing newer is there.
 
@@ -225,7 +246,7 @@ class Scripts:
         """Return what removes records of that format whose id is between two others, both inclusive."""
         return self._many(self._sha(lambda: _remove(_read_any(storage_format)), "remove", storage_format), 1)
 
-    def renames(self, expiry: int) -> ManyRecords:
+    def renames(self, expiry: Expiry) -> ManyRecords:
         """Return what gives staged records their live keys and their expiry."""
         return self._many(self._sha(lambda: _rename(expiry), "rename", expiry), 2)
 

@@ -8,9 +8,12 @@ from destination_redis.ledger.heartbeat import LeaseHeartbeat
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Ledger
 from destination_redis.placements.base import Target, Writer
+from destination_redis.placements.expiry import FOREVER, Expiry
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.scan import scan
 from destination_redis.protocol.catalog import SEQUENCE
+from destination_redis.protocol.expiry import NEVER, NONE
+from destination_redis.protocol.messages import Record
 from destination_redis.resp import pack_arguments
 from destination_redis.transport.pipeline import Pipeline
 
@@ -33,22 +36,36 @@ class SequencePlacement:
     def writer(self, target: Target) -> Writer:
         """Return a writer that stores each record under its id, without reading the key first."""
         assert not isinstance(target.cache, CollectionCache)
-        if target.staged:
-            return Writer(target.cache.encoder(target.lease.newest_keys.staged, plain))
-        start = self._scripts.start(target.lease.stream.expiry)
-        return Writer(target.cache.encoder(target.lease.live_keys.live, start))
+        keys = target.lease.newest_keys if target.staged else target.lease.live_keys
+        template = keys.staged if target.staged else keys.live
+        start = plain if target.staged else self._scripts.start(target.lease.stream.expiry)
+        encode = target.cache.encoder(template, start)
+        if (read := target.expiry_reader()) is None:
+            return Writer(encode)
+        at = target.cache.encoder(template, self._scripts.start_expiring)
+        forever = target.cache.encoder(template, plain)
+
+        def expiring(number: int, record: Record) -> bytes:
+            own = read(record.data)
+            if own == NONE:
+                return encode(number, record)
+            if own != NEVER:
+                return at(number, record) + pack_arguments(own)
+            return at(number, record) + pack_arguments(FOREVER) if target.staged else forever(number, record)
+
+        return Writer(expiring)
 
     def move(self, leases: Sequence[StreamLease]) -> None:
         """RENAME the acknowledged staged records."""
         for lease in leases:
-            staged, expiry = lease.value.newest, lease.stream.expiry
+            staged, expiry = lease.value.newest, Expiry(lease.stream.expiry, own=lease.value.expires)
             keys = lease.newest_keys
             head, tail, live = keys.staged.head, keys.staged.tail, keys.live.head
             rename = b"*3\r\n$6\r\nRENAME\r\n$%d\r\n%b%d%b\r\n$%d\r\n%b%d\r\n"
             for ids in _digits(staged.first, staged.committed):
                 digits = len(str(ids[0]))
                 source, target = len(head) + digits + len(tail), len(live) + digits
-                if expiry:
+                if any(expiry):
                     renames = self._scripts.renames(expiry)
                     pair = b"$%d\r\n%b%d%b\r\n$%d\r\n%b%d\r\n"
                     for i in ids:

@@ -3,9 +3,14 @@
 A deletion without a cursor is a floor: every change of its key with a lower id is void, whatever its cursor. The
 highest floor of a key is stored as a second word of the cursor, in the key's record, tombstone or staged marker. Every
 later command for the key also has the floor. So a record above the floor is never compared with one below it, even if
-the floor itself arrives last.
+the floor itself arrives last. A third word, if there is one, is the record's own expiry (expiry.py).
 """
 
+#: Seconds for which a tombstone is kept, so that an older record cannot bring a deleted row back.
+TOMBSTONE_SECONDS = 86_400
+
+#: The first id of the generation, which is the first shared argument.
+FIRST_ID = "local first_id = tonumber(ARGV[2])\n"
 # Cursors are compared as text, in hexadecimal because Lua compares by the server's locale. The function `read` is the
 # data type's. A tombstone is stored as "cursor id" or "cursor id floor".
 READ_TOMBSTONE = """
@@ -20,7 +25,7 @@ FLOORS = """
 local function split(text)
   local space = string.find(text, ' ', 1, true)
   if not space then return text, 0 end
-  return string.sub(text, 1, space - 1), tonumber(string.sub(text, space + 1))
+  return string.sub(text, 1, space - 1), tonumber(string.match(text, '^%d+', space + 1))
 end
 local function with_floor(text, floor)
   if floor == 0 then return text end

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from destination_redis.caches import CollectionCache
+from destination_redis.caches import CollectionCache, UpsertEncoder
 from destination_redis.keys import NULL, key_part
 from destination_redis.ledger import transitions
 from destination_redis.placements.base import Target, Writer
@@ -73,6 +73,7 @@ class Upserts:
         self._stream = lease.stream
         self._staged = target.staged
         self._soft = target.soft_deletions
+        self._read_expiry = target.expiry_reader()
         ledger, keys = lease.value, lease.newest_keys if target.staged else lease.live_keys
         self._first = (ledger.newest if target.staged else ledger.live).first
         self._template = keys.staged if target.staged else keys.live
@@ -94,7 +95,7 @@ class Upserts:
         packed, packed_tombstone = self._template.packer(), self._tombstones.packer()
         no_cursor, cursor_of = self._no_cursor, self._cursors()
         nothing, warned = b":".join([NULL] * width), False
-        encode, soft, floors = self._cache.upsert_encoder(), self._soft, Floors()
+        encode, soft, floors = self._encoder(), self._soft, Floors()
         add, with_tombstone = self._upserts()
 
         def gather(number: int, record: Record) -> bytes:
@@ -131,6 +132,19 @@ class Upserts:
     def _take(self) -> list[bytes]:
         """Return the commands for all gathered records; their order does not matter."""
         return [command for gathered in self._gathered.values() for command in gathered.take()]
+
+    def _encoder(self) -> UpsertEncoder:
+        """Return the encoder of upserts; a record's own expiry is the third word of its cursor."""
+        encode, read = self._cache.upsert_encoder(), self._read_expiry
+        if read is None:
+            return encode
+
+        def expiring(number: int, cursor: bytes, record: Record) -> tuple[int, bytes]:
+            if own := read(record.data):
+                cursor = b"%b %b" % (cursor if b" " in cursor else cursor + b" 0", own)
+            return encode(number, cursor, record)
+
+        return expiring
 
     def _cursors(self) -> Callable[[msgspec.Raw], bytes]:
         """Return a function from a cursor's JSON value to text with the epoch; an unreadable one counts as null."""
@@ -173,15 +187,23 @@ class Upserts:
 
     @property
     def _floors(self) -> bool:
-        """Whether the stream may have deletions without a cursor; a stream without a cursor orders all by arrival."""
-        return bool(self._stream.cursor) and (self._stream.may_delete or self._lease.value.deletes)
+        """Whether cursors may have words behind them.
+
+        A deletion without a cursor adds one, but a stream without a cursor orders all by arrival. A record's own expiry
+        adds another.
+        """
+        ledger = self._lease.value
+        return ledger.expires or (bool(self._stream.cursor) and (self._stream.may_delete or ledger.deletes))
 
     def _upserts(self) -> tuple[Callable[[bytes, int, bytes], None], bool]:
         """Return a function that adds upserts, and whether each upsert has the key of a tombstone."""
         with_tombstone = self._forgets and not self._staged
         keys, lua = 2 if with_tombstone else 1, self._cache.lua
         expiry = None if self._staged else self._lease.stream.expiry
-        gathered = self._scripts.upserts(lua, keys, self._first, expiry=expiry, floors=self._floors)
+        if self._read_expiry:
+            gathered = self._scripts.expiring_upserts(lua, self._first, expiry)
+        else:
+            gathered = self._scripts.upserts(lua, keys, self._first, expiry=expiry, floors=self._floors)
         return self._gathered.setdefault(f"upserts of {keys} keys", gathered).add, with_tombstone
 
     def _delete(self, part: bytes, number: int, cursor: bytes) -> None:

@@ -65,6 +65,8 @@ class Stream:
     expiry: int = 0
     #: The template of its keys from the settings; "" for the default.
     template: str = ""
+    #: The top-level field with the time at which a record expires, which takes precedence; "" for none.
+    expire_at: str = ""
     #: Whether the schema has the column that reports deletions, or lists no columns.
     may_delete: bool = False
     #: The columns of its schema that can be indexed.

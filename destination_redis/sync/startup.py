@@ -179,7 +179,7 @@ def _log_default_keys(settings: Mapping[Stream, RedisConfig]) -> None:
 def placed(config: RedisConfig, stream: Stream) -> Stream:
     """Return the stream with the placement that the data type requires, the template of its keys, and its expiry."""
     collected = CACHES[config.cache_type].capabilities.collection
-    placed = dataclasses.replace(stream, collected=collected, expiry=config.expiry)
+    placed = dataclasses.replace(stream, collected=collected, expiry=config.expiry, expire_at=config.expire_at or "")
     templates = {PRIMARY_KEY: config.record_key, COLLECTION: config.collection_key}
     template = templates.get(placed.placement, RECORD_KEY)
     return dataclasses.replace(placed, template="" if template in (RECORD_KEY, COLLECTION_KEY) else template)

@@ -432,6 +432,44 @@ def test_the_permissions_for_a_types_own_commands_suffice_and_check_misses_each(
         server.client.execute_command("ACL", "DELUSER", "airbyte")
 
 
+@pytest.mark.parametrize("shape", KEYED)
+@pytest.mark.parametrize("ttl", [None, 100])
+def test_the_permissions_for_expiries_of_their_own_suffice_and_check_misses_each(
+    server: Server, shape: Shape, ttl: int | None
+) -> None:
+    def allow(rules: str) -> None:
+        server.client.execute_command("ACL", "SETUSER", "airbyte", "reset")
+        server.client.execute_command(*rules.split())
+
+    more = f"{FOR_SETTING['expire_at']} +persist{' +expire' if ttl else ''}"
+    rules = f"{LEAST.replace(OF_HASHES, for_type(shape[0]))} {more}"
+    settings: Json = {"expire_at": "ends", **({"ttl_seconds": ttl} if ttl else {})}
+    config = config_of(server, shape, username="airbyte", password="password", **settings)
+    allow(rules)
+    try:
+        assert check(config) is None
+        ends = [None, 4_102_444_799, "infinity", 1]
+        for stream in [full, keyed] if shape in UPSERTING else [full]:
+            for number, minimum in enumerate((0, 0, 3, 4), 1):
+                messages = [row(key, number, ends=ends[(key + number) % 4]) for key in range(4)]
+                last = [COMPLETE] if number != 3 else []
+                written = write(config, [stream(**generation(number, minimum, number))], [*messages, state(1), *last])
+                if last:
+                    assert len(list(written)) == 1
+                else:
+                    with pytest.raises(AirbyteTracedException, match="Not complete"):
+                        list(written)
+            assert len(read(server.client, shape)) == 3
+            server.client.flushall()
+        for command in more.split():
+            allow(rules.replace(f" {command}", "", 2))
+            answer = check(config)
+            assert answer is not None
+            assert command[1:].upper() in answer
+    finally:
+        server.client.execute_command("ACL", "DELUSER", "airbyte")
+
+
 @pytest.mark.parametrize("shape", UPSERTING)
 @pytest.mark.parametrize("steps", range(5))
 def test_a_promotion_into_another_type_cut_off_after_any_step_is_finished_by_the_next_run(

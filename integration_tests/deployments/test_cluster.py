@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.support.connector.library import check, full, full_dedup, write
 from integration_tests.support.connector.process import Connector, Running
 from integration_tests.support.docs.permissions import LEAST, OF_CLUSTER
+from integration_tests.support.expiries import END, FOREVER, OWN, row
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
 from integration_tests.support.servers.cluster import ClusterServers, cluster, slot
 from integration_tests.support.servers.server import Server, free_port, running
@@ -114,6 +117,38 @@ def test_every_sync_mode_spreads_its_records_over_all_primaries(
     assert work.found(plain) == work.expected
     assert plain.own_keys() == []
     assert all(len(node.client.keys("default:users:*")) > 20 for node in plain.primaries)
+
+
+@pytest.mark.parametrize("mode", ["append", "append_dedup", "refresh", "refresh_dedup", "merge", "merge_dedup"])
+def test_records_expire_at_their_own_times_on_every_primary(plain: ClusterServers, mode: str) -> None:
+    kind = mode.removesuffix("_dedup")
+    make = full_dedup if mode.endswith("dedup") else full
+    numbers = generation(2, 0 if kind == "append" else 2, 2)
+    expected = {0: FOREVER, 1: OWN, 2: FOREVER, 3: None}
+    ends = {0: None, 1: END / 1000, 2: "infinity", 3: 1}
+    messages = [row(number, 1, ends[number % 4]) for number in range(80)]
+    config = {**plain.config, "expire_at": "ends"}
+    assert check(config) is None
+    if kind == "merge":
+        with pytest.raises(AirbyteTracedException, match="Not complete"):
+            list(write(config, [make(**numbers)], [*messages, state(1)]))
+        list(write(config, [make(**generation(2, 0, 3))], [COMPLETE]))
+    else:
+        list(write(config, [make(**numbers)], [*messages, COMPLETE]))
+    with plain.client() as client:
+        first = 0 if mode.endswith("dedup") else 1
+        found = {number: expiry_in(client, f"default:users:{number + first}") for number in range(80)}
+    assert found == {number: expected[number % 4] for number in range(80)}
+    assert [key for key in plain.own_keys() if b"tmp" in key] == []
+
+
+def expiry_in(client: redis.RedisCluster, key: str) -> str | None:
+    """Return what expiry a key has, None if it is not there."""
+    left = client.execute_command("PTTL", key)
+    if left < 0:
+        return FOREVER if left == -1 else None
+    assert abs(time.time() * 1000 + left - END) < 5000
+    return OWN
 
 
 @contextmanager

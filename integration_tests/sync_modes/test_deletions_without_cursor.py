@@ -10,6 +10,7 @@ import pytest
 from msgspec import Raw
 
 from destination_redis.caches import StorageFormat
+from destination_redis.placements.expiry import Expiry
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.upserts import Floors, FlushRequired
 from destination_redis.protocol.cursor import Order, encode
@@ -181,7 +182,7 @@ def test_what_is_below_a_floor_stays_void_after_a_merge_put_a_record_without_one
         }
         newer["_airbyte_data"] = '{"id":0,"value":10}'
         server.client.hset(staged, mapping=newer)
-        promotions = Scripts(pipeline).promotions(StorageFormat(), 3, 10, 1, expiry=0)
+        promotions = Scripts(pipeline).promotions(StorageFormat(), 3, 10, 1, expiry=Expiry())
         promotions.add(pack_arguments(staged, live, deletion), 1, pack_arguments(b"0"))
         pipeline.send(promotions.take())
         pipeline.send(commands)

@@ -413,6 +413,18 @@ def test_a_time_to_live_is_at_least_a_second(seconds: Any) -> None:
     assert "ttl_seconds: " in str(complaint({"host": "h", "ttl_seconds": seconds}).message)
 
 
+@pytest.mark.parametrize("name", CACHES)
+def test_an_expiry_by_a_field_needs_a_key_for_each_record(name: str) -> None:
+    config = {"host": "h", "cache_type": name, "expire_at": "ends"}
+    config["record_format"] = CACHES[name].capabilities.formats[0]
+    if not CACHES[name].capabilities.collection:
+        assert parse_config(config).expire_at == "ends"
+        assert parse_config({**config, "expire_at": ""}).expire_at is None
+    else:
+        message = f"expire_at needs a key for each record (cache_type hash or json or string), not cache_type {name}"
+        assert complaint(config).message == message
+
+
 @pytest.mark.parametrize(
     "shape", [(name, form) for name, cache in CACHES.items() for form in cache.capabilities.formats]
 )

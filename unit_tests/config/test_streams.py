@@ -34,6 +34,7 @@ OTHERS: Json = {
     "collection_key": "own:{stream}",
     "value": "id",
     "score": "points",
+    "expire_at": "ends",
 }
 
 

@@ -41,7 +41,7 @@ SCORED = Storage("collection", "", StorageFormat("sorted_set", "columns"), value
     "ledger",
     [
         Ledger(),
-        Ledger(LIVE, reserved=12, cursor='["at"] number', cursor_epoch=2, deletes=True),
+        Ledger(LIVE, reserved=12, cursor='["at"] number', cursor_epoch=2, deletes=True, expires=True),
         Ledger(LIVE, Generation(4, 8, 13, 12, KEYED), reserved=300, task=Task.PROMOTE, loss=Loss.BEFORE_STAGED),
         Ledger(LIVE, reserved=12, dropped=Dropped(7, 9, "collection"), loss=Loss.LOST),
         Ledger(LIVE, reserved=12, dropped=Dropped(7, 9, "primary_key", "user:{key}", 2)),

@@ -224,6 +224,28 @@ class TestDuringASync:
         assert transitions.commit(STAGED, 5) == STAGED
 
 
+class TestExpiries:
+    @pytest.mark.parametrize("storage", [IDS, KEYS])
+    @pytest.mark.parametrize("numbers", [adding(), replacing(2, 3)])
+    def test_that_records_may_have_expiries_is_noted_before_the_first_one(
+        self, storage: Storage, numbers: dict[str, Any]
+    ) -> None:
+        begun = start(stored(LIVE, storage), stream(storage, expire_at="ends", **numbers), storage).ledger
+        assert begun.expires
+        assert begun.deletes == (storage is KEYS)  # by primary key, a record whose time is past is a deletion
+
+    def test_the_note_stays_when_the_setting_goes_and_through_every_end(self) -> None:
+        noted = replace(stored(STAGED, KEYS), expires=True, deletes=True)
+        assert start(noted, stream(KEYS, **adding()), KEYS).ledger.expires
+        ends = (transitions.promoted, transitions.merged, transitions.dropped, transitions.released)
+        assert all(end(noted).expires for end in ends)
+
+    def test_without_the_setting_the_ledger_says_nothing_of_it(self) -> None:
+        begun = start(LIVE, stream(**adding()), IDS).ledger
+        assert not begun.expires
+        assert "expires" not in begun.fields()
+
+
 class TestEnds:
     def test_a_promotion_is_announced_before_any_key_moves(self) -> None:
         assert transitions.promoting(STAGED) == replace(STAGED, task=Task.PROMOTE)

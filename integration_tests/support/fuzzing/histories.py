@@ -4,7 +4,7 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from destination_redis.config.parse import parse_config
@@ -82,18 +82,21 @@ def all_histories(most: int) -> Iterator[tuple[Change, ...]]:
 def written(
     server: Server,
     configured: Json,
-    changes: list[Change],
+    changes: Sequence[Change],
     *,
     staged: bool,
     shape: Shape = HASH,
     soft: bool = False,
     together: int = 1,
+    expire_at: str = "",
+    ttl: int = 0,
 ) -> Iterator[tuple[Pipeline, list[bytes]]]:
     """Yield a pipeline, and the changes as the commands that a sync sends, whose ids are 1, 2, 3 …
 
     So many changes are gathered `together`.
     """
-    (plan,) = parse_catalog(json.dumps({"streams": [configured]}).encode())
+    (parsed,) = parse_catalog(json.dumps({"streams": [configured]}).encode())
+    plan = replace(parsed, expire_at=expire_at, expiry=ttl)
     cache = keyed_cache(shape)
     with connect(parse_config(server.config)) as servers:
         pipeline = Pipeline(servers)
@@ -102,6 +105,9 @@ def written(
         lease = StreamLease(pipeline, plan, StreamKeys("default", "users"), "token")
         lease.take(busy=lambda *_: None)
         pipeline.flush()
+        if expire_at:  # noted at the start of a sync
+            lease.update(replace(lease.value, expires=True, deletes=True))
+            pipeline.flush()
         write, take = Upserts(Target(lease, cache, staged, soft), Scripts(pipeline)).writer()
         commands = []
         for number, change in enumerate(changes, 1):
