@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from redis import exceptions as redis_errors
 
 from destination_redis.connection.slots import slot_of
+from destination_redis.errors import RetryDecision, retry_decision
 from destination_redis.keys import check_key
 
 #: Keys that are tried, each of another slot.
@@ -36,12 +37,12 @@ def probe_keys(prefix: str) -> list[bytes]:
     return list(by_slot.values())
 
 
-def writes_all(execute: Callable[..., object], keys: Sequence[bytes]) -> bool:
-    """Return whether one script can write all keys, each with `VALUE`; an error counts as no."""
+def writes_all(execute: Callable[..., object], keys: Sequence[bytes]) -> bool | None:
+    """Return whether one script can write all keys, each with `VALUE`; None after an error that may pass."""
     try:
         return execute("EVAL", _SCRIPT, len(keys), *keys, VALUE) == len(keys)
-    except (redis_errors.RedisError, OSError):
-        return False
+    except (redis_errors.RedisError, OSError) as error:
+        return False if retry_decision(error) is RetryDecision.FAIL else None
 
 
 def takes_many_keys(execute: Callable[..., object], prefix: str) -> bool:
@@ -51,7 +52,7 @@ def takes_many_keys(execute: Callable[..., object], prefix: str) -> bool:
     """
     keys = probe_keys(prefix)
     try:
-        return writes_all(execute, keys) and all(execute("GET", key) == VALUE for key in keys)
+        return bool(writes_all(execute, keys)) and all(execute("GET", key) == VALUE for key in keys)
     finally:
         for key in keys:
             execute("UNLINK", key)

@@ -19,15 +19,23 @@ def check_collections(leases: Sequence[StreamLease], pipeline: Pipeline) -> None
 
     Raises a config error if a key is not the stream's, or if the server runs no script with keys of two slots.
     """
+    if not pipeline.many_keys and uses_templates(leases):
+        raise config_error(NO_COLLECTION_KEY)
     for lease in leases:
-        used = [lease.value.live.storage, lease.value.newest.storage, lease.wanted]
-        if not pipeline.many_keys and any(each.placement == COLLECTION and each.template for each in used):
-            raise config_error(NO_COLLECTION_KEY)
         for keys in _not_yet(lease):
             replies: list[object] = []
             commands = [pack_command("EXISTS", key) for key in (keys.staged_collection, keys.collection)]
             pipeline.send(commands, partial(_both, lease, keys.collection, replies), Kind.OTHER)
     pipeline.flush()
+
+
+def uses_templates(leases: Sequence[StreamLease]) -> bool:
+    """Return whether any collection is or will be under a template."""
+    return any(
+        each.placement == COLLECTION and each.template
+        for lease in leases
+        for each in (lease.value.live.storage, lease.value.newest.storage, lease.wanted)
+    )
 
 
 def _not_yet(lease: StreamLease) -> list[DataKeys]:

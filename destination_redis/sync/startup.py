@@ -15,7 +15,7 @@ from destination_redis.config.stream_configs import StreamConfigs
 from destination_redis.connection.deployment import Servers
 from destination_redis.errors import config_error
 from destination_redis.keys import COLLECTION_KEY, RECORD_KEY, StreamKeys, namespace_in_keys
-from destination_redis.ledger.collection_keys import check_collections
+from destination_redis.ledger.collection_keys import check_collections, uses_templates
 from destination_redis.ledger.generations import Generations
 from destination_redis.ledger.heartbeat import LeaseHeartbeat
 from destination_redis.ledger.lease import StreamLease
@@ -65,7 +65,8 @@ def open_streams(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipel
     for lease in leases:
         lease.register_connections()
     try:
-        pipeline.many_keys = not servers.clustered and probe_many_keys(pipeline, config.key_prefix)
+        needed = uses_templates(leases)
+        pipeline.many_keys = not servers.clustered and probe_many_keys(pipeline, config.key_prefix, needed=needed)
         indexed = [lease for lease in leases if settings[lease.stream].search_index]
         claims = TemplateClaims(leases, pipeline, config.key_prefix, indexed)
         claims.claim()

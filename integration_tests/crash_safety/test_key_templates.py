@@ -12,7 +12,7 @@ from integration_tests.support.connector.library import config_of, failure, full
 from integration_tests.support.connector.process import Connector, Running
 from integration_tests.support.data_types import HASH
 from integration_tests.support.faults.attempts import Attempts
-from integration_tests.support.faults.kinds import DEATHS
+from integration_tests.support.faults.kinds import BREAKS, DEATHS, REFUSALS
 from integration_tests.support.faults.proxy import Exchange, proxy
 from integration_tests.support.faults.runner import Runner
 from integration_tests.support.faults.scenarios import TEMPLATES, Scenario
@@ -32,6 +32,8 @@ APPLICATIONS: dict[str, Any] = {
     "default:users:app": {"name": "Ann"},
     "airbyte:tmp:{user:1:cart}": {"_airbyte_ab_id": 1, "_airbyte_data": "{}"},
 }
+#: A process that is killed, before a command or after it, and what may happen to the command.
+FAULTS = [*DEATHS[:2], *BREAKS, *DEATHS[:2], *REFUSALS]
 HEADS = {"user:{key}": "user:", "u:{key}": "u:", "": "default:users:"}
 
 
@@ -45,15 +47,15 @@ def instants(name: str) -> "Iterator[int]":
 
 
 @pytest.mark.parametrize("scenario", TEMPLATES, ids=str)
-def test_a_sync_under_a_template_that_is_killed_at_any_command_is_exact_when_it_is_run_again(
+def test_a_sync_under_a_template_survives_a_fault_at_any_command_or_is_exact_when_it_is_run_again(
     server: Server, tmp_path: Path, scenario: Scenario
 ) -> None:
     attempts = Attempts()
     runner = Runner(scenario, server, tmp_path)
     for number in instants(str(scenario)):
-        if not attempts.attempt(runner, {number: DEATHS[number % 2]}):
+        if not attempts.attempt(runner, {number: FAULTS[number % len(FAULTS)]}):
             break
-    attempts.report(f"{scenario}, killed at its commands")
+    attempts.report(f"{scenario}, a fault at its commands")
 
 
 @pytest.mark.parametrize(("old", "new"), [("user:{key}", "u:{key}"), ("", "user:{key}"), ("user:{key}", "")])
