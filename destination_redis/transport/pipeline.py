@@ -60,6 +60,7 @@ class Pipeline:
         self.ask = self._router.ask
         self.loss = self._router.loss
         self.limit_on = self._router.limit_on
+        self.lowest_limit = self._router.lowest_limit
 
     def open(self) -> None:
         """Connect, and retry as the policy allows; raises a traced error."""

@@ -15,7 +15,7 @@ from destination_redis.transport import watermarks
 from destination_redis.transport.node import NodePipeline, Returned
 from destination_redis.transport.reconnect import ReconnectingConnection
 from destination_redis.transport.retry import RetryPolicy
-from destination_redis.transport.too_large import TooLarge, limit_on
+from destination_redis.transport.too_large import SizeLimit, TooLarge, limit_on, lowest_limit
 from destination_redis.transport.watermarks import Loss, Watermarks
 
 
@@ -183,9 +183,13 @@ class Router:
         held = zip(keys, self._servers.held(keys) if keys else (), strict=True)
         return self._watermarks.loss({key: int(value or 0) for key, value in held})  # type: ignore[call-overload] # text or None
 
-    def limit_on(self, found: TooLarge) -> tuple[str, int] | None:
+    def limit_on(self, found: TooLarge) -> SizeLimit | None:
         """Return the server setting that the largest value of a command exceeds, and its limit; None if unknown."""
         return limit_on(self._servers.client(found.address), found)
+
+    def lowest_limit(self) -> SizeLimit | None:
+        """Return the lowest limit on the bytes of one value, of all servers; None if no server tells it."""
+        return lowest_limit(map(self._servers.client, self.primaries))
 
     def topology_version(self) -> tuple[str, ...] | None:
         """Return a value that changes if a server is replaced or a slot moves; None while one is migrating."""

@@ -1,9 +1,10 @@
 """The error for a record that is too large: how servers report it, and the message for the user."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
@@ -68,14 +69,29 @@ class RecordTooLarge(AirbyteTracedException):
         super().__init__(message=message, internal_message=message, failure_type=FailureType.config_error)
 
 
-def limit_on(client: Redis, found: TooLarge) -> tuple[str, int] | None:
+class SizeLimit(NamedTuple):
+    """A setting of a server that limits the bytes of one value."""
+
+    setting: str
+    limit: int
+
+
+def limit_on(client: Redis, found: TooLarge) -> SizeLimit | None:
     """Return the server setting that the largest value of a command exceeds, and its limit; None if unknown."""
+    return next((each for each in _limits(client) if found.largest > each.limit), None)
+
+
+def lowest_limit(clients: Iterable[Redis]) -> SizeLimit | None:
+    """Return the lowest limit of the servers; None if no server tells it."""
+    limits = [each for client in clients for each in _limits(client)]
+    return min(limits, key=lambda each: each.limit, default=None)
+
+
+def _limits(client: Redis) -> Iterator[SizeLimit]:
+    """Yield the limits of a server, as far as it tells them."""
     for name in _SETTINGS:
         with suppress(redis_errors.RedisError, OSError, KeyError, ValueError, TypeError):
-            limit = int(client.config_get(name)[name] or "")
-            if found.largest > limit:
-                return name, limit
-    return None
+            yield SizeLimit(name, int(client.config_get(name)[name] or ""))
 
 
 def says_too_large(error: Exception) -> bool:
