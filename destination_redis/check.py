@@ -25,7 +25,9 @@ from destination_redis.connection.slots import SLOTS
 from destination_redis.errors import ClosedAtCommandError, explain
 from destination_redis.keys import check_key, staged_key
 from destination_redis.placements.expiry import FOREVER
+from destination_redis.placements.rejected import probes
 from destination_redis.search.maintenance import probe_index
+from destination_redis.transport.too_large import lowest_limit
 
 _SCRIPT = """
 redis.call('TIME')
@@ -47,6 +49,9 @@ redis.call('SET', KEYS[1], 1, 'EX', 60)
 return redis.call('UNLINK', KEYS[1])
 """
 
+_NO_LIMIT = (
+    "The server does not tell how large a value may be (CONFIG GET), so a record that is too large ends the sync."
+)
 #: Keys of different slots that are looked up on a single server.
 _LOOKS = 20
 
@@ -107,6 +112,8 @@ def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]
             policy, settings = memory_of(servers.client(address)).policy, [(each, None) for each in configs.all]
             if evicting := why_evicting(policy, settings, clustered=servers.clustered):
                 warnings[evicting] = None
+        if config.rejected_records == "keep" and lowest_limit([servers.client(address)]) is None:
+            warnings[_NO_LIMIT] = None
     return None, list(warnings)
 
 
@@ -134,7 +141,7 @@ def _check(server: _Server, configs: StreamConfigs, key: bytes, *, clustered: bo
 
 
 def _probe(server: _Server, configs: StreamConfigs, key: bytes, staged: bytes) -> str | None:
-    probe = b"probe"
+    config, probe = configs.default, b"probe"
     server.execute("UNLINK", key, staged)  # first: what cannot be removed must not be written
     server.execute("HSET", staged, "_airbyte_data", probe)
     server.execute("RENAME", staged, key)
@@ -148,6 +155,10 @@ def _probe(server: _Server, configs: StreamConfigs, key: bytes, staged: bytes) -
     server.execute("UNLINK", key)
     if (wrong := _probe_records(server, configs, key)) is not None:
         return wrong
+    if config.rejected_records == "keep":
+        for arguments in probes(key):
+            server.execute(*arguments)
+        server.execute("UNLINK", key)
     server.execute("SET", key, probe)
     server.execute("GET", key)
     server.execute("UNLINK", key)

@@ -93,6 +93,23 @@ class RedisConfig(RecordSettings):
         examples=["staging:"],
         group="records",
     )
+    rejected_records: Literal["fail", "keep"] = setting(
+        "Rejected records",
+        17,
+        default="fail",
+        description="What becomes of a record that cannot be stored because of what it contains, such as a score that "
+        "is not a number. fail ends the sync with an error. keep puts the record, with the reason, into a Redis stream "
+        "of its own, and goes on.",
+        group="records",
+    )
+    rejected_max_length: int = setting(
+        "Rejected records length",
+        18,
+        default=10_000,
+        description="With rejected_records keep: how many of the newest rejected records of each stream are kept.",
+        ge=1,
+        group="records",
+    )
     overwrite_without_status: WithoutStatus = setting(
         "Overwrite without status",
         10,

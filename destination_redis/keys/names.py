@@ -8,6 +8,7 @@
     airbyte:tmp:{<the final key>}            a staged record or collection
     airbyte:tombstone:{<the final key>}      a deletion, kept for a day
     airbyte:templates                        the templates in use, a hash: of each stream that has one
+    airbyte:rejected:{<namespace>:<stream>}  records that cannot be stored, a Redis stream
     airbyte:index:{<namespace>:<stream>}:1   a search index (or :2), not a key; its alias is <namespace>:<stream>
 
 ``<record>`` is a sequential id, or the primary key: its parts joined by ``:``, null as ``%null``. With a template from
@@ -108,6 +109,11 @@ class StreamKeys:
             collection=collection,
             staged_collection=staged_key(collection, prefix),
         )
+
+    @property
+    def rejected(self) -> bytes:
+        """The key of the stream's rejected records, in the ledger's cluster slot."""
+        return b"%bairbyte:rejected:{%b}" % (self.prefix.encode(), self.counter)
 
     def expanded(self, template: str) -> str:
         """Return a template with the stream's names in it, without the prefix."""

@@ -6,6 +6,7 @@ in the ledger before its first record is sent.
 
 from destination_redis.ledger import transitions
 from destination_redis.ledger.lease import StreamLease
+from destination_redis.ledger.ledger import RejectedId
 from destination_redis.ledger.storage import Storage
 from destination_redis.ledger.transitions import FIRST_RESERVE
 from destination_redis.protocol.catalog import COLLECTION
@@ -41,10 +42,10 @@ class Generations:
         """The first id of the generation that this sync writes to."""
         return self._lease.value.newest.first
 
-    @property
-    def answered_id(self) -> int:
-        """The last id of this sync's generation whose commit was answered."""
-        return self._lease.answered.newest.committed
+    def answered(self, last_id: int, rejected: RejectedId) -> bool:
+        """Return whether the commit of the records up to `last_id`, and of those up to `rejected`, was answered."""
+        answered = self._lease.answered
+        return answered.newest.committed >= last_id and answered.rejected >= rejected
 
     def start(self) -> bool:
         """Start this sync after `recover`; return whether a cancelled refresh has to be merged before the first record.
@@ -77,10 +78,11 @@ class Generations:
             self._pipeline.flush()
         self.reserve_above = min(lease.answered.reserved, lease.value.reserved - self._step // 2)
 
-    def commit(self, last_id: int) -> None:
-        """Set `committed` to `last_id`, if it is higher; the writes up to it must have succeeded."""
-        if last_id > self._lease.value.newest.committed:
-            self._lease.update(transitions.commit(self._lease.value, last_id))
+    def commit(self, last_id: int, rejected: RejectedId) -> None:
+        """Commit the records up to `last_id`, and those up to `rejected`; their writes must have succeeded."""
+        value = self._lease.value
+        if last_id > value.newest.committed or rejected > value.rejected:
+            self._lease.update(transitions.commit(value, last_id, rejected))
 
     def has_live(self) -> bool:
         """Return whether live records may have existed when this sync started."""

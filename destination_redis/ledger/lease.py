@@ -123,7 +123,7 @@ class StreamLease:
 
     def owns(self, key: bytes) -> bool:
         """Return whether a key belongs to the stream or to one of its records."""
-        own = (self.keys.counter, self.keys.ledger)
+        own = (self.keys.counter, self.keys.ledger, self.keys.rejected)
         return key in own or any(keys.owns(key) for keys in (self.live_keys, self.newest_keys))
 
     def update(self, value: Ledger | None = None, *, sets_sent: bool = False) -> None:
@@ -187,7 +187,8 @@ class StreamLease:
         number = self._answered_number if loss is Loss.NOTHING else _BEHIND
         arguments: tuple[str | bytes | int, ...] = (self._token, registered, LEASE, number)
         least = self.answered.live.committed if loss is not Loss.ACKNOWLEDGED else _BEHIND
-        committed = (least, self.answered.staged.committed if self.answered.staged else 0)
+        staged = self.answered.staged.committed if self.answered.staged else 0
+        committed = (least, staged, self.answered.rejected.number)
         fields = transitions.reserve(self.answered, self.value.reserved).fields()
         keys = (self.keys.ledger, self.keys.counter)
         reply = self._pipeline.ask(self.keys.ledger, "EVAL", RESUME, 2, *keys, *arguments, *committed, *fields)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 from destination_redis.ledger.storage import Storage, stored_as
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY
@@ -78,6 +79,22 @@ class Dropped:
     key_parts: int | None = None
 
 
+class RejectedId(NamedTuple):
+    """The id of a rejected record; in the Redis stream that keeps it, the entry `<record_id>-<number>`."""
+
+    #: The id that the stream's next record has.
+    record_id: int = 0
+    #: Counts the rejected records of the stream; no number is used twice.
+    number: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.record_id}-{self.number}"
+
+
+#: Before the first rejected record of a stream.
+NOT_REJECTED = RejectedId()
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """The ledger of a stream. Live and staged ids are one sequence."""
@@ -97,6 +114,10 @@ class Ledger:
     expires: bool = False
     #: In a collection: the last id that was written to it. The scripts of the collection maintain it.
     sent: int = 0
+    #: The last rejected record that an acknowledged state covers, and the number of the last one that was written. The
+    #: script that writes them maintains that number.
+    rejected: RejectedId = NOT_REJECTED
+    rejected_sent: int = 0
 
     @property
     def new(self) -> bool:
@@ -119,6 +140,17 @@ class Ledger:
     def top(self) -> int:
         """The last acknowledged id, live or staged."""
         return max(self.live.committed, self.staged.committed if self.staged else 0)
+
+    @property
+    def staged_acknowledged(self) -> bool:
+        """Whether a state covers any staged record, or any that was rejected since staging began."""
+        staged = self.staged
+        return staged is not None and (staged.acknowledged or self.rejected.record_id >= staged.first)
+
+    @property
+    def last_rejected(self) -> int:
+        """The number of the last rejected record; 0 if there never was one."""
+        return max(self.rejected.number, self.rejected_sent)
 
     @property
     def collected(self) -> bool:
@@ -158,7 +190,7 @@ class Ledger:
         return (self.live.placement == COLLECTION) != (self.staged.placement == COLLECTION)
 
     def fields(self) -> list[str]:
-        """Return field, value, field, value … as stored in the hash, without `sent`."""
+        """Return field, value, field, value … as stored in the hash, without what scripts maintain."""
         staged = self.staged or Generation(first=0)
         dropped = self.dropped or Dropped(0, 0, "")
         values: Fields = {
@@ -177,6 +209,8 @@ class Ledger:
             "deletes": int(self.deletes),
             # Never reset, so most streams do without the field.
             **({"expires": 1} if self.expires else {}),
+            "rejected": self.rejected.number,
+            "rejected_record_id": self.rejected.record_id,
         }
         return [text for name, value in values.items() for text in (name, "" if value is None else str(value))]
 
@@ -219,6 +253,8 @@ def _stored(stored: Mapping[str, str]) -> Ledger:
         deletes=number("deletes") == 1,
         expires=number("expires") == 1,
         sent=number("sent"),
+        rejected=RejectedId(number("rejected_record_id"), number("rejected")),
+        rejected_sent=number("rejected_sent"),
     )
 
 

@@ -69,11 +69,12 @@ end
 return 'ok'
 """
 
-# ARGV: token, connection, lease, answered number, answered committed, answered staged_committed, field, value …
+# ARGV: token, connection, lease, answered number, answered committed, staged_committed and rejected, field, value …
 RESUME = (
     CLOCK
     + """
-local held = redis.call('HMGET', KEYS[1], 'writer', 'version', 'committed', 'staged_committed', 'released_by')
+local held = redis.call('HMGET', KEYS[1],
+  'writer', 'version', 'committed', 'staged_committed', 'released_by', 'rejected')
 if held[1] and held[1] ~= ARGV[1] then
   if held[1] == '' and held[5] == ARGV[1] then return 'ok' end
   return 'taken'
@@ -83,8 +84,9 @@ if held[1] and tonumber(held[2]) >= tonumber(ARGV[4]) then
   redis.call('HSET', KEYS[1], 'writer_connection', ARGV[2], 'writer_until', string.format('%.0f', now + ARGV[3]))
   return 'ok'
 end
-redis.call('HSET', KEYS[1], 'writer', '', 'writer_connection', '', 'version', 0, unpack(ARGV, 7))
-if held[1] and tonumber(held[3] or 0) >= tonumber(ARGV[5]) and tonumber(held[4] or 0) >= tonumber(ARGV[6]) then
+redis.call('HSET', KEYS[1], 'writer', '', 'writer_connection', '', 'version', 0, unpack(ARGV, 8))
+local kept = held[1] and tonumber(held[3] or 0) >= tonumber(ARGV[5]) and tonumber(held[4] or 0) >= tonumber(ARGV[6])
+if kept and tonumber(held[6] or 0) >= tonumber(ARGV[7]) then
   return 'behind'
 end
 redis.call('HSET', KEYS[1], 'lost', 1)

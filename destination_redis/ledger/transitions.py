@@ -7,7 +7,7 @@ ledger notes that the task is done. The ledger alone tells a later sync what to 
 from dataclasses import dataclass, replace
 
 from destination_redis.errors import config_error
-from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, Task
+from destination_redis.ledger.ledger import NOT_REJECTED, Dropped, Generation, Ledger, Loss, RejectedId, Task
 from destination_redis.ledger.storage import Storage
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
 
@@ -52,7 +52,7 @@ def start(ledger: Ledger, stream: Stream, storage: Storage) -> Start:
     empty = stream.starts_empty
     replaces = empty or (stream.truncates and ledger.live.pair != stream.pair)
     continues = ledger.staged is not None and ledger.staged.pair == stream.pair and not empty
-    acknowledged = continues and ledger.staged is not None and ledger.staged.acknowledged
+    acknowledged = continues and ledger.staged_acknowledged
     if (ledger.loss and not replaces) or (ledger.loss is Loss.LOST and acknowledged):
         raise config_error(
             f"The server lost acknowledged data of the stream {stream}: refresh it, so that all of it is sent again"
@@ -61,6 +61,8 @@ def start(ledger: Ledger, stream: Stream, storage: Storage) -> Start:
         continues = False  # the source starts over, and may not resend the unacknowledged staged records
     if not replaces or continues:
         _refuse_other_storage(ledger, stream, storage, replaces=replaces)
+    # A rejected record belongs to the generation that has its record id, so the next one begins above it.
+    ledger = replace(ledger, reserved=max(ledger.reserved, ledger.rejected.record_id))
     begun = replace(_with_expiry(_with_order(ledger, stream), stream), reserved=ledger.reserved + FIRST_RESERVE)
     if not replaces:
         begun = _add_to_live(ledger, begun, stream, storage)
@@ -86,12 +88,18 @@ def reserve(ledger: Ledger, last_id: int) -> Ledger:
     return replace(ledger, reserved=last_id)
 
 
-def commit(ledger: Ledger, last_id: int) -> Ledger:
-    """Return the ledger once an acknowledged state covers the records up to `last_id`."""
+def commit(ledger: Ledger, last_id: int, rejected: RejectedId = NOT_REJECTED) -> Ledger:
+    """Return the ledger once an acknowledged state covers the records up to `last_id`, and those up to `rejected`."""
+    ledger = replace(ledger, rejected=max(rejected, ledger.rejected))
     if ledger.staged is not None:
         staged = replace(ledger.staged, committed=max(last_id, ledger.staged.committed))
         return replace(ledger, staged=staged)
     return replace(ledger, live=replace(ledger.live, committed=max(last_id, ledger.live.committed)))
+
+
+def rejected_discarded(ledger: Ledger) -> Ledger:
+    """Return the ledger once the rejected records that no state covers are removed; their numbers stay used."""
+    return replace(ledger, rejected=ledger.rejected._replace(number=ledger.last_rejected))
 
 
 def note_deletions(ledger: Ledger) -> Ledger:
@@ -158,7 +166,7 @@ def _add_to_live(ledger: Ledger, begun: Ledger, stream: Stream, storage: Storage
 def _continue_staged(ledger: Ledger, begun: Ledger) -> Ledger:
     staged = _staged(ledger)
     if staged.placement == COLLECTION:
-        first = staged.first if staged.acknowledged else ledger.reserved + 1
+        first = staged.first if ledger.staged_acknowledged else ledger.reserved + 1
         staged = replace(staged, first=first, committed=ledger.reserved)
     return replace(begun, staged=staged, loss=_before_staged(ledger))
 
@@ -177,6 +185,7 @@ def _to_drop(ledger: Ledger, storage: Storage) -> Dropped | None:
     staged = ledger.staged.storage
     # By sequence, unacknowledged records are already removed; in other placements they may still exist.
     last = ledger.staged.committed if staged.placement == SEQUENCE else ledger.reserved
+    last = max(last, ledger.rejected.record_id)  # rejected records are removed by these ids as well
     if last < ledger.staged.first:
         return ledger.dropped
     return Dropped(ledger.staged.first, last, staged.placement, staged.template, staged.key_parts)

@@ -18,15 +18,23 @@ from destination_redis.ledger.heartbeat import LeaseHeartbeat
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Ledger, Task
 from destination_redis.placements import Placement
+from destination_redis.placements.rejected import RejectedRecords
 from destination_redis.transport.pipeline import Pipeline
 
 
 class Promotion:
     """Promotes, merges and drops staged generations, by the ledgers of the given leases."""
 
-    def __init__(self, pipeline: Pipeline, placements: Mapping[str, Placement], heartbeat: LeaseHeartbeat) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        placements: Mapping[str, Placement],
+        rejected: RejectedRecords,
+        heartbeat: LeaseHeartbeat,
+    ) -> None:
         self._pipeline = pipeline
         self._placements = placements
+        self._rejected = rejected
         self._heartbeat = heartbeat
 
     def recover(self, leases: Sequence[StreamLease]) -> None:
@@ -36,6 +44,7 @@ class Promotion:
         self.drop(leases)
         for placement, some in self._by(leases, _of_staged):
             placement.discard_unacknowledged(some)
+        self._rejected.discard_unacknowledged(leases)
 
     def promote(self, leases: Sequence[StreamLease]) -> None:
         """Make complete and committed staged records live: move all new records first, then remove the old ones."""
@@ -68,6 +77,7 @@ class Promotion:
         def work() -> None:
             for placement, some in self._by(leases, _of_dropped):
                 placement.drop(some)
+            self._rejected.drop(leases)
 
         self._repeat_until_stable(work)
         for lease in leases:
@@ -83,6 +93,7 @@ class Promotion:
                 placement.move(some)
             for placement, some in self._by(leases, _of_live):
                 placement.remove_old(some)
+            self._rejected.remove_old(leases)
 
         self._repeat_until_stable(work)
         # Once the ledgers note the end of the task, no run repeats it.

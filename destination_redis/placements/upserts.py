@@ -114,6 +114,7 @@ class Upserts:
                     if self._forgets and not with_tombstone:
                         add, with_tombstone = self._upserts()
                 if floor:
+                    self._check(encode, number, record)
                     floors.add(part, number)
                 if not soft:
                     self._delete(part, number, floors.carried(part, cursor))
@@ -205,6 +206,11 @@ class Upserts:
         else:
             gathered = self._scripts.upserts(lua, keys, self._first, expiry=expiry, floors=self._floors)
         return self._gathered.setdefault(f"upserts of {keys} keys", gathered).add, with_tombstone
+
+    def _check(self, encode: UpsertEncoder, number: int, record: Record) -> None:
+        """Raise what `encode` raises for a deletion that is stored as a record: if rejected, it must leave no floor."""
+        if self._soft:
+            encode(number, self._no_cursor, record)
 
     def _delete(self, part: bytes, number: int, cursor: bytes) -> None:
         if (gathered := self._gathered.get("deletions")) is None:

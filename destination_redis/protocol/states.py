@@ -45,10 +45,12 @@ class State(msgspec.Struct, frozen=True, gc=False):
     fields: dict[str, msgspec.Raw]
     body: dict[str, msgspec.Raw]
 
-    def acknowledged(self, records: int) -> bytes:
-        """Return the acknowledging line: the whole message, with `records` as destinationStats.recordCount."""
+    def acknowledged(self, records: int, rejected: int = 0) -> bytes:
+        """Return the acknowledging line: the whole message, with the counts of records as its destinationStats."""
         stats = _FIELDS.decode(self.body.get("destinationStats", ABSENT)) or {}
         stats["recordCount"] = msgspec.Raw(b"%d.0" % records)
+        if rejected:
+            stats["rejectedRecordCount"] = msgspec.Raw(b"%d.0" % rejected)
         body = {**self.body, "destinationStats": msgspec.Raw(msgspec.json.encode(stats))}
         # A carriage return is whitespace in JSON, but ends a line for many readers.
         return msgspec.json.encode({**self.fields, "state": body}).replace(b"\r", b" ") + b"\n"

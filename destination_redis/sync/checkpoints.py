@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from destination_redis.sync.stream_writer import StreamWriter
+from destination_redis.sync.stream_writer import Position, StreamWriter
 from destination_redis.transport.pipeline import Pipeline
 
-#: A stream that a state covers, with its last id and its number of records at that time.
-Covered = tuple[StreamWriter, int, int]
+#: A stream that a state covers, and how far it was at that time.
+Covered = tuple[StreamWriter, Position]
 # No batch has this number.
 _NEVER = sys.maxsize
 
@@ -62,19 +62,19 @@ class Checkpoints:
     def advance(self) -> None:
         """Commit records that are confirmed, and print states whose commit is confirmed; never waits."""
         confirmed = self._pipeline.confirmed
-        reached: dict[StreamWriter, tuple[int, int]] = {}
+        reached: dict[StreamWriter, Position] = {}
         group = []
         while self._waiting and self._waiting[0].after <= confirmed:
             state = self._waiting.popleft()
-            reached |= {writer: (last_id, received) for writer, last_id, received in state.covered}
+            reached |= dict(state.covered)
             group.append(state)
         # First, before their commit is sent: it may succeed even if an error ends this method.
         self._committing.extend(group)
         if reached:
             after, group[0].after = group[-1].after, _NEVER
             self._pipeline.mark_acknowledged(after)
-            for writer, (last_id, received) in reached.items():
-                writer.confirm(last_id, received)
+            for writer, position in reached.items():
+                writer.confirm(position)
             self._pipeline.replicate()
             for state in group:
                 state.after = self._pipeline.sent
@@ -85,7 +85,7 @@ class Checkpoints:
         """Print committed states after an error: the next run counts their records as acknowledged."""
         if self._pipeline.durable:
             return  # the commit may not be as durable as configured
-        while self._committing and all(writer.committed(last) for writer, last, _ in self._committing[0].covered):
+        while self._committing and all(writer.committed(position) for writer, position in self._committing[0].covered):
             self._out()
 
     def _out(self) -> None:

@@ -12,6 +12,8 @@ from destination_redis.protocol.messages import Status
 from destination_redis.protocol.states import State
 from destination_redis.protocol.stream_status import StreamStatusTracker
 from destination_redis.sync.stream_writer import StreamWriter
+from destination_redis.sync.streams import Streams
+from destination_redis.transport.pipeline import Pipeline
 
 _NO_END_MARK = "no end mark came after its last record, so the source may have failed"
 #: Streams that an error names for each reason.
@@ -31,6 +33,25 @@ class Ending:
     #: Whether the last GLOBAL state, in an input without records, cleared the stream.
     cleared: bool = False
     without_status: WithoutStatus = "end_mark"
+
+
+def finish(streams: Streams, pipeline: Pipeline, without_status: WithoutStatus) -> None:
+    """Commit and promote the streams that are complete; raises a transient error if any is not."""
+    reasons = incomplete_reasons(streams.all, streams.last_global, without_status)
+    complete = [writer for writer, reason in reasons if reason is None]
+    pipeline.verify()
+    pipeline.mark_acknowledged(pipeline.sent)
+    for writer in complete:
+        writer.confirm(writer.position)
+    pipeline.flush()
+    streams.promote([writer.lease for writer in complete if writer.generations.staging])
+    pipeline.verify()
+    for writer, reason in reasons:
+        writer.lease.release(clean=reason is None)
+    pipeline.replicate()
+    pipeline.flush()
+    if missing := [(writer.stream, reason) for writer, reason in reasons if reason is not None]:
+        raise incomplete(missing)
 
 
 def incomplete_reasons(

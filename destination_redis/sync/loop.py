@@ -12,11 +12,8 @@ from destination_redis.ledger.heartbeat import LeaseHeartbeat
 from destination_redis.placements.upserts import FlushRequired
 from destination_redis.protocol.messages import (
     UNREADABLE,
-    Descriptor,
     Message,
     Record,
-    SourceError,
-    StreamStatus,
     decode,
     decode_trace,
     why_unreadable,
@@ -24,10 +21,10 @@ from destination_redis.protocol.messages import (
 from destination_redis.protocol.parsing import Parser
 from destination_redis.protocol.states import decode_state
 from destination_redis.sync.checkpoints import Checkpoints
-from destination_redis.sync.completion import incomplete, incomplete_reasons
+from destination_redis.sync.completion import finish
 from destination_redis.sync.progress import Progress
 from destination_redis.sync.stream_writer import StreamWriter
-from destination_redis.sync.streams import Streams, name_of
+from destination_redis.sync.streams import Streams
 from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.too_large import RecordTooLarge, TooLarge
 from destination_redis.transport.window import LARGE
@@ -36,6 +33,8 @@ from destination_redis.transport.window import LARGE
 _COMMIT_EVERY = 0.5
 #: Bytes of unacknowledged states that force a commit; in CDC one state can have megabytes.
 _STATES = 4 * 1024 * 1024
+# What an encoder raises for a record.
+_NOT_ENCODED = (FlushRequired, NoElement, RejectedRecord, *UNREADABLE)
 
 logger = logging.getLogger("airbyte")
 
@@ -83,7 +82,7 @@ class Sync:
             raise
         if count := self._parser.left_out:
             logger.warning("Lines of the input that are not messages and were left out: %d", count)
-        self._finish()
+        finish(self._streams, self._pipeline, self._without_status)
 
     def commit(self) -> None:
         """Return when all records are in Redis, those covered by states are committed, and these states are printed."""
@@ -98,7 +97,8 @@ class Sync:
         alone = len(messages) == 1 and len(lines) > LARGE
         if alone:
             self._send()
-        self._take_messages(messages, lines)
+        if not alone or not self._rejects_for_size(messages[0]):
+            self._take_messages(messages, lines)
         if alone:
             self._send()
 
@@ -112,27 +112,23 @@ class Sync:
                 apart = apart or lines.split(b"\n")
                 self._take_other(index, message, apart[index])
                 continue
-            writer = writers.get((record.namespace, record.stream)) or self._writer_of(record, index)
+            writer = (
+                writers.get((record.namespace, record.stream))
+                or writers.get(record.key)
+                or streams.refuse(record.key, self._parser.place(index))
+            )
             generations = writer.generations
             number = generations.next_id
             if number > generations.reserve_above:
                 writer.admit()
             try:
                 command = writer.encode(number, record)
-            except FlushRequired:
-                self.commit()
+            except _NOT_ENCODED as why:
+                found = self._encode_otherwise(writer, record, why, index)
                 add = self._commands.append
-                command = writer.encode(number, record)
-            except NoElement:
-                writer.without_element += 1
-                streams.switch(writer)
-                continue
-            except RejectedRecord as reason:
-                raise writer.refusal(reason) from None
-            except UNREADABLE as error:
-                raise system_error(
-                    f"{self._parser.place(index)} has data that cannot be read: {why_unreadable(error)}"
-                ) from None
+                if found is None:
+                    continue
+                command = found
             if command:
                 add(command)
             else:
@@ -141,6 +137,41 @@ class Sync:
             if writer is not streams.current:
                 streams.switch(writer)
 
+    def _encode_otherwise(self, writer: StreamWriter, record: Record, why: Exception, index: int) -> bytes | None:
+        """Return the command for a record that was not encoded at once; None if it is not stored and takes no id."""
+        while isinstance(why, FlushRequired):
+            self.commit()
+            try:
+                return writer.encode(writer.generations.next_id, record)
+            except _NOT_ENCODED as again:
+                why = again
+        if isinstance(why, NoElement):
+            writer.without_element += 1
+            self._streams.switch(writer)
+        elif isinstance(why, RejectedRecord):
+            self._reject(writer, record, str(why))
+        elif writer.keeps_rejected:
+            self._reject(writer, record, f"its data cannot be read: {why_unreadable(why)}")
+        else:
+            place = self._parser.place(index)
+            raise system_error(f"{place} has data that cannot be read: {why_unreadable(why)}") from None
+        return None
+
+    def _rejects_for_size(self, message: Message) -> bool:
+        """Reject a large record if the server is known to refuse it; return whether that was done."""
+        record = message.record
+        writer = self._streams.by_name.get(record.key) if record and message.type == "RECORD" else None
+        if record is None or writer is None or (why := writer.why_too_large(record)) is None:
+            return False
+        writer.admit()
+        self._reject(writer, record, why)
+        return True
+
+    def _reject(self, writer: StreamWriter, record: Record, reason: str) -> None:
+        writer.reject(record, reason)
+        self._gathering[writer] = None
+        self._streams.switch(writer)
+
     def _take_other(self, index: int, message: Message, line: bytes) -> None:
         try:
             match message.type:
@@ -148,10 +179,10 @@ class Sync:
                     if decode(line) != message:  # one line had two messages, another one none
                         raise system_error(f"{self._parser.place(index)} or one near it holds more than one message")
                     state = decode_state(line, message)
-                    count, covered = self._streams.take_state(state)
-                    self._states.take(state.acknowledged(count), covered)
+                    (count, rejected), covered = self._streams.take_state(state)
+                    self._states.take(state.acknowledged(count - rejected, rejected), covered)
                 case "TRACE":
-                    self._take_trace(decode_trace(message), index)
+                    self._streams.take_trace(decode_trace(message), self._parser.place(index))
                 case "RECORD":
                     raise system_error(f"{self._parser.place(index)} is a RECORD without a record")
                 case _ if message.record is not None:
@@ -159,29 +190,11 @@ class Sync:
         except UNREADABLE as error:
             self._parser.refuse(line, error, index)
 
-    def _writer_of(self, named: Record | Descriptor, index: int) -> StreamWriter:
-        writer = self._streams.by_name.get(named.key)
-        if writer is None:
-            place = self._parser.place(index)
-            raise system_error(f"{place} names the stream {name_of(named.key)}, which is not in the catalog")
-        return writer
-
-    def _take_trace(self, trace: StreamStatus | SourceError | None, index: int) -> None:
-        match trace:
-            case StreamStatus():
-                writer = self._writer_of(trace.stream_descriptor, index)
-                writer.tracker.change(trace.status, writer.stream)
-                if trace.status.terminal:
-                    writer.end()
-            case SourceError(named):
-                found = self._streams.by_name.get(named.key) if named else None
-                for writer in [found] if found else self._streams.all:
-                    writer.tracker.failed = True
-
     def _send(self) -> None:
         """Send all gathered records; a ledger update ends each batch, to detect a server that lost answered writes."""
         for writer in self._gathering:
             self._commands += writer.take_gathered()
+            writer.send_rejected()
         self._gathering.clear()
         if self._commands and self._streams.current is not None:
             self._pipeline.send(self._commands)
@@ -234,20 +247,3 @@ class Sync:
                 error = another
             else:
                 return
-
-    def _finish(self) -> None:
-        reasons = incomplete_reasons(self._streams.all, self._streams.last_global, self._without_status)
-        complete = [writer for writer, reason in reasons if reason is None]
-        self._pipeline.verify()
-        self._pipeline.mark_acknowledged(self._pipeline.sent)
-        for writer in complete:
-            writer.confirm(writer.generations.last_id, writer.received)
-        self._pipeline.flush()
-        self._streams.promote([writer.lease for writer in complete if writer.generations.staging])
-        self._pipeline.verify()
-        for writer, reason in reasons:
-            writer.lease.release(clean=reason is None)
-        self._pipeline.replicate()
-        self._pipeline.flush()
-        if missing := [(writer.stream, reason) for writer, reason in reasons if reason is not None]:
-            raise incomplete(missing)

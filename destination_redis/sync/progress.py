@@ -33,6 +33,14 @@ class Counted(Protocol):
     def without_element(self) -> int:
         """Records read from the input that have no element, so that nothing is stored of them."""
 
+    @property
+    def rejected(self) -> int:
+        """Records read from the input that cannot be stored."""
+
+    @property
+    def rejected_key(self) -> str:
+        """The key under which rejected records are kept."""
+
 
 class Progress:
     """Reports counts every few seconds; a context manager."""
@@ -59,6 +67,11 @@ class Progress:
                     "%s: %d records have no element, because the field that value or score names is null or absent in "
                     "them",
                     *(stream.label, stream.without_element),
+                )
+            if stream.rejected:
+                self._logger.warning(
+                    "%s: %d records could not be stored and were rejected; see the Redis stream %s",
+                    *(stream.label, stream.rejected, stream.rejected_key),
                 )
 
     def tick(self) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.caches import CACHES, CollectionCache, KeyedCache, RecordOptions
+from destination_redis.caches.largest import largest_value
 from destination_redis.config.rules import check_stream
 from destination_redis.config.settings import RedisConfig
 from destination_redis.config.stream_configs import StreamConfigs
@@ -25,12 +26,13 @@ from destination_redis.ledger.template_claims import TemplateClaims
 from destination_redis.placements import Target, placements
 from destination_redis.placements.promotion import Promotion
 from destination_redis.placements.record_scripts import Scripts
+from destination_redis.placements.rejected import RejectedRecords, RejectedWriter
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
 from destination_redis.protocol.cursor import Order
 from destination_redis.resp import pack_command
 from destination_redis.search.maintenance import Indexes, search_indexes
 from destination_redis.sync import memory_estimate
-from destination_redis.sync.stream_writer import StreamWriter
+from destination_redis.sync.stream_writer import Keeping, StreamWriter
 from destination_redis.sync.streams import Streams
 from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.probe import probe_many_keys
@@ -94,7 +96,7 @@ def _begin(
 ) -> Streams:
     scripts = Scripts(pipeline)
     by_name = placements(pipeline, scripts, heartbeat)
-    promotion = Promotion(pipeline, by_name, heartbeat)
+    promotion = Promotion(pipeline, by_name, RejectedRecords(pipeline, heartbeat), heartbeat)
     promotion.recover(leases)
     begun = {lease: Generations(pipeline, lease, _storage(settings[lease.stream], lease.stream)) for lease in leases}
     merging = [lease for lease, generations in begun.items() if generations.start()]
@@ -104,10 +106,15 @@ def _begin(
     indexes.begin([lease for lease, generations in begun.items() if not generations.staging])
     writers: dict[tuple[str | None, str], StreamWriter] = {}
     names = [lease.stream.name for lease in leases]
+    keeps = any(config.rejected_records == "keep" for config in settings.values())
+    limit = pipeline.lowest_limit() if keeps else None
     for lease, generations in begun.items():
         stream, config = lease.stream, settings[lease.stream]
-        target = Target(lease, cache_of(config, stream), generations.staging, config.deletion_mode == "soft")
-        writer = StreamWriter(lease, generations, by_name[stream.placement].writer(target))
+        cache = cache_of(config, stream)
+        target = Target(lease, cache, generations.staging, config.deletion_mode == "soft")
+        kept = RejectedWriter(pipeline, lease, config.rejected_max_length) if keeps else None
+        keeping = Keeping(kept, largest_value(cache), limit) if kept else None
+        writer = StreamWriter(lease, generations, by_name[stream.placement].writer(target), keeping)
         writers[stream.namespace, stream.name] = writer
         if names.count(stream.name) == 1:
             writers.setdefault((None, stream.name), writer)

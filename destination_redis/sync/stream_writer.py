@@ -1,30 +1,74 @@
 """The stream writer: encodes the records of one stream, and counts them."""
 
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.errors import RejectedRecord, config_error, system_error
+from destination_redis.errors import NoElement, RejectedRecord, config_error, system_error
 from destination_redis.ledger.generations import Generations
 from destination_redis.ledger.lease import StreamLease
+from destination_redis.ledger.ledger import NOT_REJECTED, RejectedId
 from destination_redis.placements import Writer
+from destination_redis.placements.rejected import RejectedWriter
+from destination_redis.protocol.messages import UNREADABLE, Record
 from destination_redis.protocol.stream_status import StreamStatusTracker
+from destination_redis.transport.too_large import SizeLimit
+from destination_redis.transport.window import LARGE
+
+logger = logging.getLogger("airbyte")
+
+
+class Keeping(NamedTuple):
+    """How a stream keeps its rejected records."""
+
+    writer: RejectedWriter
+    #: Returns the bytes of a record's largest value, which the server limits.
+    largest: Callable[[Record], int]
+    limit: SizeLimit | None
+
+
+class Position(NamedTuple):
+    """How far a stream is: the last id, the last rejected record, and the number of records."""
+
+    last_id: int
+    rejected: RejectedId
+    received: int
+
+
+class Counts(NamedTuple):
+    """Records read from the input, and how many of these were rejected."""
+
+    received: int = 0
+    rejected: int = 0
+
+    def since(self, before: "Counts") -> "Counts":
+        """Return what came after `before`."""
+        return Counts(self.received - before.received, self.rejected - before.rejected)
 
 
 class StreamWriter:
     """One stream of a sync: its lease, its ids, its encoder, and its records, states and statuses so far."""
 
-    def __init__(self, lease: StreamLease, generations: Generations, writer: Writer) -> None:
-        """Set a stream whose sync has started, and what writes its records."""
+    def __init__(
+        self, lease: StreamLease, generations: Generations, writer: Writer, keeping: Keeping | None = None
+    ) -> None:
+        """Set a stream whose sync has started, what writes its records, and what keeps the rejected ones, if any."""
         self.stream = lease.stream
         self.lease = lease
         self.generations = generations
         self.encode, self.take_gathered = writer
+        self._keeping = keeping
         self._first_id = generations.next_id
         self._tracker = StreamStatusTracker()
-        #: Records without an element: they take no id, for a collection counts its elements by their ids.
-        self.without_element = 0
+        #: Records without an element, and rejected ones. They take no id, for a collection counts its elements by ids.
+        self.without_element = self.rejected = 0
         self.confirmed = 0
-        # Records up to the last state of the stream, up to the last state of all streams, and up to either.
-        self._stated = self._globally_stated = self._covered = 0
+        # The last state of the stream, and the last state of all streams; and the records up to either of them.
+        self._stated = self._globally_stated = Counts()
+        self._covered = 0
 
     @property
     def label(self) -> str:
@@ -34,7 +78,23 @@ class StreamWriter:
     @property
     def received(self) -> int:
         """Records read from the input."""
-        return self.generations.next_id - self._first_id + self.without_element
+        return self.generations.next_id - self._first_id + self.without_element + self.rejected
+
+    @property
+    def keeps_rejected(self) -> bool:
+        """Whether rejected records are kept, so that they do not end the sync."""
+        return self._keeping is not None
+
+    @property
+    def rejected_key(self) -> str:
+        """The key under which rejected records are kept."""
+        return self.lease.keys.rejected.decode()
+
+    @property
+    def position(self) -> Position:
+        """How far the stream is."""
+        rejected = self._keeping.writer.last if self._keeping else NOT_REJECTED
+        return Position(self.generations.last_id, rejected, self.received)
 
     @property
     def tracker(self) -> StreamStatusTracker:
@@ -42,15 +102,15 @@ class StreamWriter:
         self._tracker.records = self.received
         return self._tracker
 
-    def state(self, *, own: bool, end_mark: bool = False) -> int:
+    def state(self, *, own: bool, end_mark: bool = False) -> Counts:
         """Note a state; return the records since the last of its kind: the stream's `own`, or one for all streams."""
-        received = self.received
+        counts = Counts(self.received, self.rejected)
         self.tracker.state(own=own, end_mark=end_mark)
         if own:
-            count, self._stated = received - self._stated, received
+            before, self._stated = self._stated, counts
         else:
-            count, self._globally_stated = received - self._globally_stated, received
-        return count
+            before, self._globally_stated = self._globally_stated, counts
+        return counts.since(before)
 
     def cover(self) -> bool:
         """Note that a state covers all records so far; return whether any of them was not covered before."""
@@ -67,17 +127,45 @@ class StreamWriter:
             raise system_error(f"A record of the stream {self.stream} came after its status {self._tracker.status}")
         self.generations.reserve()
 
-    def refusal(self, reason: RejectedRecord) -> AirbyteTracedException:
-        """Return the error that ends a sync at a record which cannot be stored."""
+    def reject(self, record: Record, reason: str) -> None:
+        """Keep a record that cannot be stored; raises a config error, which ends the sync, if it is not to be kept."""
+        if self._keeping is None:
+            raise self._refusal(reason)
+        if not self.rejected:
+            logger.warning(
+                "A record of the stream %s cannot be stored: %s. Such records are kept in the Redis stream %s",
+                *(self.stream, reason, self.rejected_key),
+            )
+        self.rejected += 1
+        self._keeping.writer.add(self.generations.next_id, record, reason)
+
+    def send_rejected(self) -> None:
+        """Send the rejected records, without waiting."""
+        if self._keeping:
+            self._keeping.writer.send()
+
+    def why_too_large(self, record: Record) -> str | None:
+        """Return why a record has to be rejected for its size; None if it is small enough, or nothing is known."""
+        if self._keeping is None or self._keeping.limit is None:
+            return None
+        setting, limit = self._keeping.limit
+        if len(record.data) + LARGE <= limit:
+            return None
+        with suppress(NoElement, RejectedRecord, *UNREADABLE):  # raised again when it is encoded
+            if (size := self._keeping.largest(record)) > limit:
+                return f"one of its values has {size:,} bytes, and {setting} allows {limit:,}"
+        return None
+
+    def confirm(self, position: Position) -> None:
+        """Commit the records up to a position: a state covers them, and all are confirmed."""
+        self.generations.commit(position.last_id, position.rejected)
+        self.confirmed = position.received
+
+    def committed(self, position: Position) -> bool:
+        """Return whether the commit of a position is answered and this sync still holds the lease."""
+        return self.lease.held and self.generations.answered(position.last_id, position.rejected)
+
+    def _refusal(self, reason: str) -> AirbyteTracedException:
         return config_error(
             f"A record of the stream {self.stream} cannot be stored: {reason}; acknowledged records are kept"
         )
-
-    def confirm(self, last_id: int, received: int) -> None:
-        """Commit the records up to `last_id`, the first `received`: a state covers them, and all are confirmed."""
-        self.generations.commit(last_id)
-        self.confirmed = received
-
-    def committed(self, last_id: int) -> bool:
-        """Return whether the commit of the records up to `last_id` is answered and this sync still holds the lease."""
-        return self.lease.held and self.generations.answered_id >= last_id

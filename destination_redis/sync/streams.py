@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from typing import NoReturn
 
-from destination_redis.protocol.messages import Key
+from destination_redis.errors import system_error
+from destination_redis.protocol.messages import Key, SourceError, StreamStatus
 from destination_redis.protocol.states import State
 from destination_redis.search.maintenance import Promote
 from destination_redis.sync.checkpoints import Covered
-from destination_redis.sync.stream_writer import StreamWriter
+from destination_redis.sync.stream_writer import Counts, StreamWriter
 
 logger = logging.getLogger("airbyte")
 
@@ -34,20 +36,39 @@ class Streams:
         self.current = writer
         self._touched[writer] = None
 
-    def take_state(self, state: State) -> tuple[int, list[Covered]]:
-        """Return the number of records since the last state of its kind, and the streams that it newly covers."""
+    def take_state(self, state: State) -> tuple[Counts, list[Covered]]:
+        """Return the records since the last state of its kind, and the streams that it newly covers."""
         writers: Iterable[StreamWriter]
         if state.stream is None:
             # It has no news for the other streams. The current one stays: `switch` does not see its next record.
             writers, self._touched = self._touched, dict.fromkeys(filter(None, [self.current]))
-            count = sum(writer.state(own=False) for writer in writers)
+            counts = [writer.state(own=False) for writer in writers]
+            count = Counts(*map(sum, zip(*counts, strict=True)))
             self.last_global = state
         elif (writer := self.by_name.get(state.stream.key)) is not None:
             count, writers = writer.state(own=True, end_mark=state.end_mark), (writer,)
         else:
-            count, writers = 0, ()
+            count, writers = Counts(), ()
             self._warn_of_unknown(state.stream.key)
-        return count, [(each, each.generations.last_id, each.received) for each in writers if each.cover()]
+        return count, [(each, each.position) for each in writers if each.cover()]
+
+    def take_trace(self, trace: StreamStatus | SourceError | None, place: str) -> None:
+        """Note a stream's status, or an error of the source; `place` is its position in the input."""
+        match trace:
+            case StreamStatus():
+                key = trace.stream_descriptor.key
+                writer = self.by_name.get(key) or self.refuse(key, place)
+                writer.tracker.change(trace.status, writer.stream)
+                if trace.status.terminal:
+                    writer.end()
+            case SourceError(named):
+                found = self.by_name.get(named.key) if named else None
+                for writer in [found] if found else self.all:
+                    writer.tracker.failed = True
+
+    def refuse(self, key: Key, place: str) -> NoReturn:
+        """Raise the error for a message, at `place` in the input, of a stream that is not in the catalog."""
+        raise system_error(f"{place} names the stream {name_of(key)}, which is not in the catalog")
 
     def _warn_of_unknown(self, key: Key) -> None:
         if key not in self._unknown:

@@ -176,7 +176,13 @@ def test_the_page_names_the_permissions_of_every_data_type_and_setting_that_need
     assert {rules.count("\n") for rules in (permissions.LEAST, permissions.MORE, permissions.OF_CLUSTER)} == {0}
     types = {name for name in CACHES if permissions.for_type(name) != permissions.OF_HASHES}
     assert set(permissions.FOR_TYPE) == types
-    assert set(permissions.FOR_SETTING) == types | {"ttl_seconds", "expire_at", "stream_max_length", "search_index"}
+    assert set(permissions.FOR_SETTING) == types | {
+        "ttl_seconds",
+        "expire_at",
+        "stream_max_length",
+        "rejected_records",
+        "search_index",
+    }
     assert all(re.fullmatch(r"\+[\w.]+( \+[\w.]+)*", rules) for rules in permissions.FOR_SETTING.values())
 
 

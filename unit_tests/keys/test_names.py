@@ -21,7 +21,8 @@ RECORDS = st.sampled_from([b"1", b"2", b"12"])
 
 def every_key(keys: StreamKeys, record: bytes) -> set[bytes]:
     data = keys.data()
-    return {keys.counter, keys.ledger, data.live.key(record), data.staged.key(record), data.tombstone.key(record)}
+    templates = (data.live, data.staged, data.tombstone)
+    return {keys.counter, keys.ledger, keys.rejected, *(template.key(record) for template in templates)}
 
 
 def hash_tag(key: bytes) -> bytes:
@@ -102,8 +103,8 @@ def test_two_streams_never_share_a_key(
 
 
 @given(NAMES, NAMES, RECORDS)
-def test_the_five_kinds_of_key_of_a_stream_differ(namespace: str, name: str, record: bytes) -> None:
-    assert len(every_key(StreamKeys(namespace, name), record)) == 5
+def test_the_six_kinds_of_key_of_a_stream_differ(namespace: str, name: str, record: bytes) -> None:
+    assert len(every_key(StreamKeys(namespace, name), record)) == 6
 
 
 @given(NAMES, NAMES, RECORDS)

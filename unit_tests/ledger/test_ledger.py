@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from destination_redis.caches import StorageFormat
-from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, Task, parse
+from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, RejectedId, Task, parse
 from destination_redis.ledger.storage import Storage
 
 CLAIMED = [b"writer", b"token", b"version", b"0"]
@@ -48,6 +48,7 @@ SCORED = Storage("collection", "", StorageFormat("sorted_set", "columns"), value
         Ledger(replace(LIVE, storage=NAMED), Generation(4, 8, 13, 12, KEYED), reserved=300),
         Ledger(LIVE, Generation(4, 8, 13, 12, NAMED), reserved=300),
         Ledger(Generation(committed=9, storage=SCORED), Generation(4, 8, 13, 12, LISTED), reserved=300),
+        Ledger(LIVE, reserved=12, rejected=RejectedId(10, 3)),
     ],
 )
 def test_what_a_ledger_says_can_be_read_back(ledger: Ledger) -> None:

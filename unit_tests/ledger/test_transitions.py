@@ -8,7 +8,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.caches import StorageFormat
 from destination_redis.ledger import transitions
-from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, Task
+from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, RejectedId, Task
 from destination_redis.ledger.storage import Storage
 from destination_redis.ledger.transitions import FIRST_RESERVE, Start, start
 from destination_redis.protocol.catalog import Stream
@@ -244,6 +244,57 @@ class TestExpiries:
         begun = start(LIVE, stream(**adding()), IDS).ledger
         assert not begun.expires
         assert "expires" not in begun.fields()
+
+
+class TestRejectedRecords:
+    #: A sync that ended well rejected its last record, after the id 9.
+    ENDED = Ledger(Generation(1, 1, 1, 9), reserved=9, rejected=RejectedId(10, 3), rejected_sent=3)
+    #: All that the staged generation has acknowledged is one rejected record.
+    NOTHING_ELSE = replace(STAGED, staged=Generation(2, 2, 13, 12), rejected=RejectedId(13, 4), rejected_sent=4)
+
+    def test_a_state_may_cover_them_alone(self) -> None:
+        assert transitions.commit(LIVE, 9, RejectedId(10, 1)) == replace(LIVE, rejected=RejectedId(10, 1))
+
+    def test_what_covers_them_never_goes_back(self) -> None:
+        assert transitions.commit(self.ENDED, 9, RejectedId(10, 2)) == self.ENDED
+        assert transitions.commit(self.ENDED, 9) == self.ENDED
+
+    @pytest.mark.parametrize("storage", [IDS, KEYS, LIST])
+    @pytest.mark.parametrize("numbers", [adding(1, 3), replacing(2, 2)])
+    def test_the_next_sync_begins_above_the_id_that_names_the_last_one(
+        self, storage: Storage, numbers: dict[str, Any]
+    ) -> None:
+        found = start(stored(self.ENDED, storage), stream(storage, **numbers), storage)
+        assert found.next_id == 11
+        assert found.ledger.newest.first in (1, 11)
+        assert found.ledger.rejected == RejectedId(10, 3)
+
+    def test_the_numbers_of_those_that_are_removed_stay_used(self) -> None:
+        found = transitions.rejected_discarded(replace(self.ENDED, rejected_sent=7))
+        assert found.rejected == RejectedId(10, 7)
+        assert transitions.rejected_discarded(self.ENDED) == self.ENDED
+
+    @pytest.mark.parametrize("storage", [IDS, KEYS, LIST])
+    def test_a_refresh_that_acknowledged_nothing_else_goes_on(self, storage: Storage) -> None:
+        found = start(stored(self.NOTHING_ELSE, storage), stream(storage, **replacing(2, 2)), storage)
+        assert found.continues_staged
+        assert found.ledger.staged is not None
+        assert found.ledger.staged.first == 13
+        assert found.ledger.dropped is None
+
+    @pytest.mark.parametrize(("storage", "last"), [(IDS, 13), (KEYS, 268), (LIST, 268)])
+    def test_another_refresh_drops_them_with_what_is_staged(self, storage: Storage, last: int) -> None:
+        found = start(stored(self.NOTHING_ELSE, storage), stream(storage, **replacing(3, 3)), storage)
+        assert found.ledger.dropped == Dropped(13, last, storage.placement)
+
+    def test_those_of_the_live_generation_acknowledge_nothing_that_is_staged(self) -> None:
+        nothing = replace(self.NOTHING_ELSE, rejected=RejectedId(10, 3))
+        found = start(stored(nothing, KEYS), stream(KEYS, **replacing(2, 2)), KEYS)
+        assert not found.continues_staged
+
+    def test_they_stay_known_after_a_promotion_a_merge_and_a_clean_end(self) -> None:
+        for ended in (transitions.promoted, transitions.merged, transitions.released):
+            assert ended(self.NOTHING_ELSE).rejected == RejectedId(13, 4)
 
 
 class TestEnds:

@@ -63,6 +63,13 @@ def test_a_count_the_source_sent_is_replaced_and_its_other_counts_stay() -> None
     assert stats == {"recordCount": "2.0", "rejectedRecordCount": "0"}
 
 
+def test_rejected_records_are_counted_as_a_float_where_there_are_any() -> None:
+    state = state_of('{"type":"STATE","state":{"type":"GLOBAL"}}')
+    stats = textually(state.acknowledged(2, 3))["state"]["destinationStats"]
+    assert stats == {"recordCount": "2.0", "rejectedRecordCount": "3.0"}
+    assert textually(state.acknowledged(2, 0))["state"]["destinationStats"] == {"recordCount": "2.0"}
+
+
 def test_destination_stats_that_are_null_are_filled() -> None:
     line = '{"type":"STATE","state":{"type":"GLOBAL","destinationStats":null}}'
     assert textually(state_of(line).acknowledged(1))["state"]["destinationStats"] == {"recordCount": "1.0"}
