@@ -45,6 +45,12 @@ def rows(
     return {name: json.loads(each.data).get("value") for name, each in zip(keys, found, strict=True)}
 
 
+def rejected(client: Redis, name: str = "default:users") -> list[tuple[str, dict[str, str]]]:
+    """Return the id and the fields of each rejected record of a stream, in their order."""
+    entries: list[tuple[bytes, dict[bytes, bytes]]] = client.xrange(f"airbyte:rejected:{{{name}}}")  # type: ignore[assignment]
+    return [(at.decode(), {key.decode(): value.decode() for key, value in held.items()}) for at, held in entries]
+
+
 def ledger(client: Redis, name: str = "default:users") -> dict[str, str]:
     fields: dict[bytes, bytes] = client.hgetall(f"airbyte:{{{name}}}")  # type: ignore[assignment]
     return {name.decode(): value.decode() for name, value in fields.items()}

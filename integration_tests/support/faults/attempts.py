@@ -66,7 +66,7 @@ class Attempts:
         sudden = any(fault.sudden for fault in met.values())
         self.instants += 1
         problems = self._problems(outcome, met.values())
-        cursor, twice, tries = 0, list[int](), 1
+        cursor, twice, rejected_twice, tries = 0, list[int](), list[int](), 1
         while True:
             cursor = cursor_of(outcome, cursor)
             problems += scenario.steps(client, cursor)
@@ -74,6 +74,7 @@ class Attempts:
                 break
             if (committed := scenario.committed(client, cursor)) > cursor:
                 twice += range(cursor + 1, committed + 1)
+            rejected_twice += scenario.rejected_committed(client, cursor)
             outcome = play(runner.start(runner.server.port, scenario.streams()), scenario.messages(cursor))
             runner.server.wait_until_alone()
             tries += 1
@@ -84,7 +85,7 @@ class Attempts:
                 problems.append(f"records {twice} were committed and not acknowledged")
             if (found := scenario.found(client)) != (expected := scenario.expected(twice)):
                 problems.append(f"found {found}, expected {expected}")
-            problems += scenario.untidy(client)
+            problems += scenario.untidy(client) + scenario.rejections(client, rejected_twice)
             self.records += len(expected)
         self.retries += tries - 1
         self.doubled += len(twice)

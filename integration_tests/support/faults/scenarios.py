@@ -10,7 +10,7 @@ from redis import Redis
 from destination_redis.caches import CACHES
 from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, SHAPES, UPSERTING, Shape, cache
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
-from integration_tests.support.stored import elements, ledger, rows, values
+from integration_tests.support.stored import elements, ledger, rejected, rows, values
 
 OLD = [-2, -1]
 #: Records that a source sends, with a state after every second one.
@@ -38,11 +38,13 @@ class Scenario:
     template: str = ""
     #: Whether an element is the "id" alone; then records without one come before and after every other record.
     valued: bool = False
+    #: Whether every record is followed by one that cannot be stored, and is kept among the rejected ones.
+    rejecting: bool = False
 
     def __str__(self) -> str:
         under = f" under {self.template}" if self.template else ""
-        valued = " of a field" if self.valued else ""
-        return f"{self.mode} {'-'.join(self.shape)}{under}{valued}{f', once {self.was}' if self.was else ''}"
+        more = f"{' of a field' if self.valued else ''}{', rejecting' if self.rejecting else ''}"
+        return f"{self.mode} {'-'.join(self.shape)}{under}{more}{f', once {self.was}' if self.was else ''}"
 
     @property
     def collection(self) -> str:
@@ -84,11 +86,15 @@ class Scenario:
             config["record_key" if "{key}" in self.template else "collection_key"] = self.template
         if self.valued:
             config |= {"value": "id"} | ({"score": "id"} if self.shape[0] == "sorted_set" else {})
+        if self.rejecting:
+            config |= {"rejected_records": "keep"}
         return config
 
     def before(self) -> tuple[list[Json], list[Json]]:
         """Return the catalog and the messages of the sync that left the old data."""
         old = [self._record(number) for number in (OLD if not self.upserts else range(-len(OLD_ROWS), 0))]
+        if self.rejecting:
+            old = [*map(_unreadable, OLD), *old, *map(_unreadable, OLD)]
         made = dedup(schema={}) if self.upserts else stream()
         return [made | generation(1, 0, 1)], [*old, state(0), COMPLETE]
 
@@ -101,6 +107,11 @@ class Scenario:
         steps = [[self._record(n), self._record(n + 1), state(n + 1)] for n in first]
         if self.valued:
             steps = [[each for message in step for each in (_EMPTY, message)] for step in steps]
+        if self.rejecting:
+            steps = [
+                [*step[:-1], _unreadable(n), _unreadable(n + 1), step[-1]] for n, step in zip(first, steps, strict=True)
+            ]
+            steps = [[step[-2], *step[:-2], step[-1]] for step in steps]
         return [*steps, [COMPLETE]]
 
     def expected(self, twice: Iterable[int] = (), *, anew: bool = False) -> Any:
@@ -120,6 +131,8 @@ class Scenario:
     def steps(self, client: Redis, cursor: int) -> list[str]:
         """Return what is wrong in the middle of a sync of which `cursor` records are acknowledged."""
         wrong = []
+        if self.rejecting and (missing := set(range(1, cursor + 1)) - {number for _, number in _rejected(client)}):
+            wrong.append(f"acknowledged as rejected and not there: {missing}")
         if not self.upserts and (missing := set(range(1, cursor + 1)) - {*self._live(client), *self._staged(client)}):
             wrong.append(f"acknowledged and not there: {missing}")
         if self.was:  # in a moment of its promotion it is of both kinds
@@ -176,6 +189,19 @@ class Scenario:
     def _may_have(self, key: bytes) -> bool:
         return self.shape not in COLLECTED and key.startswith(self.head.encode())
 
+    def rejected_committed(self, client: Redis, cursor: int) -> list[int]:
+        """Return the rejected records after `cursor` that the ledger says are committed."""
+        last = int(ledger(client).get("rejected", 0))
+        return [number for at, number in _rejected(client) if at <= last and number > cursor]
+
+    def rejections(self, client: Redis, twice: Iterable[int] = ()) -> list[str]:
+        """Return what is wrong, in the end, with the rejected records, of which so many may be there twice."""
+        if not self.rejecting:
+            return []
+        wanted = sorted([*([] if self.replaces else [*OLD, *OLD]), *range(1, RECORDS + 1), *twice])
+        found = sorted(number for _, number in _rejected(client))
+        return [] if found == wanted else [f"rejected {found}, expected {wanted}"]
+
     def _record(self, number: int) -> Json:
         message = record(number)
         if self.upserts:
@@ -224,6 +250,16 @@ class Scenario:
             for number in range(int(held["staged_first"]), int(held["staged_committed"]) + 1)
         ]
         return [int(json.loads(each.data)["id"]) for each in cache(self.shape).get_all(client, keys)]
+
+
+def _unreadable(number: int) -> Json:
+    """Return a record that cannot be stored in columns, by primary key, or as an element of a field."""
+    return record(0, data=number)
+
+
+def _rejected(client: Redis) -> list[tuple[int, int]]:
+    """Return (its number in the ledger's order, its number) of each rejected record."""
+    return [(int(at.rpartition("-")[2]), int(entry["_airbyte_data"])) for at, entry in rejected(client)]
 
 
 _LIST: Shape = ("list", "envelope")
