@@ -48,7 +48,10 @@ def rows(
 def rejected(client: Redis, name: str = "default:users") -> list[tuple[str, dict[str, str]]]:
     """Return the id and the fields of each rejected record of a stream, in their order."""
     entries: list[tuple[bytes, dict[bytes, bytes]]] = client.xrange(f"airbyte:rejected:{{{name}}}")  # type: ignore[assignment]
-    return [(at.decode(), {key.decode(): value.decode() for key, value in held.items()}) for at, held in entries]
+    return [
+        (at.decode(), {key.decode(): value.decode(errors="replace") for key, value in held.items()})
+        for at, held in entries
+    ]
 
 
 def ledger(client: Redis, name: str = "default:users") -> dict[str, str]:
