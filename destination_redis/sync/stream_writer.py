@@ -130,7 +130,7 @@ class StreamWriter:
     def reject(self, record: Record, reason: str) -> None:
         """Keep a record that cannot be stored; raises a config error, which ends the sync, if it is not to be kept."""
         if self._keeping is None:
-            raise self._refusal(reason)
+            raise self._refusal(reason) from None
         if not self.rejected:
             logger.warning(
                 "A record of the stream %s cannot be stored: %s. Such records are kept in the Redis stream %s",

@@ -1,18 +1,19 @@
 """Rejected records between all others: whatever dies, is sent again or comes late, each of them is there once."""
 
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from integration_tests.support.connector.process import Connector
+from integration_tests.support.connector.process import Connector, Running
 from integration_tests.support.data_types import HASH, Shape
 from integration_tests.support.faults.attempts import Attempts, Fault
 from integration_tests.support.faults.kinds import BREAKS, DEATHS, REFUSALS, SILENCES, unanswered
-from integration_tests.support.faults.proxy import Exchange, proxy
+from integration_tests.support.faults.proxy import Exchange, at, proxy
 from integration_tests.support.faults.runner import Runners, dump, play
 from integration_tests.support.faults.scenarios import Scenario
 from integration_tests.support.faults.seed import FULL, rng
-from integration_tests.support.messages import COMPLETE, record, state, stream
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import rejected
 
@@ -25,6 +26,12 @@ SCENARIOS = [
     Scenario("append", ("list", "columns"), valued=True, rejecting=True),
     Scenario("refresh", ("sorted_set", "columns"), valued=True, rejecting=True),
 ]
+#: One of each placement.
+PLACES: dict[str, tuple[Shape, Json]] = {
+    "sequence": (COLUMNS, stream()),
+    "primary_key": (HASH, dedup()),
+    "collection": (("stream", "columns"), stream()),
+}
 BY_SCENARIO = pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 
 
@@ -95,3 +102,43 @@ def test_those_after_a_batch_that_was_refused_wait_for_it(server: Server, tmp_pa
     assert outcome.code == 0, outcome.text
     assert refused
     assert [int(entry["_airbyte_data"]) for _, entry in rejected(server.client)] == list(range(1000))
+
+
+@pytest.mark.parametrize(("minimum", "left"), [(0, [-1, 1, 2]), (3, [])], ids=["merge", "drop and promotion"])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_merge_a_drop_and_a_promotion_that_die_at_any_command_are_finished_by_the_next_run(
+    server: Server, tmp_path: Path, place: str, minimum: int, left: list[int]
+) -> None:
+    shape, configured = PLACES[place]
+    settings = {"cache_type": shape[0], "record_format": shape[1], "rejected_records": "keep"}
+    direct = Connector(server.config | settings, tmp_path)
+    good = [record(number, data={"id": number, "at": 1}) for number in range(3)]
+    first = [good[0], record(0, data=-1), state(1), COMPLETE]
+    assert direct.write([configured | generation(1, 0, 1)], first).code == 0
+    cancelled = [record(0, data=1), good[1], record(0, data=2), state(2), good[2], record(0, data=3)]
+    assert direct.write([configured | generation(2, 2, 2)], cancelled).code != 0
+    before = dump(server.client)
+    following = [configured | generation(3, minimum, 3)]
+    number = 9 + rng(f"{place} {minimum}").randint(0, 2)
+    while True:
+        server.client.flushall()
+        for key, content in before.items():
+            server.client.restore(key, 0, content)
+        killed: Future[Running] = Future()
+
+        def kill(exchange: Exchange, killed: "Future[Running]" = killed) -> None:
+            killed.result().process.kill()
+            exchange.reset()
+
+        with proxy(server.port, at({number: kill})) as way:
+            killed.set_result(Connector({**direct.config, "port": way.port}, tmp_path).start(following))
+            killed.result().feed([COMPLETE])
+            ended = killed.result().finish()
+            server.wait_until_alone()
+        outcome = direct.write(following, [COMPLETE])
+        assert outcome.code == 0, outcome.text
+        assert [int(entry["_airbyte_data"]) for _, entry in rejected(server.client)] == left, number
+        if ended.code == 0:
+            break
+        number += 1 if FULL else 3
+    assert number > 20

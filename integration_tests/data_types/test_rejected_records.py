@@ -14,6 +14,7 @@ from integration_tests.support.messages import COMPLETE, Json, dedup, generation
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.server import Server, json_module, running
 from integration_tests.support.stored import LEDGER, ledger, rejected, rows, values
+from integration_tests.support.waiting import wait_until
 
 KEY = "airbyte:rejected:{default:users}"
 COLUMNS: Shape = ("hash", "columns")
@@ -330,8 +331,7 @@ def test_those_that_no_state_covered_are_removed_by_the_next_sync_even_without_t
     running.wait_for_states(1)
     running.send(bad(3), bad(4))
     running.send(row(2))
-    while len(numbers(server)) < 4:
-        pass
+    wait_until(lambda: len(numbers(server)) == 4)
     running.kill()
     keep.config["rejected_records"] = "fail"
     ended_well(keep.write([stream()], [row(3), COMPLETE]))
@@ -370,6 +370,44 @@ def test_those_of_a_ledger_that_is_gone_do_no_harm(keep: Connector, server: Serv
     server.client.delete(LEDGER, "default:users")
     ended_well(keep.write([stream()], [bad(3), row(1), bad(4), COMPLETE]))
     assert numbers(server) == [3, 4]
+
+
+def test_a_failover_that_lost_an_acknowledged_one_asks_for_a_refresh(keep: Connector, server: Server) -> None:
+    running = keep.start([stream(**generation(1, 0, 1))])
+    running.send(bad(1), state(1))
+    running.wait_for_states(1)
+    older = {key: server.client.dump(key) for key in (KEY, LEDGER)}
+    running.send(bad(2), state(2))
+    running.wait_for_states(2)
+    for key, content in older.items():  # as on a replica that was behind
+        server.client.restore(key, 0, content, replace=True)  # type: ignore[arg-type]
+    server.client.client_kill_filter(_type="normal", skipme=True)
+    running.send(bad(3), state(3), COMPLETE)
+    outcome = running.finish()
+    assert outcome.error["failure_type"] == "config_error", outcome.text
+    assert "refresh" in outcome.error["message"]
+    assert len(outcome.states) == 2
+    assert keep.write([stream(**generation(1, 0, 1))], [bad(3), COMPLETE]).code != 0
+    ended_well(keep.write([stream(**generation(2, 2, 2))], [bad(1), bad(2), bad(3), COMPLETE]))
+    assert numbers(server) == [1, 2, 3]
+
+
+def test_a_failover_that_lost_others_asks_for_another_run(keep: Connector, server: Server) -> None:
+    running = keep.start([stream(**generation(1, 0, 1))])
+    running.send(bad(1), state(1))
+    running.wait_for_states(1)
+    older = {key: server.client.dump(key) for key in (KEY, LEDGER)}
+    running.send(bad(2))
+    wait_until(lambda: len(numbers(server)) == 2)
+    for key, content in older.items():
+        server.client.restore(key, 0, content, replace=True)  # type: ignore[arg-type]
+    server.client.client_kill_filter(_type="normal", skipme=True)
+    running.send(bad(3), state(3), COMPLETE)
+    outcome = running.finish()
+    assert outcome.error["failure_type"] == "transient_error", outcome.text
+    assert len(outcome.states) == 1
+    ended_well(keep.write([stream(**generation(1, 0, 1))], [bad(2), bad(3), COMPLETE]))
+    assert numbers(server) == [1, 2, 3]
 
 
 def test_a_soft_deletion_that_is_rejected_deletes_nothing(keep: Connector, server: Server) -> None:
