@@ -285,7 +285,7 @@ class TestRejectedRecords:
     @pytest.mark.parametrize(("storage", "last"), [(IDS, 13), (KEYS, 268), (LIST, 268)])
     def test_another_refresh_drops_them_with_what_is_staged(self, storage: Storage, last: int) -> None:
         found = start(stored(self.NOTHING_ELSE, storage), stream(storage, **replacing(3, 3)), storage)
-        assert found.ledger.dropped == Dropped(13, last, storage.placement)
+        assert found.ledger.dropped == Dropped(13, last, storage.placement, storage.template, storage.key_parts)
 
     def test_those_of_the_live_generation_acknowledge_nothing_that_is_staged(self) -> None:
         nothing = replace(self.NOTHING_ELSE, rejected=RejectedId(10, 3))
