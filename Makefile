@@ -19,11 +19,11 @@ demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # The same, each test on all four servers: Redis 6.2, 7.0, 8.2 and Valkey 9.1.
 test-all: $(STAMP)
-	TEST_SERVERS=all $(BIN)/python -m pytest -n auto
+	TEST_SERVERS=all $(BIN)/python -m pytest -n auto --dist worksteal
 
 # Faults, malformed input and load, longer than `make test` tries them; STRESS_SEED=… repeats a run.
 stress: $(STAMP)
