@@ -97,7 +97,8 @@ def main() -> None:
         for field, value in client.hgetall("user:1").items():
             print("", field, value, sep="  ")
         print("\n> ZREVRANGE prices 0 2 WITHSCORES")
-        for model, price in client.zrevrange("prices", 0, 2, withscores=True):
+        ranked: Any = client.zrevrange("prices", 0, 2, withscores=True)
+        for model, price in ranked:
             print("", model, f"{price:,.0f}", sep="  ")
 
 

@@ -9,7 +9,6 @@ any slots, all its open commands are returned.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from redis import exceptions as redis_errors
 
@@ -31,7 +30,7 @@ from destination_redis.transport.reconnect import Peer, ReconnectingConnection
 from destination_redis.transport.retry import RetryPolicy
 from destination_redis.transport.too_large import says_too_large
 from destination_redis.transport.unconfirmed import Unconfirmed
-from destination_redis.transport.window import Batch, Window
+from destination_redis.transport.window import Batch, Returned, Window
 
 #: Unanswered bytes per connection: enough to keep a server busy, and little enough for a small container.
 WINDOW = 2 * 1024 * 1024
@@ -44,16 +43,6 @@ ASKING = b"*1\r\n$6\r\nASKING\r\n"
 # Types of replies that are no errors.
 _PLAIN = frozenset({int, bytes, type(None)})
 _LOST = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """A command that has to be sent again, with the reason."""
-
-    batch: Batch
-    command: bytes
-    error: Exception
-    node: "NodePipeline"
 
 
 class NodePipeline:

@@ -19,13 +19,13 @@ from destination_redis.connection.slots import Address
 from destination_redis.errors import NodeRemoved, safe_text, transient_error
 from destination_redis.resp import pack_command
 from destination_redis.transport import watermarks
-from destination_redis.transport.node import WINDOW, NodePipeline, Returned
+from destination_redis.transport.node import WINDOW, NodePipeline
 from destination_redis.transport.replication import Replication
 from destination_redis.transport.resend import send_again
 from destination_redis.transport.retry import RETRY_SECONDS, RetryPolicy
 from destination_redis.transport.router import Router
 from destination_redis.transport.watermarks import Loss, Watermarks
-from destination_redis.transport.window import Batch, Kind, ReplyHandler, Split
+from destination_redis.transport.window import Batch, Kind, ReplyHandler, Returned, Split
 
 #: Batches left in flight while replies are read, so that the server always has work.
 _BUSY = 4

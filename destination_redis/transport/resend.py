@@ -8,9 +8,10 @@ from redis import exceptions as redis_errors
 
 from destination_redis.connection.slots import Address, host_of
 from destination_redis.errors import NodeRemoved, RetryDecision, config_error, explain, retry_decision
-from destination_redis.transport.node import ASKING, NodePipeline, Returned
+from destination_redis.transport.node import ASKING, NodePipeline
 from destination_redis.transport.retry import RetryPolicy
 from destination_redis.transport.router import Router
+from destination_redis.transport.window import Returned
 
 if TYPE_CHECKING:
     from destination_redis.transport.window import Batch

@@ -12,11 +12,12 @@ from destination_redis.connection.slots import Address, SlotMap, slot_of, slots_
 from destination_redis.errors import NodeRemoved
 from destination_redis.resp import first_key, pack_command
 from destination_redis.transport import watermarks
-from destination_redis.transport.node import NodePipeline, Returned
+from destination_redis.transport.node import NodePipeline
 from destination_redis.transport.reconnect import ReconnectingConnection
 from destination_redis.transport.retry import RetryPolicy
 from destination_redis.transport.too_large import SizeLimit, TooLarge, limit_on, lowest_limit
 from destination_redis.transport.watermarks import Loss, Watermarks
+from destination_redis.transport.window import Returned
 
 
 class Router:

@@ -10,9 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from destination_redis.connection.slots import Address
 from destination_redis.transport.too_large import TooLarge, too_large
+
+if TYPE_CHECKING:
+    from destination_redis.transport.node import NodePipeline
 
 #: Bytes up to which no server or proxy refuses a command for its size.
 LARGE = 64 * 1024
@@ -75,6 +79,16 @@ class Batch:
             uncovered=self.uncovered,
             accepted=True,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A command that has to be sent again, with the reason."""
+
+    batch: Batch
+    command: bytes
+    error: Exception
+    node: "NodePipeline"
 
 
 class Window:

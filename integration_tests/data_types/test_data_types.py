@@ -3,7 +3,7 @@
 import pytest
 
 from destination_redis.caches import CACHES, HashCache, Lua, StorageFormat
-from destination_redis.placements import record_scripts
+from destination_redis.placements import record_lua
 from integration_tests.support.servers.server import Server
 
 
@@ -14,8 +14,8 @@ class Numbered(HashCache):
 
 
 def test_records_of_two_data_types_of_one_kind_are_told_apart(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record_scripts, "CACHES", {**CACHES, "numbered": Numbered})
-    remove = record_scripts._remove(record_scripts._read_any(StorageFormat("numbered")))
+    monkeypatch.setattr(record_lua, "CACHES", {**CACHES, "numbered": Numbered})
+    remove = record_lua.remove(record_lua.read_any(StorageFormat("numbered")))
     for key, name in (("ours", "_airbyte_ab_id"), ("other", "number"), ("foreign", "id")):
         server.client.hset(key, name, "5")
     removed = {key: server.client.eval(remove, 1, key, "1 0", "2", "5", "5") for key in ("ours", "other", "foreign")}
