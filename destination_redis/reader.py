@@ -12,7 +12,8 @@ from destination_redis.connection.deployment import Servers
 from destination_redis.connection.slots import Address, slot_of
 from destination_redis.errors import traced
 from destination_redis.keys import KeyTemplate, StreamKeys, namespace_in_keys
-from destination_redis.ledger.ledger import Ledger, parse
+from destination_redis.ledger.ledger import Ledger
+from destination_redis.ledger.stored import parse
 
 #: COUNT of a SCAN.
 _COUNT = 2000

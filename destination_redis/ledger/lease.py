@@ -13,9 +13,10 @@ from redis import exceptions as redis_errors
 from destination_redis.errors import NodeRemoved, config_error, transient_error
 from destination_redis.keys import DataKeys, StreamKeys
 from destination_redis.ledger import transitions
-from destination_redis.ledger.ledger import Ledger, parse
+from destination_redis.ledger.ledger import Ledger
 from destination_redis.ledger.scripts import EXCHANGE, NO_COUNTER, RESUME, TAKE, UPDATE
 from destination_redis.ledger.storage import Storage
+from destination_redis.ledger.stored import parse
 from destination_redis.protocol.catalog import COLLECTION, Stream
 from destination_redis.resp import pack_command
 from destination_redis.transport.pipeline import Pipeline

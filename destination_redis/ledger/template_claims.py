@@ -13,8 +13,9 @@ from destination_redis.errors import config_error
 from destination_redis.keys.shapes import OWN_KEYS, KeyShape, Shapes, beginning_with, shape_of, shape_text
 from destination_redis.keys.templates import KEY
 from destination_redis.ledger.lease import StreamLease
-from destination_redis.ledger.ledger import Ledger, parse
+from destination_redis.ledger.ledger import Ledger
 from destination_redis.ledger.storage import Storage
+from destination_redis.ledger.stored import parse
 from destination_redis.ledger.template_registry import Claimed, TemplateRegistry, Texts
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY
 from destination_redis.transport.pipeline import Pipeline

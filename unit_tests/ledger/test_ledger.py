@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from destination_redis.caches import StorageFormat
-from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, RejectedId, Task, parse
+from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, RejectedId, Task
 from destination_redis.ledger.storage import Storage
+from destination_redis.ledger.stored import parse
 
 CLAIMED = [b"writer", b"token", b"version", b"0"]
 
