@@ -35,7 +35,7 @@ def modes(figures: Figures) -> str:
         "overwrite": "Overwrite, with the replacement",
         INSERT: "Append + Deduped, new rows",
         "upsert, updates": "Append + Deduped, rows replaced",
-        "append, 10 streams in turn": "Append, ten streams whose records come in turn",
+        "append, 10 streams in turn": "Append, ten interleaved streams",
     }
     rates = figures["rates"]
     rows = ["| | Records/s | Of `redis-cli --pipe` | Of the plain connector |", "| :--- | ---: | ---: | ---: |"]

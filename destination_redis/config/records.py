@@ -74,7 +74,7 @@ class RecordSettings(Settings):
         14,
         default=None,
         description="The top-level field with the time at which a record expires: a time by the stream's schema, or "
-        "seconds since 1970. Where it has no value, ttl_seconds holds. For cache_type hash, json or string.",
+        "seconds since 1970. If it has no value, ttl_seconds applies. For cache_type hash, json or string.",
         examples=["expires_at"],
         group="records",
     )

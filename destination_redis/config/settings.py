@@ -97,9 +97,9 @@ class RedisConfig(RecordSettings):
         "Rejected records",
         17,
         default="fail",
-        description="What becomes of a record that cannot be stored because of what it contains, such as a score that "
-        "is not a number. fail ends the sync with an error. keep puts the record, with the reason, into a Redis stream "
-        "of its own, and goes on.",
+        description="What to do with a record that cannot be stored because of its content, such as a score that is "
+        "not a number. fail ends the sync with an error. keep adds the record and the reason to a separate Redis "
+        "stream, and continues.",
         group="records",
     )
     rejected_max_length: int = setting(
@@ -131,8 +131,8 @@ class RedisConfig(RecordSettings):
         "Settings for single streams",
         20,
         default=(),
-        description="Settings that hold for some streams only. For each stream the first entry that matches its name "
-        "holds, and what this entry leaves out is as set above.",
+        description="Settings for individual streams. The first entry that matches a stream applies to it. Settings "
+        "that the entry leaves out are inherited from those above.",
         examples=[[{"stream": "sessions", "cache_type": "json", "ttl_seconds": 3600}]],
         group="records",
     )

@@ -30,8 +30,8 @@ class StreamSettings(RecordSettings):
     stream: str = setting(
         "Stream name",
         0,
-        description="The streams for which these settings hold: a name, or a pattern in which * stands for any text "
-        "and ? for any character. Upper and lower case differ.",
+        description="The streams that these settings apply to: a name, or a pattern with * for any text and ? for any "
+        "character. Matching is case-sensitive.",
         examples=["orders", "orders_*"],
         min_length=1,
     )
@@ -39,7 +39,7 @@ class StreamSettings(RecordSettings):
         "Namespace",
         1,
         default=None,
-        description="The namespace of these streams, or a pattern as above; leave empty for any namespace.",
+        description="The namespace of these streams, or a pattern as above. Leave empty for all namespaces.",
         examples=["shop", "shop_*"],
     )
 
