@@ -150,11 +150,9 @@ class Sync:
             self._streams.switch(writer)
         elif isinstance(why, RejectedRecord):
             self._reject(writer, record, str(why))
-        elif writer.keeps_rejected:
-            self._reject(writer, record, f"its data cannot be read: {why_unreadable(why)}")
         else:
-            place = self._parser.place(index)
-            raise system_error(f"{place} has data that cannot be read: {why_unreadable(why)}") from None
+            where = "" if writer.keeps_rejected else f" ({self._parser.place(index).lower()})"
+            self._reject(writer, record, f"its data cannot be read{where}: {why_unreadable(why)}")
         return None
 
     def _rejects_for_size(self, message: Message) -> bool:

@@ -273,12 +273,13 @@ def test_a_replaced_record_leaves_no_field_behind(connector: Connector, server: 
     assert not server.client.hexists("default:users:1", "_airbyte_meta")
 
 
-def test_data_that_is_no_object_stops_the_sync_and_names_the_line(connector: Connector, server: Server) -> None:
+def test_data_that_is_no_object_stops_the_sync_with_its_stream_and_line(connector: Connector, server: Server) -> None:
     wrong = row(1)
     wrong["record"]["data"] = ["secret"]
     outcome = connector.write([dedup()], [row(5, 1, "a"), wrong, COMPLETE])
-    assert outcome.error["failure_type"] == "system_error"
-    assert "Line 2" in outcome.error["message"]
+    assert outcome.error["failure_type"] == "config_error"
+    says = "A record of the stream users cannot be stored: its data cannot be read (line 2 of the input)"
+    assert says in outcome.text
     assert "secret" not in outcome.text
     assert rows(server.client) == {"5": "a"}
 
