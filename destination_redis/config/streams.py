@@ -24,9 +24,6 @@ class StreamSettings(RecordSettings):
     """An entry of `streams`: the streams for which it holds, and what it sets; the rest is inherited."""
 
     model_config = ConfigDict(title="Stream", json_schema_extra=_in_form)
-    #: An empty namespace stands for streams without one.
-    may_be_empty = frozenset({"namespace"})
-
     stream: str = setting(
         "Stream name",
         0,

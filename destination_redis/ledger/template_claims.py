@@ -90,11 +90,16 @@ class TemplateClaims:
         Such a stream claims nothing, but its ledger has the name with which the keys begin. Its sync takes the ledger
         first and then reads the claims, so one of two syncs at the same time sees the other.
         """
+        shapes = [(base, shape) for base, texts in claimed.items() for shape in map(shape_of, texts)]
+        # Keys of streams whose names do not stand at the beginning could be those of any other stream. With only two
+        # parts they could not: a counter or a collection is of another type than a record, or has no record's id.
+        anywhere = any(not shape.stream and len(shape.segments) > 2 for _, shape in shapes)
+        all_streams = self._registry.streams() if anywhere else set()
         pairs = [
             (base, shape, other)
-            for base, texts in claimed.items()
-            for shape in map(shape_of, texts)
-            if (other := shape.stream) and other not in self._leases
+            for base, shape in shapes
+            for other in ([shape.stream] if shape.stream else all_streams if len(shape.segments) > 2 else ())
+            if other not in self._leases
         ]
         ledgers = self._registry.hashes([self._ledger(other) for _, _, other in pairs])
         for (base, shape, other), ledger in zip(pairs, ledgers, strict=True):

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from destination_redis.keys.names import registry_key
+from destination_redis.keys.templates import KeyTemplate
 from destination_redis.resp import pack_command
 from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.window import Kind
 
+#: Keys per SCAN step.
+_COUNT = 2000
 #: The field with the number of changes; a stream's field has a colon.
 _VERSION = "version"
 
@@ -50,6 +53,7 @@ class TemplateRegistry:
     def __init__(self, pipeline: Pipeline, prefix: str) -> None:
         self._pipeline = pipeline
         self._key = registry_key(prefix)
+        self._prefix = prefix.encode()
 
     def read(self) -> Claimed:
         """Return what is claimed."""
@@ -70,6 +74,20 @@ class TemplateRegistry:
         self._pipeline.send([command], replies.append, Kind.OTHER)
         self._pipeline.flush()
         return replies[-1] == 1
+
+    def streams(self) -> set[str]:
+        """Return the names of all streams that have a ledger, as their counters are called without the key prefix."""
+        ledgers = KeyTemplate(b"%bairbyte:{%b" % (self._prefix, self._prefix), b"}")
+        found: set[str] = set()
+        for server in self._pipeline.servers:
+            cursor: bytes | None = None
+            while cursor != b"0":
+                command = ("SCAN", cursor or b"0", "MATCH", ledgers.pattern, "COUNT", _COUNT)
+                reply = self._pipeline.call(*command, at=server)
+                assert isinstance(reply, list)
+                cursor, keys = reply
+                found.update(part.decode() for key in keys if (part := ledgers.part(key)) is not None)
+        return found
 
     def hashes(self, keys: Sequence[bytes]) -> list[list[bytes]]:
         """Return the fields and values of hashes, such as other ledgers."""

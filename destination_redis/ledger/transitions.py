@@ -72,14 +72,13 @@ def start(ledger: Ledger, stream: Stream, storage: Storage) -> Start:
         begun = _stage(ledger, begun, stream, storage)
     if storage.placement == COLLECTION:
         begun = replace(begun, sent=ledger.reserved)
-    live = ledger.live.storage
-    other_key = live.template != storage.template or live.placement != storage.placement
+    live = ledger.live.storage  # another one is possible only if nothing is live
     return Start(
         begun,
         stages=replaces,
         replaces_live=replaces and ledger.has_live,
         continues_staged=replaces and acknowledged,
-        changes_key=not replaces and other_key and COLLECTION in (live.placement, storage.placement),
+        changes_key=not replaces and live != storage and COLLECTION in (live.placement, storage.placement),
     )
 
 

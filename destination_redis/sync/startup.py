@@ -3,13 +3,13 @@
 import dataclasses
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.caches import CACHES, CollectionCache, KeyedCache, RecordOptions
-from destination_redis.caches.largest import largest_value
+from destination_redis.caches.largest import largest_upsert, largest_value
 from destination_redis.config.rules import check_stream
 from destination_redis.config.settings import RedisConfig
 from destination_redis.config.stream_configs import StreamConfigs
@@ -27,8 +27,9 @@ from destination_redis.placements import Target, placements
 from destination_redis.placements.promotion import Promotion
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.rejected import RejectedRecords, RejectedWriter
-from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
+from destination_redis.protocol.catalog import COLLECTION, DELETED_AT, PRIMARY_KEY, SEQUENCE, Stream
 from destination_redis.protocol.cursor import Order
+from destination_redis.protocol.messages import Record
 from destination_redis.resp import pack_command
 from destination_redis.search.maintenance import Indexes, search_indexes
 from destination_redis.sync import memory_estimate
@@ -113,13 +114,19 @@ def _begin(
         cache = cache_of(config, stream)
         target = Target(lease, cache, generations.staging, config.deletion_mode == "soft")
         kept = RejectedWriter(pipeline, lease, config.rejected_max_length) if keeps else None
-        keeping = Keeping(kept, largest_value(cache), limit) if kept else None
+        keeping = Keeping(kept, _largest(config, stream, cache), limit) if kept else None
         writer = StreamWriter(lease, generations, by_name[stream.placement].writer(target), keeping)
         writers[stream.namespace, stream.name] = writer
         if names.count(stream.name) == 1:
             writers.setdefault((None, stream.name), writer)
     pipeline.flush()
     return Streams(writers, indexes.around(promotion.promote))
+
+
+def _largest(config: RedisConfig, stream: Stream, cache: KeyedCache | CollectionCache) -> Callable[[Record], int]:
+    if stream.placement != PRIMARY_KEY:
+        return largest_value(cache)
+    return largest_upsert(cache, (DELETED_AT,), stream.cursor, hard=config.deletion_mode == "hard")
 
 
 def _storage(config: RedisConfig, stream: Stream) -> Storage:

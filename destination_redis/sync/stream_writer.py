@@ -149,7 +149,7 @@ class StreamWriter:
         if self._keeping is None or self._keeping.limit is None:
             return None
         setting, limit = self._keeping.limit
-        if len(record.data) + LARGE <= limit:
+        if 2 * len(record.data) + LARGE <= limit:  # a cursor is stored as hexadecimal text
             return None
         with suppress(NoElement, RejectedRecord, *UNREADABLE):  # raised again when it is encoded
             if (size := self._keeping.largest(record)) > limit:

@@ -335,3 +335,14 @@ def test_check_says_which_types_have_a_place_for_a_field(server: Server, shape: 
         wrong = check({**server.config, "cache_type": cache_type, "value": "name"})
         assert wrong == f"value needs cache_type list, set or sorted_set, not {cache_type}"
     assert server.client.dbsize() == 0
+
+
+@BY_TYPE
+def test_what_a_first_sync_left_that_no_state_covers_is_gone_when_the_value_changes(
+    server: Server, shape: Shape
+) -> None:
+    added = [full(**generation(1, 0, 1))]
+    with pytest.raises(AirbyteTracedException):
+        written(server, shape, added, row("a", 7), status("INCOMPLETE"), value="points")
+    written(server, shape, added, row("a", 7), COMPLETE)
+    assert held(server, shape) == ["a"]

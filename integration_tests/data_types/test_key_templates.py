@@ -334,3 +334,16 @@ class TestClaims:
         assert rows(server.client, "person:") == {"2": 2, "3": 3}
         assert server.client.hget("airbyte:templates", "default:users") == b'["person:{key}"]'
         assert written(server, HASH, people, row(1, 1, "people"), status("COMPLETE", "people"), **USER) == 0
+
+
+def test_a_template_whose_keys_could_be_those_of_a_stream_of_another_connection_is_refused(server: Server) -> None:
+    orders, order, ended = full("orders"), record(1, "orders", namespace="shop"), status("COMPLETE", "orders")
+    orders["stream"]["namespace"] = "shop"
+    ended["trace"]["stream_status"]["stream_descriptor"]["namespace"] = "shop"
+    assert list(write(server.config, [orders], [order, ended])) == []
+    items = full_dedup("items", primary_key=[["a"], ["b"]])
+    message = str(failure({**server.config, "record_key": "shop:{key}"}, [items], []))
+    assert "shop:{key}:{key}" in message
+    assert "shop:orders" in message
+    assert server.client.exists("shop:orders:1")
+    assert server.client.hgetall("airbyte:templates").keys() == {b"version"}

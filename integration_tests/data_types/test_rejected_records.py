@@ -468,3 +468,23 @@ def test_they_are_in_the_slot_of_the_ledger_in_a_cluster(connector: Connector) -
                 for name in names:
                     entries = [int(entry["_airbyte_data"]) for _, entry in rejected(found, f"default:{name}")]
                     assert entries == [10 * number + n for n in range(3)] * 2
+
+
+def test_a_large_row_that_is_deleted_is_not_rejected_for_its_size(keep: Connector, server: Server) -> None:
+    server.client.config_set("proto-max-bulk-len", "1mb")
+    large = {"id": 1, "at": 2, "blob": "x" * 1_100_000, "_ab_cdc_deleted_at": "2024-01-01"}
+    outcome = ended_well(sent(keep, [dedup()], [record(1, data={"id": 1, "at": 1}), state(1), COMPLETE]))
+    outcome = ended_well(sent(keep, [dedup()], [record(2, data=large), state(2), COMPLETE]))
+    assert counts(outcome) == [(1.0, None)]
+    assert not server.client.exists("default:users:1")
+
+
+def test_a_cursor_that_is_too_large_as_hexadecimal_text_is_rejected(keep: Connector, server: Server) -> None:
+    server.client.config_set("proto-max-bulk-len", "1mb")
+    good, large = {"id": 1, "at": "a"}, {"id": 2, "at": "x" * 600_000}
+    outcome = ended_well(
+        sent(keep, [dedup(schema={})], [record(1, data=good), record(2, data=large), state(2), COMPLETE])
+    )
+    assert counts(outcome) == [(1.0, 1.0)]
+    assert server.client.exists("default:users:1")
+    assert not server.client.exists("default:users:2")
