@@ -210,7 +210,7 @@ def test_an_unexpected_error_is_one_sentence_on_the_terminal_and_keeps_its_stack
     assert "not in the catalog" in sentence
     error = messages(ended.out)[-1]["trace"]["error"]
     assert (error["message"], error["failure_type"]) == (sentence, "system_error")
-    assert "_writer_of" in error["stack_trace"]
+    assert "_take_messages" in error["stack_trace"]
 
 
 def test_a_name_in_an_error_does_not_steer_the_terminal(connector: Connector) -> None:
