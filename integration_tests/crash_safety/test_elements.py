@@ -2,10 +2,9 @@
 
 import pytest
 
-from integration_tests.support.faults.attempts import Attempts, Fault
+from integration_tests.support.faults.attempts import Attempts, Fault, deliver_first_batch_late
 from integration_tests.support.faults.kinds import DEATHS, unanswered
-from integration_tests.support.faults.proxy import Exchange, proxy
-from integration_tests.support.faults.runner import Runners, dump, play
+from integration_tests.support.faults.runner import Runners
 from integration_tests.support.faults.scenarios import KEY, VALUED, Scenario
 from integration_tests.support.faults.seed import FULL, rng
 
@@ -30,21 +29,6 @@ def test_a_fault_at_any_command_leaves_every_element_once(runners: Runners, scen
 @BY_SCENARIO
 def test_a_batch_that_comes_late_changes_nothing(runners: Runners, scenario: Scenario) -> None:
     runner = runners.of(scenario)
-    runner.reset()
-    held: list[int] = []
-
-    def hold_the_first_batch(exchange: Exchange) -> None:
-        if not held and exchange.words[0] == b"EVALSHA" and KEY.encode() in exchange.command:
-            held.append(exchange.number)
-            exchange.hold()
-        exchange.forward()
-
-    with proxy(runner.server.port, hold_the_first_batch) as way:
-        outcome = play(runner.start(way.port, scenario.streams()), scenario.messages())
-        assert outcome.code == 0, outcome.text
-        before = dump(runner.server.client)
-        way.release()
-        assert held
-        assert dump(runner.server.client) == before
+    deliver_first_batch_late(runner, scenario, KEY.encode())
     assert scenario.found(runner.server.client) == scenario.expected()
     assert scenario.untidy(runner.server.client) == []

@@ -7,10 +7,10 @@ import pytest
 
 from integration_tests.support.connector.process import Connector, Running
 from integration_tests.support.data_types import HASH, Shape
-from integration_tests.support.faults.attempts import Attempts, Fault
+from integration_tests.support.faults.attempts import Attempts, Fault, deliver_first_batch_late
 from integration_tests.support.faults.kinds import BREAKS, DEATHS, REFUSALS, SILENCES, unanswered
 from integration_tests.support.faults.proxy import Exchange, at, proxy
-from integration_tests.support.faults.runner import Runners, dump, play
+from integration_tests.support.faults.runner import Runners, dump
 from integration_tests.support.faults.scenarios import Scenario
 from integration_tests.support.faults.seed import FULL, rng
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
@@ -65,22 +65,7 @@ def test_several_faults_in_small_batches_leave_every_rejected_record_once(runner
 @BY_SCENARIO
 def test_a_batch_of_rejected_records_that_comes_late_changes_nothing(runners: Runners, scenario: Scenario) -> None:
     runner = runners.of(scenario)
-    runner.reset()
-    held: list[int] = []
-
-    def hold_the_first_batch(exchange: Exchange) -> None:
-        if not held and exchange.words[0] == b"EVALSHA" and KEY in exchange.command:
-            held.append(exchange.number)
-            exchange.hold()
-        exchange.forward()
-
-    with proxy(runner.server.port, hold_the_first_batch) as way:
-        outcome = play(runner.start(way.port, scenario.streams()), scenario.messages())
-        assert outcome.code == 0, outcome.text
-        before = dump(runner.server.client)
-        way.release()
-        assert held
-        assert dump(runner.server.client) == before
+    deliver_first_batch_late(runner, scenario, KEY)
     assert scenario.found(runner.server.client) == scenario.expected()
     assert scenario.untidy(runner.server.client) + scenario.rejections(runner.server.client) == []
 

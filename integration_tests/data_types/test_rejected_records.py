@@ -1,7 +1,7 @@
 """Records that cannot be stored (`rejected_records`): each is kept with its reason, or ends the sync."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,14 +12,14 @@ from integration_tests.support.data_types import HASH, SHAPES, UPSERTING, Shape
 from integration_tests.support.docs.permissions import FOR_SETTING, LEAST
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, lines, record, state, status, stream
 from integration_tests.support.servers.cluster import cluster
-from integration_tests.support.servers.server import Server, json_module, running
+from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import LEDGER, ledger, rejected, rows, values
 from integration_tests.support.waiting import wait_until
 
 KEY = "airbyte:rejected:{default:users}"
 COLUMNS: Shape = ("hash", "columns")
 SORTED: Shape = ("sorted_set", "columns")
-#: Stands for a byte that is no valid UTF-8.
+#: Stands for a byte that is not valid UTF-8.
 NO_TEXT = "NO TEXT"
 
 
@@ -129,14 +129,6 @@ def test_by_default_it_ends_the_sync_after_what_came_before(connector: Connector
 # Size
 
 MEGABYTE = 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-def _strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Yield a server that takes no value above one megabyte."""
-    modules = json_module(tmp_path_factory.mktemp("module"))
-    with running("redis-7.0", "--proto-max-bulk-len", "1mb", *modules) as server:
-        yield server
 
 
 @pytest.fixture

@@ -12,20 +12,12 @@ from integration_tests.support.data_types import COLLECTED, HASH, SHAPES, UPSERT
 from integration_tests.support.faults.proxy import Exchange, proxy
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, lines, record, state, stream
 from integration_tests.support.servers.cluster import ClusterServers, cluster
-from integration_tests.support.servers.server import Server, json_module, running
+from integration_tests.support.servers.server import Server, running
 from integration_tests.support.stored import ledger, rows, values
 
 MEGABYTE = 1024 * 1024
 #: Seconds that a refused sync may take, on a busy machine: "at once" is well below what a lost server is waited for.
 AT_ONCE = 20
-
-
-@pytest.fixture(scope="module")
-def _strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Yield a server that takes no value above one megabyte."""
-    modules = json_module(tmp_path_factory.mktemp("module"))
-    with running("redis-7.0", "--proto-max-bulk-len", "1mb", *modules) as server:
-        yield server
 
 
 @pytest.fixture

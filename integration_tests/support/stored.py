@@ -29,7 +29,7 @@ def values(client: Redis, prefix: str = "default:users:", shape: Shape = HASH) -
 
 
 def elements(client: Redis, key: str, shape: Shape) -> list[int]:
-    """Return the "id" of every record in a collection, be it in its data or the element itself."""
+    """Return the "id" of every record in a collection: from its data, or the element itself."""
     found = [json.loads(each.data) for each in cache(shape).get_all(client, [key.encode()])]
     return [int(data["id"] if isinstance(data, dict) else data) for data in found]
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from integration_tests.support.connector.process import Outcome
 from integration_tests.support.faults.proxy import Act, Exchange, at, proxy
-from integration_tests.support.faults.runner import Runner, cursor_of, play
+from integration_tests.support.faults.runner import Runner, cursor_of, dump, play
+from integration_tests.support.faults.scenarios import Scenario
 from integration_tests.support.faults.seed import report
 
 if TYPE_CHECKING:
@@ -113,3 +114,23 @@ class Attempts:
         if outcome.code < 0 or not traces or traces[-1]["failure_type"] == "system_error":
             problems.append(f"no honest failure: {outcome.code} {outcome.text}")
         return problems
+
+
+def deliver_first_batch_late(runner: Runner, scenario: Scenario, key: bytes) -> None:
+    """Hold the first script with `key` until a sync has ended; see that it then changes nothing."""
+    runner.reset()
+    held: list[int] = []
+
+    def hold_the_first_batch(exchange: Exchange) -> None:
+        if not held and exchange.words[0] == b"EVALSHA" and key in exchange.command:
+            held.append(exchange.number)
+            exchange.hold()
+        exchange.forward()
+
+    with proxy(runner.server.port, hold_the_first_batch) as way:
+        outcome = play(runner.start(way.port, scenario.streams()), scenario.messages())
+        assert outcome.code == 0, outcome.text
+        before = dump(runner.server.client)
+        way.release()
+        assert held
+        assert dump(runner.server.client) == before
