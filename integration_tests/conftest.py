@@ -36,9 +36,14 @@ def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 @pytest.fixture
-def server(_server: Server) -> Server:
+def server(_server: Server) -> Iterator[Server]:
+    """Yield an empty server of the session. The settings that a test changes are restored after it."""
     _server.client.flushall()
-    return _server
+    before = _server.client.config_get()
+    yield _server
+    for name, value in _server.client.config_get().items():
+        if value != before[name]:
+            _server.client.config_set(name, before[name])
 
 
 @pytest.fixture
