@@ -185,7 +185,7 @@ def _probe_records(server: _Server, configs: StreamConfigs, key: bytes) -> str |
 
 def _probe_new(server: _Server, config: RedisConfig, key: bytes, tried: set[object]) -> None:
     """Try what these settings need, but for what is in `tried`; add it there."""
-    cache = CACHES[config.cache_type](RecordOptions(config.record_format, max_length=config.stream_max_length))
+    cache = CACHES[config.cache_type](RecordOptions(config.record_format, limits=config.limits))
     expiries = ((each,) for each in _expiries(config, key))
     for commands in (tuple(map(tuple, cache.probes(key))), *expiries):
         if commands not in tried:

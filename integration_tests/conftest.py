@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,11 +40,12 @@ def _server(request: pytest.FixtureRequest) -> Iterator[Server]:
 def server(_server: Server) -> Iterator[Server]:
     """Yield an empty server of the session. The settings that a test changes are restored after it."""
     _server.client.flushall()
-    before = _server.client.config_get()
+    before: dict[Any, Any] = _server.client.config_get()
     yield _server
-    for name, value in _server.client.config_get().items():
-        if value != before[name]:
-            _server.client.config_set(name, before[name])
+    after: dict[Any, Any] = _server.client.config_get()
+    for name, value in before.items():
+        if value != after[name]:
+            _server.client.config_set(name, value)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The protocol of caches, which write records in one Redis data type and read them back."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -41,9 +41,8 @@ class Capabilities:
     upserts: tuple[RecordFormat, ...] = ()
     #: Whether one key holds all records of a stream.
     collection: bool = False
-    #: Whether a field of the data can be the element, and whether a field can be its score.
-    value: bool = False
-    score: bool = False
+    #: The optional settings that this data type has and others do not, by name.
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +65,16 @@ class RecordOptions:
     generation_id: int | None = None
     #: Whether every record has all of Airbyte's metadata, not only the necessary part.
     full: bool = False
-    #: How many of its newest entries a Redis stream keeps; None for all.
-    max_length: int | None = None
+    #: The numbers that limit some data types, by the names of their settings.
+    limits: Mapping[str, int] = field(default_factory=dict)
     #: The stream's name, for messages.
     stream: str = ""
     #: The cursor's path in a record's data, and how its values compare; () for none.
     cursor: Path = ()
     cursor_order: Order = Order.TEXT
-    #: The top-level fields with the element and its score, "" for none, and how the values of the second are read.
-    value: str = ""
-    score: str = ""
-    score_order: Order = Order.NUMBER
+    #: The top-level fields of which an element consists, by the names of their settings, and those that are times.
+    fields: Mapping[str, str] = field(default_factory=dict)
+    times: frozenset[str] = frozenset()
 
 
 #: (command, number of arguments after its key) -> the bytes before and after the packed key.

@@ -30,7 +30,7 @@ class ListCache:
     __slots__ = ("_options",)
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        ("envelope", "columns"), metadata=("envelope",), collection=True, value=True
+        ("envelope", "columns"), metadata=("envelope",), collection=True, settings=("value",)
     )
 
     def __init__(self, options: RecordOptions) -> None:
@@ -43,8 +43,8 @@ class ListCache:
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
         """Return a function that adds a record's text, or the value of one of its fields."""
-        if self._options.value:
-            return value_gatherer(self._options.value, parts)
+        if value := self._options.fields.get("value"):
+            return value_gatherer(value, parts)
         document = documents(self._options, upserts=False) if self._options.record_format == "envelope" else None
         add = parts.append
 

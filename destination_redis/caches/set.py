@@ -24,12 +24,12 @@ class SetCache:
 
     __slots__ = ("_value",)
 
-    capabilities: ClassVar[Capabilities] = Capabilities(("columns",), collection=True, value=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(("columns",), collection=True, settings=("value",))
     collection = _COLLECTION
 
     def __init__(self, options: RecordOptions) -> None:
         """Take the field that is the member; without one a member is the data."""
-        self._value = options.value
+        self._value = options.fields.get("value")
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
         """Return a function that adds a record's data, byte for byte, or the value of one of its fields."""

@@ -35,7 +35,7 @@ class SortedSetCache:
 
     __slots__ = ("_options",)
 
-    capabilities: ClassVar[Capabilities] = Capabilities(("columns",), collection=True, value=True, score=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(("columns",), collection=True, settings=("value", "score"))
     collection = _COLLECTION
 
     def __init__(self, options: RecordOptions) -> None:
@@ -43,7 +43,7 @@ class SortedSetCache:
 
     def gatherer(self, parts: list[bytes]) -> Gatherer:
         """Return a function that adds a record's score, and its data byte for byte or the text of one of its fields."""
-        if self._options.value or self._options.score:
+        if self._options.fields:
             return self._by_fields(parts)
         score = self._score()
         add = parts.append
@@ -66,7 +66,7 @@ class SortedSetCache:
 
     def _by_fields(self, parts: list[bytes]) -> Gatherer:
         """Return the same function if the settings name a field for the element, the score or both."""
-        value, score = self._options.value, self._options.score
+        value, score = self._options.fields.get("value"), self._options.fields.get("score")
         pick = field_picker([name for name in (value, score) if name])
         by_cursor = self._score()
         add = parts.append
@@ -74,18 +74,18 @@ class SortedSetCache:
         def gather(_: int, record: Record) -> int:
             fields = pick(record.data)
             member = element_of(fields[0], value) if value else bytes(record.data)
-            number = repr(self._score_in(fields[-1]) if score else by_cursor(record)).encode()
+            number = repr(self._score_in(fields[-1], score) if score else by_cursor(record)).encode()
             add(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(number), number, len(member), member))
             return 2
 
         return gather
 
-    def _score_in(self, value: msgspec.Raw) -> float:
-        """Return the score in the field that the settings name; no time stands in for one that is not a number."""
-        options = self._options
-        if (found := number_of(value, options.score_order)) is None:
-            kind = "time" if options.score_order is Order.INSTANT else "number"
-            raise RejectedRecord(f"its field {options.score}, which score names, is not a {kind}")
+    def _score_in(self, value: msgspec.Raw, name: str) -> float:
+        """Return the score in the field `name`; no time stands in for one that is not a number."""
+        order = Order.INSTANT if name in self._options.times else Order.NUMBER
+        if (found := number_of(value, order)) is None:
+            kind = "time" if order is Order.INSTANT else "number"
+            raise RejectedRecord(f"its field {name}, which score names, is not a {kind}")
         return found
 
     def _score(self) -> Callable[[Record], float]:

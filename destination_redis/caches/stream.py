@@ -50,7 +50,7 @@ class StreamCache:
     __slots__ = ("_options",)
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        ("envelope", "columns"), metadata=("envelope", "columns"), collection=True
+        ("envelope", "columns"), metadata=("envelope", "columns"), collection=True, settings=("stream_max_length",)
     )
 
     def __init__(self, options: RecordOptions) -> None:
@@ -59,7 +59,7 @@ class StreamCache:
     @property
     def collection(self) -> Collection:
         """How scripts append, remove and move entries of a stream, which is trimmed with every batch."""
-        most = self._options.max_length
+        most = self._options.limits.get("stream_max_length")
         trim = f"redis.call('XTRIM', KEYS[2], 'MAXLEN', {most})\n" if most is not None else ""
         return Collection(
             append=_APPEND + trim,
@@ -103,7 +103,7 @@ class StreamCache:
 
     def probes(self, key: bytes) -> Sequence[Sequence[str | bytes]]:
         """Return the commands for streams."""
-        trim = [] if self._options.max_length is None else [("XTRIM", key, "MAXLEN", "1")]
+        trim = [] if "stream_max_length" not in self._options.limits else [("XTRIM", key, "MAXLEN", "1")]
         return [("XADD", key, "1-0", AB_ID, "1"), ("XRANGE", key, "-", "+", "COUNT", "1"), *trim, ("XDEL", key, "1-0")]
 
 

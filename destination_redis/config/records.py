@@ -9,6 +9,10 @@ from destination_redis.caches import CACHES, RecordFormat, StorageFormat
 from destination_redis.config.base import Settings, setting
 from destination_redis.keys import COLLECTION_KEY, RECORD_KEY, why_no_collection_key, why_no_record_key
 
+#: The settings that only some data types have: those that name a field of a record, and numbers.
+FIELDS = ("value", "score")
+LIMITS = ("stream_max_length",)
+
 
 def _known_type(name: str) -> str:
     if name not in CACHES:
@@ -144,6 +148,18 @@ class RecordSettings(Settings):
     def storage_format(self) -> StorageFormat:
         """The data type and format of records; a single field of a record has no envelope."""
         return StorageFormat(self.cache_type, "columns" if self.value else self.record_format)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields of a record that make an element, by the names of their settings, of those that are set."""
+        named = {name: getattr(self, name) for name in FIELDS}
+        return {name: field for name, field in named.items() if field is not None}
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The numbers that limit some data types, by the names of their settings, of those that are set."""
+        named = {name: getattr(self, name) for name in LIMITS}
+        return {name: number for name, number in named.items() if number is not None}
 
     @property
     def has_collection_key(self) -> bool:

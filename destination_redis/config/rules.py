@@ -63,8 +63,9 @@ def unsupported(config: RedisConfig) -> Iterator[Unsupported]:
     if config.expire_at is not None and capabilities.collection:
         why = f"expire_at needs a key for each record (cache_type {_KEYED}), not cache_type {cache_type}"
         yield Unsupported("expire_at", why)
-    if config.stream_max_length is not None and cache_type != "stream":
-        yield Unsupported("stream_max_length", f"stream_max_length needs cache_type stream, not {cache_type}")
+    for name in config.limits:
+        if name not in capabilities.settings:
+            yield _needs_type(name, cache_type)
     if config.search_index and cache_type != "json" and (cache_type, record_format) != ("hash", "columns"):
         yield Unsupported(
             "search_index",
@@ -76,12 +77,9 @@ def unsupported(config: RedisConfig) -> Iterator[Unsupported]:
 
 def _unsupported_elements(config: RedisConfig) -> Iterator[Unsupported]:
     cache_type = config.cache_type
-    if config.value is not None and not CACHES[cache_type].capabilities.value:
-        types = _listed([name for name, cache in CACHES.items() if cache.capabilities.value])
-        yield Unsupported("value", f"value needs cache_type {types}, not {cache_type}")
-    if config.score is not None and not CACHES[cache_type].capabilities.score:
-        types = _listed([name for name, cache in CACHES.items() if cache.capabilities.score])
-        yield Unsupported("score", f"score needs cache_type {types}, not {cache_type}")
+    for name in config.fields:
+        if name not in CACHES[cache_type].capabilities.settings:
+            yield _needs_type(name, cache_type)
     if config.value is not None and config.record_metadata == "full":
         yield Unsupported(
             "record_metadata",
@@ -89,6 +87,11 @@ def _unsupported_elements(config: RedisConfig) -> Iterator[Unsupported]:
             "record_metadata to minimal, or leave value empty",
             "minimal",
         )
+
+
+def _needs_type(name: str, cache_type: str) -> Unsupported:
+    types = [each for each, cache in CACHES.items() if name in cache.capabilities.settings]
+    return Unsupported(name, f"{name} needs cache_type {_listed(types)}, not {cache_type}")
 
 
 def without_effect(config: RedisConfig) -> Iterator[Unsupported]:

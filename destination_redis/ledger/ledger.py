@@ -216,5 +216,5 @@ def _generation_fields(prefix: str, generation: Generation) -> Fields:
         f"{prefix}sync_id": generation.sync_id,
         f"{prefix}first": generation.first,
         f"{prefix}committed": generation.committed,
-        **generation.storage.fields(prefix),
+        **generation.storage.stored(prefix),
     }

@@ -21,9 +21,8 @@ class Storage:
     storage_format: StorageFormat = _DEFAULT
     #: The template of its keys from the settings; "" for the default.
     template: str = ""
-    #: The fields of a record with the element and its score; empty if these are the data, and its cursor or time.
-    value: str = ""
-    score: str = ""
+    #: The fields of a record that make an element: (name of the setting, field) of those that are set.
+    fields: tuple[tuple[str, str], ...] = ()
 
     @property
     def key_parts(self) -> int | None:
@@ -36,7 +35,7 @@ class Storage:
         """Return the keys of the records of a stream that are stored so."""
         return keys.data(self.template, self.key_parts)
 
-    def fields(self, prefix: str) -> dict[str, str]:
+    def stored(self, prefix: str) -> dict[str, str]:
         """Return the fields of the ledger's hash that say so; their names begin with `prefix`."""
         cache_type, record_format = self.storage_format
         return {
@@ -45,15 +44,14 @@ class Storage:
             f"{prefix}cache_type": cache_type,
             f"{prefix}record_format": record_format,
             f"{prefix}template": self.template,
-            f"{prefix}value": self.value,
-            f"{prefix}score": self.score,
+            f"{prefix}fields": json.dumps(self.fields, separators=(",", ":")) if self.fields else "",
         }
 
     def __str__(self) -> str:
         kept = {PRIMARY_KEY: f"by the primary key {self.key_fields}", COLLECTION: "in one key"}
         keyed = kept.get(self.placement, "by sequential ids")
         under = f" under {self.template}" if self.template else ""
-        fields = [f", {name} {field}" for name, field in (("value", self.value), ("score", self.score)) if field]
+        fields = [f", {name} {field}" for name, field in self.fields]
         cache_type, record_format = self.storage_format
         return f"as {cache_type} ({record_format}{''.join(fields)}) {keyed}{under}"
 
@@ -67,4 +65,5 @@ def stored_as(prefix: str, stored: Mapping[str, str], default: Storage) -> Stora
     default_type, default_format = default.storage_format
     storage_format = StorageFormat(text("cache_type") or default_type, text("record_format") or default_format)  # type: ignore[arg-type] # as stored
     placement = text("placement") or default.placement
-    return Storage(placement, text("key_fields"), storage_format, text("template"), text("value"), text("score"))
+    fields = tuple((name, field) for name, field in json.loads(text("fields") or "[]"))
+    return Storage(placement, text("key_fields"), storage_format, text("template"), fields)

@@ -28,7 +28,6 @@ from destination_redis.placements.promotion import Promotion
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.rejected import RejectedRecords, RejectedWriter
 from destination_redis.protocol.catalog import COLLECTION, DELETED_AT, PRIMARY_KEY, SEQUENCE, Stream
-from destination_redis.protocol.cursor import Order
 from destination_redis.protocol.messages import Record
 from destination_redis.resp import pack_command
 from destination_redis.search.maintenance import Indexes, search_indexes
@@ -130,8 +129,8 @@ def _largest(config: RedisConfig, stream: Stream, cache: KeyedCache | Collection
 
 
 def _storage(config: RedisConfig, stream: Stream) -> Storage:
-    value, score = config.value or "", config.score or ""
-    return Storage(stream.placement, stream.key_fields, config.storage_format, stream.template, value, score)
+    fields = tuple(config.fields.items())
+    return Storage(stream.placement, stream.key_fields, config.storage_format, stream.template, fields)
 
 
 def _keys(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipeline) -> dict[Stream, StreamKeys]:
@@ -208,12 +207,11 @@ def cache_of(config: RedisConfig, stream: Stream) -> KeyedCache | CollectionCach
         stream.sync_id,
         stream.generation_id,
         full=config.record_metadata == "full",
-        max_length=config.stream_max_length,
+        limits=config.limits,
         stream=str(stream),
         cursor=stream.cursor,
         cursor_order=stream.cursor_order,
-        value=config.value or "",
-        score=config.score or "",
-        score_order=Order.INSTANT if config.score in stream.times else Order.NUMBER,
+        fields=config.fields,
+        times=stream.times,
     )
     return CACHES[cache_type](options)

@@ -11,12 +11,13 @@ from destination_redis.protocol.cursor import Order
 from destination_redis.protocol.messages import Record
 from destination_redis.resp import unpack_command
 
-TYPES = [name for name, cache in CACHES.items() if cache.capabilities.value]
+TYPES = [name for name, cache in CACHES.items() if "value" in cache.capabilities.settings]
 
 
-def gathered(cache_type: str, *records: str | bytes, **options: Any) -> list[bytes]:
+def gathered(cache_type: str, *records: str | bytes, value: str = "", score: str = "", **options: Any) -> list[bytes]:
     """Return the arguments of the elements that records with this data become."""
-    cache = CACHES[cache_type](RecordOptions("columns", **options))
+    fields = {name: field for name, field in (("value", value), ("score", score)) if field}
+    cache = CACHES[cache_type](RecordOptions("columns", fields=fields, **options))
     assert isinstance(cache, CollectionCache)
     parts: list[bytes] = []
     gather = cache.gatherer(parts)
@@ -32,7 +33,7 @@ def gathered(cache_type: str, *records: str | bytes, **options: Any) -> list[byt
 
 def test_a_list_a_set_and_a_sorted_set_can_have_a_field_as_their_element() -> None:
     assert TYPES == ["list", "set", "sorted_set"]
-    assert [name for name, cache in CACHES.items() if cache.capabilities.score] == ["sorted_set"]
+    assert [name for name, cache in CACHES.items() if "score" in cache.capabilities.settings] == ["sorted_set"]
 
 
 @pytest.mark.parametrize("cache_type", TYPES)
@@ -101,7 +102,7 @@ def test_a_score_is_a_number_or_a_text_that_is_one(value: str, score: bytes) -> 
 
 def test_a_score_in_a_column_of_times_is_in_seconds() -> None:
     data = ['{"at":"1970-01-01T00:00:01.5Z"}', '{"at":7}', '{"at":"infinity"}']
-    found = gathered("sorted_set", *data, score="at", score_order=Order.INSTANT)
+    found = gathered("sorted_set", *data, score="at", times={"at"})
     assert found[::2] == [b"1.5", b"7.0", b"inf"]
 
 
@@ -120,7 +121,7 @@ def test_a_score_that_is_no_number_is_named_without_its_value(value: str) -> Non
 
 def test_a_score_that_is_no_time_is_named_as_such() -> None:
     with pytest.raises(RejectedRecord, match=r"^its field at, which score names, is not a time$"):
-        gathered("sorted_set", '{"at":"0000-00-00"}', score="at", score_order=Order.INSTANT)
+        gathered("sorted_set", '{"at":"0000-00-00"}', score="at", times={"at"})
 
 
 @pytest.mark.parametrize("data", [b'{"id":null,"at":"x"}', b'{"id":"\\n\xff","at":null}'])
@@ -141,7 +142,7 @@ def test_without_a_score_the_cursor_or_the_time_of_the_record_is_the_score() -> 
 
 @pytest.mark.parametrize("cache_type", TYPES)
 def test_a_record_that_is_left_out_adds_nothing_to_those_gathered_before_and_after(cache_type: str) -> None:
-    cache = CACHES[cache_type](RecordOptions("columns", value="id"))
+    cache = CACHES[cache_type](RecordOptions("columns", fields={"value": "id"}))
     assert isinstance(cache, CollectionCache)
     parts: list[bytes] = []
     gather = cache.gatherer(parts)

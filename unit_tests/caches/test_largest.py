@@ -37,5 +37,5 @@ def test_a_document_is_longer_than_its_data(cache_type: str, record_format: str)
 
 @pytest.mark.parametrize("cache_type", ["list", "set", "sorted_set"])
 def test_it_is_that_of_the_element_whatever_the_record_is(cache_type: str) -> None:
-    measure = largest_value(CACHES[cache_type](RecordOptions("columns", value="id")))
+    measure = largest_value(CACHES[cache_type](RecordOptions("columns", fields={"value": "id"})))
     assert [measure(LONG), measure(LONG)] == [15 if cache_type == "sorted_set" else 1] * 2

@@ -35,7 +35,9 @@ KEYED = Storage("primary_key", '[["a","b"],["c"]]', StorageFormat("json", "colum
 NAMED = Storage("primary_key", '[["id"]]', template="user:{key}")
 LIVE = Generation(3, None, 5, 9, KEYED)
 LISTED = Storage("collection", "", StorageFormat("list", "columns"))
-SCORED = Storage("collection", "", StorageFormat("sorted_set", "columns"), value="player", score="points")
+SCORED = Storage(
+    "collection", "", StorageFormat("sorted_set", "columns"), fields=(("value", "player"), ("score", "points"))
+)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,7 @@ def test_what_a_ledger_says_can_be_read_back(ledger: Ledger) -> None:
 def test_a_ledger_from_before_elements_were_fields_has_elements_that_are_the_data() -> None:
     text = Ledger(Generation(committed=9, storage=LISTED), Generation(4, 8, 13, 12, LISTED), reserved=300).fields()
     fields = dict(zip(text[::2], text[1::2], strict=True))
-    for name in ("value", "score", "staged_value", "staged_score"):
+    for name in ("fields", "staged_fields"):
         assert fields.pop(name) == ""
     found = parse([part.encode() for pair in fields.items() for part in pair], b"")
     assert found.staged

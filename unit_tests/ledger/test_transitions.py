@@ -102,7 +102,7 @@ class TestAddingToLiveRecords:
         with pytest.raises(AirbyteTracedException, match="refresh the stream"):
             start(LIVE, stream(KEYS, **adding()), KEYS)
 
-    @pytest.mark.parametrize("other", [replace(LIST, value="id"), replace(LIST, score="points")])
+    @pytest.mark.parametrize("other", [replace(LIST, fields=((name, "id"),)) for name in ("value", "score")])
     def test_elements_taken_from_other_fields_are_another_storage(self, other: Storage) -> None:
         for before, now in ((LIST, other), (other, LIST)):
             with pytest.raises(AirbyteTracedException, match="refresh the stream"):

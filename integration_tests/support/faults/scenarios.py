@@ -264,7 +264,9 @@ def _rejected(client: Redis) -> list[tuple[int, int]]:
 
 _LIST: Shape = ("list", "envelope")
 #: Data types whose elements can be a field of each record.
-VALUED: list[Shape] = [shape for shape in COLLECTED if shape[1] == "columns" and CACHES[shape[0]].capabilities.value]
+VALUED: list[Shape] = [
+    shape for shape in COLLECTED if shape[1] == "columns" and "value" in CACHES[shape[0]].capabilities.settings
+]
 #: A refresh is the only sync that may change how records are kept.
 CHANGES_OF_KIND = [
     Scenario("refresh", _LIST, was=Scenario("append", HASH)),
