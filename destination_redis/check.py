@@ -57,7 +57,7 @@ _LOOKS = 20
 
 
 class _Server:
-    """A server on which commands are tried; `command` is the last one."""
+    """A server on which commands are tried; `command` is the last one that failed."""
 
     def __init__(self, client: Redis, credentials: Sequence[str]) -> None:
         self._client = client
@@ -67,14 +67,16 @@ class _Server:
 
     def execute(self, *command: str | bytes | int) -> object:
         """Return the raw reply; raises redis-py's errors."""
-        self.command, self._sent = name_of(*command), command
         try:
+            with contextlib.suppress(ClosedAtCommandError):  # may be a coincidence
+                return ask(self._client, *command)
             return ask(self._client, *command)
-        except ClosedAtCommandError:  # may be a coincidence
-            return ask(self._client, *command)
+        except Exception:
+            self.command, self._sent = name_of(*command), command
+            raise
 
     def why(self, error: Exception) -> str:
-        """Return the sentence for an error of the last command."""
+        """Return the sentence for the error of the last command that failed."""
         sent = (*self._credentials, *self._sent[1:])
         return f"{explain(about(error, self.command, sent), sent)}."
 
