@@ -27,6 +27,7 @@ from destination_redis.keys import check_key, staged_key
 from destination_redis.placements.expiry import FOREVER
 from destination_redis.placements.rejected import probes
 from destination_redis.search.maintenance import probe_index
+from destination_redis.search.vectors import options_of
 from destination_redis.transport.too_large import lowest_limit
 
 _SCRIPT = """
@@ -196,9 +197,10 @@ def _probe_new(server: _Server, config: RedisConfig, key: bytes, tried: set[obje
                 server.execute(*command)
             server.execute("UNLINK", key)
     kind = "JSON" if config.cache_type == "json" else "HASH"
-    if config.search_index and kind not in tried:
-        tried.add(kind)
-        probe_index(server.execute, kind, key)
+    vectors = tuple(map(options_of, config.vectors))
+    if config.search_index and (kind, vectors) not in tried:
+        tried.add((kind, vectors))
+        probe_index(server.execute, kind, key, vectors)
 
 
 def _expiries(config: RedisConfig, key: bytes) -> Iterator[tuple[str | bytes, ...]]:

@@ -29,12 +29,12 @@ def read(config: RedisConfig, name: str, namespace: str | None = None) -> Iterat
         with connect(config) as servers:
             keys = _keys(config, name, namespace, servers)
             ledger = _ledger(keys, servers)
-            storage_format = ledger.readable.storage_format
-            cache = CACHES[storage_format.cache_type](
-                RecordOptions(storage_format.record_format, full=own.record_metadata == "full")
-            )
+            storage = ledger.readable
+            cache_type, record_format = storage.storage_format
+            full, vectors = own.record_metadata == "full", dict.fromkeys(storage.vectors, 0)
+            cache = CACHES[cache_type](RecordOptions(record_format, full=full, vectors=vectors))
             slots = servers.slot_map()
-            data = ledger.readable.keys_of(keys)
+            data = storage.keys_of(keys)
             if isinstance(cache, CollectionCache):
                 address = slots.table()[slot_of(data.collection)]
                 places = [(address, iter([data.collection]))] if address else []

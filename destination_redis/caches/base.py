@@ -75,6 +75,8 @@ class RecordOptions:
     #: The top-level fields of which an element consists, by the names of their settings, and those that are times.
     fields: Mapping[str, str] = field(default_factory=dict)
     times: frozenset[str] = frozenset()
+    #: The number of dimensions of the top-level fields that are vectors, by name; it is not needed to read them.
+    vectors: Mapping[str, int] = field(default_factory=dict)
 
 
 #: (command, number of arguments after its key) -> the bytes before and after the packed key.

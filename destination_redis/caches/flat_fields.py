@@ -7,8 +7,10 @@ import msgspec
 from destination_redis.caches.base import RecordOptions, RedisRecord
 from destination_redis.caches.column_shape import Shapes
 from destination_redis.caches.metadata import AB_ID, DATA, EMITTED_AT, META, Metadata, own_names
-from destination_redis.protocol.json_fields import fields, text
+from destination_redis.caches.vectors import numbers_of, vector_packer
+from destination_redis.protocol.json_fields import MISSING, fields, text
 from destination_redis.protocol.messages import Record
+from destination_redis.resp import pack_arguments
 
 PACKED_DATA = b"$13\r\n_airbyte_data\r\n$%d\r\n"
 #: The packed size before a value, by the number of its bytes.
@@ -22,13 +24,22 @@ Packer = Callable[[int, Record], tuple[int, Sequence[bytes]]]
 
 def packer(options: RecordOptions, *, upserts: bool) -> Packer:
     """Return a function that packs the fields besides id and time; received values keep their bytes."""
-    return _columns(options, upserts=upserts) if options.record_format == "columns" else _envelope(options)
+    if options.record_format != "columns":
+        return _envelope(options)
+    return (_columns_and_vectors if options.vectors else _columns)(options, upserts=upserts)
 
 
 def reader(options: RecordOptions) -> Callable[[Mapping[bytes, bytes]], RedisRecord | None]:
-    """Return a function from names and values to a record, or None; with columns, `data` holds their text."""
+    """Return a function from names and values to a record, or None; with columns, `data` holds their text.
+
+    Of a vector, it holds the numbers.
+    """
     own = {name.encode() for name in own_names(options, upserts=True)}
+    vectors = {name.encode() for name in options.vectors}
     envelope = options.record_format == "envelope"
+
+    def value(name: bytes, stored: bytes) -> str | list[float]:
+        return numbers_of(stored) if name in vectors else stored.decode()
 
     def read(held: Mapping[bytes, bytes]) -> RedisRecord | None:
         if AB_ID not in held or EMITTED_AT not in held:
@@ -36,7 +47,8 @@ def reader(options: RecordOptions) -> Callable[[Mapping[bytes, bytes]], RedisRec
         if envelope:
             data = held[DATA]
         else:
-            data = msgspec.json.encode({name.decode(): text.decode() for name, text in held.items() if name not in own})
+            columns = {name.decode(): value(name, stored) for name, stored in held.items() if name not in own}
+            data = msgspec.json.encode(columns)
         return RedisRecord(int(held[AB_ID]), held[EMITTED_AT], data, held.get(META))
 
     return read
@@ -68,6 +80,24 @@ def _columns(options: RecordOptions, *, upserts: bool) -> Packer:
             pairs = metadata(number, record)
             return packed[0] + len(pairs), (packed[1], *map(_pair, pairs))
         return packed[0], packed[1:]
+
+    return body
+
+
+def _columns_and_vectors(options: RecordOptions, *, upserts: bool) -> Packer:
+    metadata, any_columns = Metadata(options), _any_columns(own_names(options, upserts=upserts))
+    vectors = [(name, vector_packer(name, dimensions)) for name, dimensions in options.vectors.items()]
+
+    def body(number: int, record: Record) -> tuple[int, Sequence[bytes]]:
+        columns = fields(record.data)
+        packed = [
+            pack_arguments(name.encode(), vector)
+            for name, pack in vectors
+            if (vector := pack(columns.pop(name, MISSING))) is not None
+        ]
+        count, others = any_columns(columns)
+        pairs = metadata(number, record)
+        return count + len(packed) + len(pairs), (others, *packed, *map(_pair, pairs))
 
     return body
 

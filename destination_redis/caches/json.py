@@ -15,8 +15,9 @@ from destination_redis.caches.base import (
     UpsertEncoder,
     read_all,
 )
-from destination_redis.caches.json_document import DOCUMENT, MARK, documents, parsed, upsert_encoder
+from destination_redis.caches.json_document import DOCUMENT, MARK, Adapt, documents, parsed, upsert_encoder
 from destination_redis.caches.json_numbers import exact
+from destination_redis.caches.vectors import vector_checker
 from destination_redis.keys import KeyTemplate
 from destination_redis.protocol.messages import Record
 
@@ -54,7 +55,7 @@ class JsonCache:
     def encoder(self, keys: KeyTemplate, start: Start) -> Encoder:
         """Return a function that packs JSON.SETs."""
         before, after = keys.head, keys.tail
-        document = documents(self._options, exact, upserts=False)
+        document = documents(self._options, self._adapt(), upserts=False)
         command, rest = start(b"JSON.SET", 2)
 
         def encode(number: int, record: Record) -> bytes:
@@ -67,7 +68,7 @@ class JsonCache:
 
     def upsert_encoder(self) -> UpsertEncoder:
         """Return a function that packs upserts; the argument after the cursor is the document."""
-        return upsert_encoder(documents(self._options, exact, upserts=True))
+        return upsert_encoder(documents(self._options, self._adapt(), upserts=True))
 
     def get_all(self, client: Redis, keys: Iterable[bytes]) -> Iterator[RedisRecord]:
         """Yield the records under `keys`; their data is JSON text as the server formats it."""
@@ -80,3 +81,16 @@ class JsonCache:
     def probes(self, key: bytes) -> Sequence[Sequence[str | bytes]]:
         """Return the commands for documents."""
         return [("JSON.SET", key, "$", "{}"), ("JSON.GET", key, "$._airbyte_ab_id")]
+
+    def _adapt(self) -> Adapt:
+        """Return what changes numbers that a document cannot hold; vectors stay as they are, but are checked."""
+        vectors = self._options.vectors
+        if not vectors:
+            return exact
+        check = vector_checker(vectors)
+
+        def adapt(data: bytes) -> tuple[bytes, Sequence[object]]:
+            check(data)
+            return exact(data, vectors)
+
+        return adapt

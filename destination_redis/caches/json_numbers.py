@@ -1,7 +1,7 @@
 """JSON numbers that RedisJSON would round, converted to strings: it stores only 64-bit integers and doubles."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from decimal import Decimal
 
 from destination_redis.protocol.json_fields import as_object, fields
@@ -19,10 +19,10 @@ _EXPONENTS = (b"0e000", b"0e+000", b"0e-000")
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|-?\d[\d.eE+-]*+', re.DOTALL)
 
 
-def exact(data: bytes) -> tuple[bytes, Sequence[object]]:
+def exact(data: bytes, rounded: Container[str] = ()) -> tuple[bytes, Sequence[object]]:
     """Return `data` with every number that would be rounded converted to a string, and the list of these changes.
 
-    All other values keep their bytes.
+    All other values keep their bytes, and so do the columns that may be `rounded`.
     """
     digits = data.translate(_DIGITS)
     if _LONG not in digits and not any(exponent in digits for exponent in _EXPONENTS):
@@ -30,7 +30,7 @@ def exact(data: bytes) -> tuple[bytes, Sequence[object]]:
     if data[:1] != b"{":
         return _kept(data), ()
     columns = {name: bytes(value) for name, value in fields(data).items()}
-    kept = {name: _kept(value) for name, value in columns.items()}
+    kept = {name: value if name in rounded else _kept(value) for name, value in columns.items()}
     changed = [name for name, value in kept.items() if value != columns[name]]
     if not changed:
         return data, ()

@@ -7,10 +7,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from destination_redis.config.base import PATTERNS
+from destination_redis.config.records import RecordSettings
 from destination_redis.config.rules import check_settings
 from destination_redis.config.settings import RedisConfig
 from destination_redis.config.stream_configs import StreamConfigs
 from destination_redis.config.streams import StreamSettings, entry_label
+from destination_redis.config.vectors import Vector
 from destination_redis.errors import config_error
 
 
@@ -28,27 +30,33 @@ def parse_config(config: Mapping[str, Any]) -> RedisConfig:
 
 
 def unknown_settings(config: Mapping[str, Any]) -> list[str]:
-    """Return the names of settings that are unknown, such as mistyped ones, at the top level and in `streams`."""
+    """Return the names of settings that are unknown, such as mistyped ones, at the top level and in lists."""
     return [
-        *sorted(set(config) - set(RedisConfig.model_fields)),
+        *_unknown(config, RedisConfig),
         *(
             f"{name} of {_label(config, number)}"
-            for number, entry in _entries(config)
-            for name in sorted(set(entry) - set(StreamSettings.model_fields))
+            for number, entry in _objects(config, "streams")
+            for name in _unknown(entry, StreamSettings)
         ),
     ]
 
 
-def _entries(config: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield the entries of `streams` with their numbers; settings that were not validated may have anything there."""
-    entries = config.get("streams")
-    for number, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
-        if isinstance(entry, Mapping):
-            yield number, entry
+def _unknown(settings: Mapping[str, Any], model: type[RecordSettings]) -> Iterator[str]:
+    yield from sorted(set(settings) - set(model.model_fields))
+    for number, vector in _objects(settings, "vectors"):
+        yield from (f"vectors.{number}.{name}" for name in sorted(set(vector) - set(Vector.model_fields)))
+
+
+def _objects(settings: Mapping[str, Any], name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield the objects of a list with their numbers; settings that were not validated may have anything there."""
+    objects = settings.get(name)
+    for number, each in enumerate(objects if isinstance(objects, list | tuple) else ()):
+        if isinstance(each, Mapping):
+            yield number, each
 
 
 def _label(config: Mapping[str, Any], number: int) -> str:
-    entry = dict(_entries(config)).get(number, {})
+    entry = dict(_objects(config, "streams")).get(number, {})
     return entry_label(number, entry.get("stream"), entry.get("namespace"))
 
 

@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from destination_redis.caches import CACHES, RecordFormat, StorageFormat
 from destination_redis.config.base import Settings, setting
+from destination_redis.config.vectors import Vector
 from destination_redis.keys import COLLECTION_KEY, RECORD_KEY, why_no_collection_key, why_no_record_key
 
 #: The settings that only some data types have: those that name a field of a record, and numbers.
@@ -141,6 +142,15 @@ class RecordSettings(Settings):
         description="With cache_type sorted_set: the top-level field of a record with its score, in place of the "
         "cursor.",
         examples=["points"],
+        group="records",
+    )
+    vectors: tuple[Vector, ...] = setting(
+        "Vectors",
+        19,
+        default=(),
+        description="The fields with vectors, such as embeddings, in the search index of each stream. Needs the search "
+        "index.",
+        examples=[[{"field": "embedding", "dimensions": 384}]],
         group="records",
     )
 

@@ -73,6 +73,17 @@ def unsupported(config: RedisConfig) -> Iterator[Unsupported]:
             f"cache_type {cache_type} with record_format {record_format} has no columns to index",
             False,
         )
+    if config.vectors:
+        yield from _unsupported_vectors(config)
+
+
+def _unsupported_vectors(config: RedisConfig) -> Iterator[Unsupported]:
+    if not config.search_index:
+        yield Unsupported("vectors", "vectors needs search_index: turn search_index on, or leave vectors empty", ())
+    fields = [vector.field for vector in config.vectors]
+    for field in dict.fromkeys(fields):
+        if fields.count(field) > 1:
+            yield Unsupported("vectors", f"vectors names the field {field} more than once", ())
 
 
 def _unsupported_elements(config: RedisConfig) -> Iterator[Unsupported]:

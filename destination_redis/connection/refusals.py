@@ -10,6 +10,7 @@ from redis import exceptions as redis_errors
 
 from destination_redis.errors import (
     NO_MODULE,
+    NO_VECTORS,
     ClosedAtCommandError,
     CommandError,
     ForbiddenError,
@@ -86,6 +87,8 @@ def _inside_script(error: redis_errors.ResponseError) -> Exception:
 
 
 def _sentence(error: redis_errors.ResponseError, command: str, sent: Sent | None) -> str:
+    if "field type" in str(error).lower() and "VECTOR" in (sent or ()):
+        return NO_VECTORS
     if "unknown" not in str(error).lower():
         words = "" if sent is None else shown(reply_of(error), sent).removeprefix("ERR").strip().rstrip(".")
         return f"The server refuses the command {command}{words and ': '}{words}"

@@ -15,11 +15,21 @@ from destination_redis.errors.exceptions import (
     UnreachableError,
 )
 from destination_redis.errors.failures import config_error, system_error, traced, transient_error
-from destination_redis.errors.sentences import NO_MODULE, NOT_REDIS, Sent, command_name, explain, known, safe_text
+from destination_redis.errors.sentences import (
+    NO_MODULE,
+    NO_VECTORS,
+    NOT_REDIS,
+    Sent,
+    command_name,
+    explain,
+    known,
+    safe_text,
+)
 
 __all__ = [
     "NOT_REDIS",
     "NO_MODULE",
+    "NO_VECTORS",
     "ClosedAtCommandError",
     "CommandError",
     "ForbiddenError",

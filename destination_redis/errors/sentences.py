@@ -102,6 +102,8 @@ NO_MODULE = {
     "JSON.": "The server has no JSON module (RedisJSON), which cache_type json needs",
     "FT.": "The server has no search module (RediSearch), which search_index needs",
 }
+#: The sentence for a search module that is too old for vectors.
+NO_VECTORS = "The server's search module has no vector fields, which vectors needs"
 _FULL = "The server is out of memory and refuses writes: raise maxmemory or remove data"
 
 _EXPLAINED: tuple[tuple[type[Exception], str], ...] = (

@@ -9,6 +9,8 @@ from destination_redis.keys import DataKeys, StreamKeys
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE
 
 _DEFAULT = StorageFormat()
+#: The name of the setting by which hashes have fields that hold vectors.
+VECTORS = "vectors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Storage:
     storage_format: StorageFormat = _DEFAULT
     #: The template of its keys from the settings; "" for the default.
     template: str = ""
-    #: The fields of a record that make an element: (name of the setting, field) of those that are set.
+    #: The fields of a record that make an element, or are vectors: (name of the setting, field) of those that are set.
     fields: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -30,6 +32,11 @@ class Storage:
         if self.key_fields:
             return len(json.loads(self.key_fields))
         return None if self.placement == PRIMARY_KEY else 1
+
+    @property
+    def vectors(self) -> list[str]:
+        """The fields that hold vectors in a form of their own."""
+        return [field for name, field in self.fields if name == VECTORS]
 
     def keys_of(self, keys: StreamKeys) -> DataKeys:
         """Return the keys of the records of a stream that are stored so."""

@@ -10,7 +10,7 @@ from destination_redis.errors import config_error
 from destination_redis.protocol.cursor import Order, order_of, times_of
 from destination_redis.protocol.json_fields import Path
 from destination_redis.protocol.messages import UNREADABLE, why_unreadable
-from destination_redis.protocol.schema import Column, columns_of
+from destination_redis.protocol.schema import Column, columns_of, names_of
 
 Mode = Literal["append", "overwrite", "append_dedup"]
 #: Where records are stored, as named in the ledger.
@@ -73,6 +73,8 @@ class Stream:
     columns: tuple[Column, ...] = ()
     #: The columns that are times by its schema.
     times: frozenset[str] = field(default=frozenset(), compare=False)
+    #: The names of all columns of its schema.
+    names: frozenset[str] = field(default=frozenset(), compare=False)
 
     def __str__(self) -> str:
         return f"{self.namespace}.{self.name}" if self.namespace else self.name
@@ -153,6 +155,7 @@ def _stream(configured: _Configured) -> Stream:
         sync_id=configured.sync_id,
         columns=columns_of(inner.json_schema),
         times=times_of(inner.json_schema),
+        names=names_of(inner.json_schema),
         cursor=cursor,
         cursor_order=order_of(inner.json_schema, cursor) if cursor else Order.TEXT,
     )

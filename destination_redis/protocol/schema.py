@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-TEXT, TAG, NUMERIC, GEO = "TEXT", "TAG", "NUMERIC", "GEO"
+TEXT, TAG, NUMERIC, GEO, VECTOR = "TEXT", "TAG", "NUMERIC", "GEO", "VECTOR"
 
 
 class Column(NamedTuple):
@@ -15,6 +15,14 @@ class Column(NamedTuple):
     many: bool = False
     #: Whether it is a number that may have more digits than a double can hold.
     big: bool = False
+    #: What follows the type in the definition of an index.
+    options: tuple[str, ...] = ()
+
+
+def names_of(schema: object) -> frozenset[str]:
+    """Return the names of the top-level columns of a JSON schema."""
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    return frozenset(properties) if isinstance(properties, dict) else frozenset()
 
 
 def columns_of(schema: object) -> tuple[Column, ...]:

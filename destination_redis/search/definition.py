@@ -12,7 +12,8 @@ import msgspec
 
 from destination_redis.caches import RecordOptions, StorageFormat
 from destination_redis.caches.metadata import AB_ID, DATA, EMITTED_AT, own_names
-from destination_redis.protocol.schema import NUMERIC, TAG, TEXT, Column
+from destination_redis.protocol.schema import NUMERIC, TAG, TEXT, VECTOR, Column
+from destination_redis.search.vectors import options_in
 
 Command = list[str | bytes]
 #: RediSearch's limits for an index: all fields, and text fields.
@@ -29,6 +30,8 @@ class Field(NamedTuple):
 
     path: str
     type: str
+    #: Those of a vector; None if the server does not show them.
+    options: tuple[str, ...] | None = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,11 @@ class Index:
     fields: Mapping[str, Field]
     #: The columns left out because of RediSearch's limits.
     left_out: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def vectors(self) -> set[str]:
+        """The names of its vector fields."""
+        return {name for name, each in self.fields.items() if each.type == VECTOR}
 
     def create(self, name: bytes) -> Iterator[Command]:
         """Yield the commands that create the index."""
@@ -57,18 +65,22 @@ class Index:
             yield ["FT.ALTER", name, "SCHEMA", "ADD", *self._schema(batch)]
 
     def fits(self, held: "Index") -> bool:
-        """Whether adding fields to `held` makes it this index; surplus fields do no harm."""
-        if (held.kind, held.prefix) != (self.kind, self.prefix):
+        """Whether adding fields to `held` makes it this index; surplus fields do no harm.
+
+        Vectors are never added, and none may be surplus: until all records have such vectors, or once they have none,
+        an index would leave out the others.
+        """
+        if (held.kind, held.prefix, held.vectors) != (self.kind, self.prefix, self.vectors):
             return False
         both = {**held.fields, **self.fields}
         texts = sum(each.type == TEXT for each in both.values())
         within = len(both) <= MOST_FIELDS and texts <= MOST_TEXTS
-        return within and all(both[name] == each for name, each in held.fields.items())
+        return within and all(_same(both[name], each) for name, each in held.fields.items())
 
     def _schema(self, fields: Mapping[str, Field]) -> Command:
         arguments: Command = []
-        for name, (path, kind) in fields.items():
-            arguments += [path, "AS", name, kind]
+        for name, (path, kind, options) in fields.items():
+            arguments += [path, "AS", name, kind, *(options or ())]
             if kind == TAG and self.kind == "HASH":
                 arguments += ["SEPARATOR", _SEPARATOR]
         return arguments
@@ -99,7 +111,7 @@ def index_of(
         if len(fields) == MOST_FIELDS or (column.type == TEXT and texts > MOST_TEXTS):
             left_out.append(column.name)
             continue
-        fields[column.name] = Field(path(column.name, data=in_data, many=column.many), column.type)
+        fields[column.name] = Field(path(column.name, data=in_data, many=column.many), column.type, column.options)
     return Index("HASH" if in_hash else "JSON", prefix, fields, tuple(left_out))
 
 
@@ -111,7 +123,7 @@ def parse(reply: list[Any]) -> tuple[bytes, Index]:
     for attribute in info[b"attributes"]:
         named = _pairs(attribute[:6])
         path, name, kind = (named[key].decode() for key in (b"identifier", b"attribute", b"type"))
-        fields[name] = Field(path, kind)
+        fields[name] = Field(path, kind, options_in(attribute[6:]) if kind == VECTOR else ())
     # The connector's indexes have one prefix: several, joined, never match it.
     return info[b"index_name"], Index(definition[b"key_type"].decode(), b" ".join(definition[b"prefixes"]), fields)
 
@@ -124,6 +136,11 @@ def scanned(reply: list[Any] | None) -> bool:
 def failures(reply: list[Any]) -> int:
     """Return how often an index left out a record because of a value's type, from FT.INFO's reply."""
     return int(_pairs(reply).get(b"hash_indexing_failures", 0))
+
+
+def _same(wanted: Field, held: Field) -> bool:
+    """Return whether two fields are equal, as far as the server shows the one that it has."""
+    return wanted == (held._replace(options=wanted.options) if held.options is None else held)
 
 
 def _batches(fields: Mapping[str, Field]) -> list[dict[str, Field]]:

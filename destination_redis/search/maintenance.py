@@ -22,7 +22,9 @@ from destination_redis.errors import RetryDecision, config_error, retry_decision
 from destination_redis.ledger.heartbeat import LeaseHeartbeat
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.protocol.catalog import PRIMARY_KEY, Stream
+from destination_redis.protocol.schema import VECTOR
 from destination_redis.search.definition import Command, Index, failures, index_of, parse, scanned
+from destination_redis.search.vectors import with_vectors
 from destination_redis.transport.retry import RetryPolicy
 
 Promote = Callable[[Sequence[StreamLease]], None]
@@ -168,9 +170,10 @@ def search_indexes(
 ) -> Indexes:
     """Return the indexes of the streams for which search_index is on."""
     configs = {lease: settings[lease.stream] for lease in leases}
+    _warn_of_unknown_vectors(settings)
     wanted = {
         lease: index_of(
-            lease.stream.columns,
+            with_vectors(lease.stream.columns, config.vectors),
             lease.keys.data(lease.stream.template).live.head,
             config.storage_format,
             upserts=lease.stream.placement == PRIMARY_KEY,
@@ -182,18 +185,37 @@ def search_indexes(
     return Indexes(wanted, servers, retry, heartbeat)
 
 
-def probe_index(execute: Callable[..., object], kind: str, name: bytes) -> None:
-    """Try every command for indexes, on one without keys, and drop it; raises redis-py's errors."""
-    add = ("$.a" if kind == "JSON" else "a", "AS", "a", "TEXT")
+def _warn_of_unknown_vectors(settings: Mapping[Stream, RedisConfig]) -> None:
+    for stream, config in settings.items():
+        for vector in config.vectors:
+            if stream.names and vector.field not in stream.names:
+                logger.warning(
+                    "The schema of the stream %s has no field %s, which vectors names: check it for a typo",
+                    *(stream, vector.field),
+                )
+
+
+def probe_index(
+    execute: Callable[..., object], kind: str, name: bytes, vectors: Iterable[tuple[str, ...]] = ()
+) -> None:
+    """Try every command for indexes, on one without keys, and drop it; raises redis-py's errors.
+
+    `vectors` are the options of vector fields.
+    """
+
+    def column(name: str, *options: str) -> tuple[str, ...]:
+        return (f"$.{name}" if kind == "JSON" else name, "AS", name, *options)
+
+    add = [word for number, options in enumerate(vectors) for word in column(f"v{number}", VECTOR, *options)]
     drop = ("FT.DROPINDEX", name)
     try:
         execute(*drop)  # first: what cannot be dropped must not be created
     except redis_errors.ResponseError as error:
         if not _MISSING.search(str(error)):
             raise
+    execute("FT.CREATE", name, "ON", kind, "PREFIX", "1", name + b":", "SCHEMA", *column("a", "TEXT"), *add)
     try:
-        execute("FT.CREATE", name, "ON", kind, "PREFIX", "1", name + b":", "SCHEMA", *add)
-        execute("FT.ALTER", name, "SCHEMA", "ADD", "$.b" if kind == "JSON" else "b", "AS", "b", "TAG")
+        execute("FT.ALTER", name, "SCHEMA", "ADD", *column("b", "TAG"))
         execute("FT.ALIASUPDATE", name + b":alias", name)
         execute("FT.INFO", name + b":alias")
     finally:

@@ -20,7 +20,7 @@ from destination_redis.ledger.collection_keys import check_collections, uses_tem
 from destination_redis.ledger.generations import Generations
 from destination_redis.ledger.heartbeat import LeaseHeartbeat
 from destination_redis.ledger.lease import StreamLease
-from destination_redis.ledger.storage import Storage
+from destination_redis.ledger.storage import VECTORS, Storage
 from destination_redis.ledger.takeover import take_all
 from destination_redis.ledger.template_claims import TemplateClaims
 from destination_redis.placements import Target, placements
@@ -129,7 +129,9 @@ def _largest(config: RedisConfig, stream: Stream, cache: KeyedCache | Collection
 
 
 def _storage(config: RedisConfig, stream: Stream) -> Storage:
-    fields = tuple(config.fields.items())
+    # A hash stores a vector in another form than any other column, a document in the same.
+    vectors = sorted((VECTORS, each.field) for each in config.vectors) if config.cache_type == "hash" else []
+    fields = (*config.fields.items(), *vectors)
     return Storage(stream.placement, stream.key_fields, config.storage_format, stream.template, fields)
 
 
@@ -213,5 +215,6 @@ def cache_of(config: RedisConfig, stream: Stream) -> KeyedCache | CollectionCach
         cursor_order=stream.cursor_order,
         fields=config.fields,
         times=stream.times,
+        vectors={each.field: each.dimensions for each in config.vectors},
     )
     return CACHES[cache_type](options)

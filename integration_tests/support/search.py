@@ -5,7 +5,7 @@ from typing import Any
 from redis import Redis
 
 
-def ask(client: Redis, *command: str) -> Any:
+def ask(client: Redis, *command: str | bytes) -> Any:
     """Return a reply as it is: by default redis-py makes something else of those about indexes."""
     given = client.get_connection_kwargs()
     with Redis(port=given["port"], username=given.get("username"), password=given.get("password"), protocol=2) as plain:

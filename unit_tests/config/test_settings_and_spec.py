@@ -162,6 +162,12 @@ def test_an_empty_default_namespace_is_not_the_same_as_none() -> None:
     assert parse_config({"host": "h", "default_namespace": None}).default_namespace is None
 
 
+#: A value of each type.
+FIRST = {"string": "x", "integer": 1}
+#: Settings without which others cannot be set.
+FIRST_SET: Json = {"vectors": {"cache_type": "json", "search_index": True}}
+
+
 def places() -> Iterator[tuple[str, Json, Json]]:
     """Yield every object that a user fills in: its place in the settings, its form, and what it must have."""
     yield "", FORM, {"host": "h"}
@@ -171,13 +177,14 @@ def places() -> Iterator[tuple[str, Json, Json]]:
             needed = dict.fromkeys(form.get("required", ()), "x") | tags
             yield ".".join([name, *tags.values()]), form, needed
         if "properties" in (form := node.get("items", {})):
-            yield f"{name}.0", form, dict.fromkeys(form["required"], "x")
+            yield f"{name}.0", form, {field: FIRST[form["properties"][field]["type"]] for field in form["required"]}
 
 
 def settings(place: str, content: Json) -> Json:
     """Return settings in which the object at `place` is `content`."""
     name, _, inner = place.partition(".")
-    return {"host": "h", name: [content] if inner == "0" else content} if place else content
+    first_set = FIRST_SET.get(name, {})
+    return {"host": "h", **first_set, name: [content] if inner == "0" else content} if place else content
 
 
 OPTIONAL = {
@@ -194,7 +201,7 @@ EMPTY_IS_A_VALUE = {"default_namespace", "streams.0.namespace"}
 def test_settings_of_every_kind_are_optional() -> None:
     assert {"search_index", "ssl_mode", "durability.fsync", "deployment.sentinel.nodes"} <= set(OPTIONAL)
     assert {"ssl_mode.verify-ca.client_key", "tunnel_method.SSH_KEY_AUTH.tunnel_port"} <= set(OPTIONAL)
-    assert {"streams", "streams.0.namespace", "streams.0.ttl_seconds"} <= set(OPTIONAL)
+    assert {"streams", "streams.0.namespace", "streams.0.ttl_seconds", "vectors.0.distance"} <= set(OPTIONAL)
     assert len(OPTIONAL) > 35
 
 

@@ -35,6 +35,7 @@ OTHERS: Json = {
     "value": "id",
     "score": "points",
     "expire_at": "ends",
+    "vectors": [{"field": "e", "dimensions": 3, "distance": "L2", "algorithm": "FLAT"}],
 }
 
 
@@ -47,6 +48,11 @@ def complaint(*entries: Json, **settings: Any) -> str:
         configs(*entries, **settings)
     assert caught.value.failure_type is FailureType.config_error
     return str(caught.value)
+
+
+def plain(config: RecordSettings, name: str) -> Any:
+    """Return a setting as it is given in JSON."""
+    return config.model_dump(mode="json", include={name})[name]
 
 
 def holds(entry: Json, name: str, namespace: str | None = None) -> bool:
@@ -104,11 +110,13 @@ def test_the_first_entry_that_matches_holds_for_a_stream() -> None:
 @pytest.mark.parametrize("name", RecordSettings.model_fields)
 def test_an_entry_sets_every_setting_of_records_and_inherits_what_it_leaves_out(name: str) -> None:
     types = {"search_index": "json", "stream_max_length": "stream", "collection_key": "list", "value": "list"}
-    needed = {"cache_type": types[name]} if name in types else {}
+    needed: Json = {"cache_type": types[name]} if name in types else {}
     if name == "score":
         needed = {"cache_type": "sorted_set", "record_format": "columns"}
+    if name == "vectors":
+        needed = {"cache_type": "json", "search_index": True}
     own = configs({"stream": "s", name: OTHERS[name]}, **needed).of("s", None)
-    assert getattr(own, name) == OTHERS[name]
+    assert plain(own, name) == OTHERS[name]
     default = parse_config({"host": "h", **needed})
     assert own.model_copy(update={name: getattr(default, name)}) == default
     assert configs({"stream": "s"}, **{**needed, name: OTHERS[name]}).of("s", None) == parse_config(
@@ -177,10 +185,10 @@ def test_whatever_is_global_and_in_an_entry_the_result_is_possible_or_the_entry_
         assert set(entry) - {"cache_type"}
         return
     own = found.of("s", None)
-    assert {name: getattr(own, name) for name in entry} == entry
+    assert {name: plain(own, name) for name in entry} == entry
     combined = {name: getattr(own, name) for name in RecordSettings.model_fields}
     assert parse_config({"host": "h", **combined}) == own
-    changed = {name for name in {*settings} - {*entry} if getattr(own, name) != settings[name]}
+    changed = {name for name in {*settings} - {*entry} if plain(own, name) != settings[name]}
     assert changed <= {each.partition(" global ")[2].partition(":")[0] for each in found.left_out}
 
 

@@ -64,6 +64,14 @@ def test_a_script_itself_is_told_from_what_it_calls(command: str) -> None:
     assert not isinstance(said("ERR user_script:1: attempt to index a nil value script: f", command), CommandError)
 
 
+def test_a_search_module_without_vectors_is_told_from_one_that_refuses_something_else() -> None:
+    error = DefaultParser.parse_error("Invalid field type for field `v0`")  # type: ignore[no-untyped-call] # redis-py's
+    sentence = "The server's search module has no vector fields, which vectors needs"
+    assert explain(about(error, "FT.CREATE", ("FT.CREATE", b"i", "SCHEMA", "v0", "VECTOR", "HNSW"))) == sentence
+    assert "refuses the command" in explain(about(error, "FT.CREATE", ("FT.CREATE", b"i", "SCHEMA", "v0", "GEO")))
+    assert "refuses the command" in explain(about(error, "FT.CREATE"))
+
+
 def test_a_command_is_named_as_one_types_it() -> None:
     assert name_of("client", b"list") == "CLIENT LIST"
     assert name_of("HSET", "secret") == "HSET"

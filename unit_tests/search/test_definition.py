@@ -84,9 +84,9 @@ def test_a_number_of_any_size_is_indexed_in_a_hash_alone() -> None:
 
 def test_paths_lead_to_where_the_format_keeps_a_column() -> None:
     schema = {'it\'s "a\\b"': STRING}
-    (hash_path,) = [path for path, kind in index(schema).fields.values() if kind == TEXT]
-    (column_path,) = [path for path, kind in index(schema, "json").fields.values() if kind == TEXT]
-    (data_path,) = [path for path, kind in index(schema, "json", "envelope").fields.values() if kind == TEXT]
+    (hash_path,) = [path for path, kind, _ in index(schema).fields.values() if kind == TEXT]
+    (column_path,) = [path for path, kind, _ in index(schema, "json").fields.values() if kind == TEXT]
+    (data_path,) = [path for path, kind, _ in index(schema, "json", "envelope").fields.values() if kind == TEXT]
     assert hash_path == 'it\'s "a\\b"'
     assert column_path == r"""$["it's \"a\\b\""]"""
     assert data_path == r"""$["_airbyte_data"]["it's \"a\\b\""]"""
