@@ -43,6 +43,11 @@ class Capabilities:
     collection: bool = False
     #: The optional settings that this data type has and others do not, by name.
     settings: tuple[str, ...] = ()
+    #: Settings that name a field and that this data type needs: where one is not set, the first of these names that the
+    #: stream's schema has.
+    default_fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    #: Whether an element is the catalog's primary key, if there is one, unless `value` names a field.
+    primary_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class RecordOptions:
     #: The top-level fields of which an element consists, by the names of their settings, and those that are times.
     fields: Mapping[str, str] = field(default_factory=dict)
     times: frozenset[str] = frozenset()
+    #: The paths of the primary key in the catalog, in any sync mode; () for none.
+    primary_key: tuple[Path, ...] = ()
 
 
 #: (command, number of arguments after its key) -> the bytes before and after the packed key.
