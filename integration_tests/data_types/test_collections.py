@@ -16,11 +16,12 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.support.connector.library import check, config_of, full, full_dedup, refused, write, written
 from integration_tests.support.connector.process import Connector
-from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, Shape, cache
+from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, Shape, cache, settings_for
+from integration_tests.support.data_types import storable as record
 from integration_tests.support.docs.permissions import FOR_SETTING, LEAST, OF_HASHES, for_type
 from integration_tests.support.faults.proxy import Cut, Exchange, proxy
 from integration_tests.support.faults.runner import dump
-from integration_tests.support.messages import COMPLETE, Json, generation, lines, record, state, status, stream
+from integration_tests.support.messages import COMPLETE, Json, generation, lines, state, status, stream
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.server import SERVERS, Server, running
 from integration_tests.support.stored import elements, ledger, values
@@ -606,7 +607,7 @@ def test_the_permissions_for_a_types_own_commands_suffice_and_check_misses_each(
 @pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
 def test_a_sync_into_a_cluster_leaves_the_collection_whole(tmp_path: Path, shape: Shape) -> None:
     with cluster() as servers:
-        config = {**servers.config, "cache_type": shape[0], "record_format": shape[1]}
+        config = {**servers.config, **settings_for(shape)}
         connector = Connector(config, tmp_path)
         messages = [record(number, name) for number in range(1, 3001) for name in ("users", "orders", "things")]
         ends = [json.loads(json.dumps(COMPLETE).replace("users", name)) for name in ("users", "orders", "things")]
