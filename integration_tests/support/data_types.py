@@ -31,7 +31,12 @@ class Needs(NamedTuple):
     columns: Callable[[int], Json]
 
 
-NEEDS: Mapping[str, Needs] = {}
+NEEDS: Mapping[str, Needs] = {
+    "geo": Needs(
+        {"longitude": "lon", "latitude": "lat"},
+        lambda number: {"lon": number % 360 - 179.5, "lat": number % 170 - 84.5},
+    ),
+}
 
 
 def settings_for(shape: Shape) -> Json:

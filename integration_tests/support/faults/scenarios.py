@@ -287,6 +287,7 @@ CHANGES_OF_KIND = [
     Scenario("refresh", ("list", "columns"), was=Scenario("append", ("list", "columns")), valued=True),
     Scenario("refresh_dedup", HASH, was=Scenario("append", HASH)),
     Scenario("refresh_dedup", ("string", "envelope"), was=Scenario("append", ("sorted_set", "columns"))),
+    Scenario("refresh", ("geo", "columns"), was=Scenario("append", ("sorted_set", "columns"))),
 ]
 _USER = "user:{key}"
 #: Records under a template of the settings, and refreshes that change the template.
@@ -310,6 +311,7 @@ TEMPLATES = [
     Scenario("refresh", _LIST, template="queue", was=Scenario("append_dedup", HASH, template=_USER)),
     Scenario("refresh", HASH, was=Scenario("append", _LIST, template="queue")),
     Scenario("refresh_dedup", HASH, template=_USER, was=Scenario("append", _LIST, template="queue")),
+    Scenario("refresh", ("geo", "columns"), template="queue", was=Scenario("append", HASH)),
 ]
 SCENARIOS = [
     *(Scenario(mode, shape) for mode in MODES for shape in (UPSERTING if mode.endswith("dedup") else SHAPES)),
