@@ -16,6 +16,8 @@ from benchmarks.recording import recording
 from benchmarks.tables import types
 from destination_redis.caches import CACHES, RecordFormat
 
+#: The settings without which a data type cannot store the records: these fields have numbers of a place's size.
+NEEDED = {"geo": {"longitude": "age", "latitude": "height"}}
 #: The least that records in columns should reach of `redis-cli --pipe` with the same commands.
 COLUMNS = 0.75
 
@@ -23,7 +25,8 @@ COLUMNS = 0.75
 def rates(folder: Path, cache_type: str, record_format: RecordFormat, records: int, rounds: int) -> figures.Figures:
     """Return the rates of the connector and of `--pipe`, and the bytes a record takes."""
     with server(folder) as client:
-        one = Bench(folder, client, records, {"cache_type": cache_type, "record_format": record_format})
+        settings = {"cache_type": cache_type, "record_format": record_format, **NEEDED.get(cache_type, {})}
+        one = Bench(folder, client, records, settings)
         upserts = record_format in CACHES[cache_type].capabilities.upserts
         cases = (APPEND, INSERT) if upserts else (APPEND,)
         for case in cases:

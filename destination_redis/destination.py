@@ -122,7 +122,8 @@ class DestinationRedis(Destination):
 
         The stream is found as in a sync, and read in the type and format recorded in its ledger, whatever `config`
         says. A list or a Redis stream is read in the order of arrival, other types in no order. With columns in a
-        hash, `data` holds each value as text. With `value`, `data` is the element: the text of that field, not JSON.
+        hash, `data` holds each value as text. With `value`, `data` is the element: the text of that field, not JSON. In
+        a geospatial index it is the element, too, by default the primary key.
         """
         return read(parse_config(config), stream, namespace)
 

@@ -19,6 +19,7 @@ from destination_redis.caches.base import (
     UpsertEncoder,
     plain,
 )
+from destination_redis.caches.geo import GeoCache
 from destination_redis.caches.hash import HashCache
 from destination_redis.caches.json import JsonCache
 from destination_redis.caches.list import ListCache
@@ -36,6 +37,7 @@ CACHES: Mapping[str, type[KeyedCache] | type[CollectionCache]] = MappingProxyTyp
         "set": SetCache,
         "sorted_set": SortedSetCache,
         "stream": StreamCache,
+        "geo": GeoCache,
     }
 )
 
@@ -45,6 +47,7 @@ __all__ = [
     "Collection",
     "CollectionCache",
     "Encoder",
+    "GeoCache",
     "HashCache",
     "JsonCache",
     "KeyedCache",

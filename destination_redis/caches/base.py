@@ -43,6 +43,11 @@ class Capabilities:
     collection: bool = False
     #: The optional settings that this data type has and others do not, by name.
     settings: tuple[str, ...] = ()
+    #: Settings that name a field and that this data type needs: where one is not set, the first of these names that the
+    #: stream's schema has.
+    default_fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    #: Whether an element is the catalog's primary key, if there is one, unless `value` names a field.
+    primary_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class RecordOptions:
     times: frozenset[str] = frozenset()
     #: The number of dimensions of the top-level fields that are vectors, by name; it is not needed to read them.
     vectors: Mapping[str, int] = field(default_factory=dict)
+    #: The paths of the primary key in the catalog, in any sync mode; () for none.
+    primary_key: tuple[Path, ...] = ()
 
 
 #: (command, number of arguments after its key) -> the bytes before and after the packed key.

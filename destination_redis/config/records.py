@@ -1,5 +1,6 @@
 """The settings of records that may differ from stream to stream."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
@@ -11,8 +12,22 @@ from destination_redis.config.vectors import Vector
 from destination_redis.keys import COLLECTION_KEY, RECORD_KEY, why_no_collection_key, why_no_record_key
 
 #: The settings that only some data types have: those that name a field of a record, and numbers.
-FIELDS = ("value", "score")
+FIELDS = ("value", "score", "longitude", "latitude")
 LIMITS = ("stream_max_length",)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return alternatives as a sentence lists them."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def types_with(setting: str) -> str:
+    """Return the data types that have an optional setting, as a sentence lists them."""
+    return listed([name for name, cache in CACHES.items() if setting in cache.capabilities.settings])
+
+
+_COLLECTIONS = listed([name for name, cache in CACHES.items() if cache.capabilities.collection])
 
 
 def _known_type(name: str) -> str:
@@ -121,7 +136,7 @@ class RecordSettings(Settings):
         "Collection key",
         12,
         default=COLLECTION_KEY,
-        description="With cache_type list, set, sorted_set and stream: the key of all records. Not for a cluster.",
+        description=f"With cache_type {_COLLECTIONS}: the key of all records. Not for a cluster.",
         examples=["queue:{stream}"],
         group="records",
     )
@@ -130,8 +145,8 @@ class RecordSettings(Settings):
         "Value",
         15,
         default=None,
-        description="With cache_type list, set or sorted_set: the top-level field of a record that becomes the "
-        "element, in place of the whole record.",
+        description=f"With cache_type {types_with('value')}: the top-level field of a record that becomes the element, "
+        "in place of the whole record.",
         examples=["id"],
         group="records",
     )
@@ -139,8 +154,8 @@ class RecordSettings(Settings):
         "Score",
         16,
         default=None,
-        description="With cache_type sorted_set: the top-level field of a record with its score, in place of the "
-        "cursor.",
+        description=f"With cache_type {types_with('score')}: the top-level field of a record with its score, in place "
+        "of the cursor.",
         examples=["points"],
         group="records",
     )
@@ -151,6 +166,24 @@ class RecordSettings(Settings):
         description="The fields with vectors, such as embeddings, in the search index of each stream. Needs the search "
         "index.",
         examples=[[{"field": "embedding", "dimensions": 384}]],
+        group="records",
+    )
+    longitude: str | None = setting(
+        "Longitude",
+        20,
+        default=None,
+        description=f"With cache_type {types_with('longitude')}: the top-level field of a record with its longitude in "
+        "degrees. If it is empty, the first of longitude, lng and lon that the stream's schema has.",
+        examples=["lng"],
+        group="records",
+    )
+    latitude: str | None = setting(
+        "Latitude",
+        21,
+        default=None,
+        description=f"With cache_type {types_with('latitude')}: the top-level field of a record with its latitude in "
+        "degrees. If it is empty, latitude or else lat.",
+        examples=["lat"],
         group="records",
     )
 

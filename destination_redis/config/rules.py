@@ -1,10 +1,11 @@
 """The rules across settings: a combination that is not possible is a config error that says what to change."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from destination_redis.caches import CACHES
 from destination_redis.config.deployment import Cluster, Sentinel
+from destination_redis.config.records import types_with
 from destination_redis.config.settings import RedisConfig
 from destination_redis.config.tls import SslVerifyCa, SslVerifyFull
 from destination_redis.config.tunnel import NoTunnel
@@ -101,8 +102,7 @@ def _unsupported_elements(config: RedisConfig) -> Iterator[Unsupported]:
 
 
 def _needs_type(name: str, cache_type: str) -> Unsupported:
-    types = [each for each, cache in CACHES.items() if name in cache.capabilities.settings]
-    return Unsupported(name, f"{name} needs cache_type {_listed(types)}, not {cache_type}")
+    return Unsupported(name, f"{name} needs cache_type {types_with(name)}, not {cache_type}")
 
 
 def without_effect(config: RedisConfig) -> Iterator[Unsupported]:
@@ -150,11 +150,6 @@ def _check_certificate(config: RedisConfig) -> None:
     mode = config.ssl_mode
     if isinstance(mode, SslVerifyCa | SslVerifyFull) and bool(mode.client_certificate) != bool(mode.client_key):
         raise config_error("client_certificate and client_key belong together: set both or neither")
-
-
-def _listed(names: Sequence[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _check_search_index(config: RedisConfig) -> None:

@@ -129,7 +129,7 @@ class RedisConfig(RecordSettings):
     )
     streams: tuple[StreamSettings, ...] = setting(
         "Settings for single streams",
-        20,
+        30,
         default=(),
         description="Settings for individual streams. The first entry that matches a stream applies to it. Settings "
         "that the entry leaves out are inherited from those above.",

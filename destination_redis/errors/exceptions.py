@@ -8,7 +8,7 @@ class Terminated(Exception):  # noqa: N818 - a signal, not an error
 
 
 class NoElement(Exception):  # noqa: N818 - a finding, not an error
-    """A record has no element: a field that its element or its score is taken from is null or missing."""
+    """A record has no element: a field that it is taken from is null or missing."""
 
 
 class RejectedRecord(Exception):  # noqa: N818 - a finding, not an error yet

@@ -23,7 +23,8 @@ class Storage:
     storage_format: StorageFormat = _DEFAULT
     #: The template of its keys from the settings; "" for the default.
     template: str = ""
-    #: The fields of a record that make an element, or are vectors: (name of the setting, field) of those that are set.
+    #: What makes an element: (name of the setting, field) of those that are set, and the primary key if it is used. In
+    #: a hash, also the fields that are vectors.
     fields: tuple[tuple[str, str], ...] = ()
 
     @property

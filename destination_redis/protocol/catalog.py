@@ -10,7 +10,7 @@ from destination_redis.errors import config_error
 from destination_redis.protocol.cursor import Order, order_of, times_of
 from destination_redis.protocol.json_fields import Path
 from destination_redis.protocol.messages import UNREADABLE, why_unreadable
-from destination_redis.protocol.schema import Column, columns_of, names_of
+from destination_redis.protocol.schema import Column, columns_of, properties_of
 
 Mode = Literal["append", "overwrite", "append_dedup"]
 #: Where records are stored, as named in the ledger.
@@ -73,8 +73,10 @@ class Stream:
     columns: tuple[Column, ...] = ()
     #: The columns that are times by its schema.
     times: frozenset[str] = field(default=frozenset(), compare=False)
-    #: The names of all columns of its schema.
-    names: frozenset[str] = field(default=frozenset(), compare=False)
+    #: The names of all top-level properties of its schema.
+    properties: tuple[str, ...] = field(default=(), compare=False)
+    #: The primary key in the catalog, in any mode; () for none.
+    catalog_key: tuple[Path, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         return f"{self.namespace}.{self.name}" if self.namespace else self.name
@@ -155,26 +157,27 @@ def _stream(configured: _Configured) -> Stream:
         sync_id=configured.sync_id,
         columns=columns_of(inner.json_schema),
         times=times_of(inner.json_schema),
-        names=names_of(inner.json_schema),
         cursor=cursor,
         cursor_order=order_of(inner.json_schema, cursor) if cursor else Order.TEXT,
+        properties=tuple(properties_of(inner.json_schema)),
+        catalog_key=_catalog_key(configured),
     )
-    return _deduplicated(stream, configured) if mode == "append_dedup" else stream
+    return _deduplicated(stream) if mode == "append_dedup" else stream
 
 
-def _deduplicated(stream: Stream, configured: _Configured) -> Stream:
-    inner = configured.stream
-    primary_key = configured.primary_key or inner.source_defined_primary_key or []
-    if not primary_key or not all(primary_key):
+def _catalog_key(configured: _Configured) -> tuple[Path, ...]:
+    """Return the paths of the primary key, () for none or an invalid one."""
+    paths = configured.primary_key or configured.stream.source_defined_primary_key or ()
+    return tuple(map(tuple, paths)) if all(paths) else ()
+
+
+def _deduplicated(stream: Stream) -> Stream:
+    if not stream.catalog_key:
         raise config_error(
             f"The stream {stream} has the sync mode append_dedup but no primary key: choose one, or another sync mode"
         )
-    columns = inner.json_schema.get("properties") if isinstance(inner.json_schema, dict) else None
-    return dataclasses.replace(
-        stream,
-        primary_key=tuple(tuple(path) for path in primary_key),
-        may_delete=not isinstance(columns, dict) or not columns or DELETED_AT in columns,
-    )
+    may_delete = not stream.properties or DELETED_AT in stream.properties
+    return dataclasses.replace(stream, primary_key=stream.catalog_key, may_delete=may_delete)
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The columns of a stream's JSON schema, with the index field type of each."""
+"""The top-level properties of a stream's JSON schema, and the columns among them, with the index field type of each."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,19 +19,16 @@ class Column(NamedTuple):
     options: tuple[str, ...] = ()
 
 
-def names_of(schema: object) -> frozenset[str]:
-    """Return the names of the top-level columns of a JSON schema."""
+def properties_of(schema: object) -> Mapping[str, object]:
+    """Return the top-level properties of a JSON schema, by name."""
     properties = schema.get("properties") if isinstance(schema, dict) else None
-    return frozenset(properties) if isinstance(properties, dict) else frozenset()
+    return properties if isinstance(properties, dict) else {}
 
 
 def columns_of(schema: object) -> tuple[Column, ...]:
     """Return the top-level columns of a JSON schema that can be indexed."""
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    if not isinstance(properties, dict):
-        return ()
     # RediSearch's names end at a NUL.
-    named = {name: node for name, node in properties.items() if name and "\0" not in name}
+    named = {name: node for name, node in properties_of(schema).items() if name and "\0" not in name}
     return tuple(column for name, node in named.items() if (column := _column(name, node)))
 
 

@@ -188,7 +188,7 @@ def search_indexes(
 def _warn_of_unknown_vectors(settings: Mapping[Stream, RedisConfig]) -> None:
     for stream, config in settings.items():
         for vector in config.vectors:
-            if stream.names and vector.field not in stream.names:
+            if stream.properties and vector.field not in stream.properties:
                 logger.warning(
                     "The schema of the stream %s has no field %s, which vectors names: check it for a typo",
                     *(stream, vector.field),

@@ -64,8 +64,8 @@ class Progress:
         for stream in self._streams:
             if stream.without_element:
                 self._logger.warning(
-                    "%s: %d records have no element, because the field that value or score names is null or absent in "
-                    "them",
+                    "%s: %d records have no element, because a field that the element is taken from is null or absent "
+                    "in them",
                     *(stream.label, stream.without_element),
                 )
             if stream.rejected:

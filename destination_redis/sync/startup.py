@@ -6,10 +6,12 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+import msgspec
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.caches import CACHES, CollectionCache, KeyedCache, RecordOptions
 from destination_redis.caches.largest import largest_upsert, largest_value
+from destination_redis.config.default_fields import with_default_fields
 from destination_redis.config.rules import check_stream
 from destination_redis.config.settings import RedisConfig
 from destination_redis.config.stream_configs import StreamConfigs
@@ -46,6 +48,7 @@ def open_streams(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipel
     settings = settings_of(config, streams)
     for stream, own in settings.items():
         check_stream(own, stream)
+    settings = {stream: with_default_fields(own, stream) for stream, own in settings.items()}
     _log_default_keys(settings)
     token = uuid.uuid4().hex
     keys_of = _keys(config, tuple(settings), pipeline)
@@ -129,10 +132,12 @@ def _largest(config: RedisConfig, stream: Stream, cache: KeyedCache | Collection
 
 
 def _storage(config: RedisConfig, stream: Stream) -> Storage:
-    # A hash stores a vector in another form than any other column, a document in the same.
-    vectors = sorted((VECTORS, each.field) for each in config.vectors) if config.cache_type == "hash" else []
-    fields = (*config.fields.items(), *vectors)
-    return Storage(stream.placement, stream.key_fields, config.storage_format, stream.template, fields)
+    fields = list(config.fields.items())
+    if CACHES[config.cache_type].capabilities.primary_key and stream.catalog_key and config.value is None:
+        fields.append(("primary_key", msgspec.json.encode(stream.catalog_key).decode()))
+    if config.cache_type == "hash":  # stores a vector in another form than any other column, a document in the same
+        fields += sorted((VECTORS, each.field) for each in config.vectors)
+    return Storage(stream.placement, stream.key_fields, config.storage_format, stream.template, tuple(fields))
 
 
 def _keys(config: RedisConfig, streams: Sequence[Stream], pipeline: Pipeline) -> dict[Stream, StreamKeys]:
@@ -216,5 +221,6 @@ def cache_of(config: RedisConfig, stream: Stream) -> KeyedCache | CollectionCach
         fields=config.fields,
         times=stream.times,
         vectors={each.field: each.dimensions for each in config.vectors},
+        primary_key=stream.catalog_key,
     )
     return CACHES[cache_type](options)

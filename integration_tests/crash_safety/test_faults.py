@@ -10,8 +10,9 @@ import pytest
 from redis import Redis
 
 from integration_tests.support.connector.process import Connector
-from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, SHAPES, Shape, cache
-from integration_tests.support.messages import COMPLETE, Json, generation, lines, record, state, stream
+from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, SHAPES, Shape, cache, settings_for
+from integration_tests.support.data_types import storable as record
+from integration_tests.support.messages import COMPLETE, Json, generation, lines, state, stream
 from integration_tests.support.servers.server import Server, needs_json
 from integration_tests.support.stored import elements, ledger, values
 
@@ -26,7 +27,7 @@ def shape(request: pytest.FixtureRequest, server: Server, connector: Connector) 
     """Return every data type and format in turn; the connector writes it."""
     chosen: Shape = request.param
     needs_json(server, chosen)
-    connector.config |= {"cache_type": chosen[0], "record_format": chosen[1]}
+    connector.config |= settings_for(chosen)
     return chosen
 
 

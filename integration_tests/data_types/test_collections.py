@@ -16,11 +16,12 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.support.connector.library import check, config_of, full, full_dedup, refused, write, written
 from integration_tests.support.connector.process import Connector
-from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, Shape, cache
+from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, Shape, cache, settings_for
+from integration_tests.support.data_types import storable as record
 from integration_tests.support.docs.permissions import FOR_SETTING, LEAST, OF_HASHES, for_type
 from integration_tests.support.faults.proxy import Cut, Exchange, proxy
 from integration_tests.support.faults.runner import dump
-from integration_tests.support.messages import COMPLETE, Json, generation, lines, record, state, status, stream
+from integration_tests.support.messages import COMPLETE, Json, generation, lines, state, status, stream
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.server import SERVERS, Server, running
 from integration_tests.support.stored import elements, ledger, values
@@ -459,7 +460,8 @@ def test_a_stream_into_which_others_write_higher_ids_is_refused_with_the_reason(
 
 @pytest.mark.parametrize("cache_type", FOLDING)
 def test_sets_hold_data_alone_byte_for_byte_and_equal_records_are_one(server: Server, cache_type: str) -> None:
-    data = '{"n": 123456789012345678901234567890 ,"d":0.1000000000000000055511151231257827,"s":"\\u00e9"}'
+    data = '{"n": 123456789012345678901234567890 ,"d":0.1000000000000000055511151231257827,"s":"\\u00e9"'
+    data = f'{data},"lon":2.10,"lat":4e1}}'
     line = f'{{"type":"RECORD","record":{{"stream":"users","emitted_at":1700000000001,"data":{data}}}}}'
     shape: Shape = (cache_type, "columns")
     with tempfile.TemporaryDirectory() as folder:
@@ -606,7 +608,7 @@ def test_the_permissions_for_a_types_own_commands_suffice_and_check_misses_each(
 @pytest.mark.parametrize("shape", COLLECTED, ids="-".join)
 def test_a_sync_into_a_cluster_leaves_the_collection_whole(tmp_path: Path, shape: Shape) -> None:
     with cluster() as servers:
-        config = {**servers.config, "cache_type": shape[0], "record_format": shape[1]}
+        config = {**servers.config, **settings_for(shape)}
         connector = Connector(config, tmp_path)
         messages = [record(number, name) for number in range(1, 3001) for name in ("users", "orders", "things")]
         ends = [json.loads(json.dumps(COMPLETE).replace("users", name)) for name in ("users", "orders", "things")]

@@ -20,8 +20,9 @@ from integration_tests.support.connector.library import (
 )
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.data_types import COLLECTED, HASH, UPSERTING, Shape
+from integration_tests.support.data_types import storable as record
 from integration_tests.support.faults.proxy import Exchange, proxy
-from integration_tests.support.messages import COMPLETE, Json, generation, record, state, status
+from integration_tests.support.messages import COMPLETE, Json, generation, state, status
 from integration_tests.support.servers.server import Server, needs_json
 from integration_tests.support.stored import elements, ledger, rows
 from integration_tests.support.waiting import wait_until

@@ -8,7 +8,7 @@ import pytest
 
 from integration_tests.support.connector.library import check
 from integration_tests.support.connector.process import Connector, Outcome
-from integration_tests.support.data_types import HASH, SHAPES, UPSERTING, Shape
+from integration_tests.support.data_types import HASH, SHAPES, UPSERTING, Shape, columns, settings_for
 from integration_tests.support.docs.permissions import FOR_SETTING, LEAST
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, lines, record, state, status, stream
 from integration_tests.support.servers.cluster import cluster
@@ -41,7 +41,7 @@ def sent(connector: Connector, streams: list[Json], messages: list[Json]) -> Out
 
 
 def row(number: int, at: int = 1, **more: Any) -> Json:
-    return record(number, data={"id": number, "at": at, "value": number, **more})
+    return record(number, data={"id": number, "at": at, "value": number, **columns(number), **more})
 
 
 def numbers(server: Server, name: str = "default:users") -> list[int]:
@@ -93,7 +93,7 @@ def test_what_cannot_be_stored_is_kept_with_the_reason(
     keep: Connector, server: Server, case: str, refresh: bool
 ) -> None:
     shape, settings, configured, data, reason = REASONS[case]
-    keep.config |= {"cache_type": shape[0], "record_format": shape[1], **settings}
+    keep.config |= {**settings_for(shape), **settings}
     numbered = generation(3, 3 if refresh else 0, 3)
     good = record(1, data={"id": 1, "at": 1, "value": 1, "points": 1})
     outcome = ended_well(
@@ -117,7 +117,7 @@ def test_what_cannot_be_stored_is_kept_with_the_reason(
 @pytest.mark.parametrize("case", ["score", "columns"])
 def test_by_default_it_ends_the_sync_after_what_came_before(connector: Connector, server: Server, case: str) -> None:
     shape, settings, configured, data, reason = REASONS[case]
-    connector.config |= {"cache_type": shape[0], "record_format": shape[1], **settings}
+    connector.config |= {**settings_for(shape), **settings}
     good = record(1, data={"id": 1, "points": 1})
     outcome = connector.write([configured], [good, state(1), record(5, data=data), state(2), COMPLETE])
     assert outcome.error["failure_type"] == "config_error"
@@ -149,7 +149,7 @@ def strict(_strict: Server, connector: Connector) -> Server:
 def test_a_record_that_is_too_large_is_kept_in_every_data_type(
     connector: Connector, strict: Server, shape: Shape, mode: str
 ) -> None:
-    connector.config |= {"cache_type": shape[0], "record_format": shape[1]}
+    connector.config |= settings_for(shape)
     made = dedup() if mode.endswith("dedup") else stream()
     numbered = generation(2, 2, 2) if mode.startswith("refresh") else generation(2, 0, 2)
     large = row(3, text="x" * 1_500_000)
@@ -178,7 +178,7 @@ def test_a_record_that_is_too_large_is_kept_in_every_data_type(
 
 @pytest.mark.parametrize("shape", [COLUMNS, ("stream", "columns"), ("json", "columns")])
 def test_a_value_as_large_as_the_server_allows_is_stored(connector: Connector, strict: Server, shape: Shape) -> None:
-    connector.config |= {"cache_type": shape[0], "record_format": shape[1]}
+    connector.config |= settings_for(shape)
     size = MEGABYTE if shape[0] != "json" else MEGABYTE - 200
     outcome = ended_well(connector.write([stream()], [row(1, text="x" * size), state(1), COMPLETE]))
     assert counts(outcome) == [(1.0, None)]
@@ -253,7 +253,7 @@ MODES: dict[str, tuple[Shape, Json]] = {
 def placed(keep: Connector, request: pytest.FixtureRequest) -> Callable[..., Outcome]:
     """Return what syncs a stream in each placement: generation, minimum generation, messages."""
     shape, configured = MODES[request.param]
-    keep.config |= {"cache_type": shape[0], "record_format": shape[1]}
+    keep.config |= settings_for(shape)
 
     def sync(number: int, minimum: int, *messages: Json) -> Outcome:
         return keep.write([configured | generation(number, minimum, number)], messages)

@@ -8,7 +8,7 @@ import pytest
 
 from integration_tests.support.connector.cli import CommandLine, Ran
 from integration_tests.support.connector.library import full, write
-from integration_tests.support.data_types import COLLECTED, HASH, SHAPES, UPSERTING, Shape
+from integration_tests.support.data_types import COLLECTED, HASH, SHAPES, UPSERTING, Shape, columns, settings_for
 from integration_tests.support.faults.proxy import Exchange, proxy
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, lines, record, state, stream
 from integration_tests.support.servers.cluster import ClusterServers, cluster
@@ -27,7 +27,8 @@ def strict(_strict: Server) -> Server:
 
 
 def row(number: int, size: int = 0, name: str = "users") -> Json:
-    return record(number, name, data={"id": number, "at": number, "value": number, "text": "x" * size})
+    data = {"id": number, "at": number, "value": number, "text": "x" * size, **columns(number)}
+    return record(number, name, data=data)
 
 
 def mixed(size: int = 1_500_000) -> list[Json]:
@@ -72,7 +73,7 @@ def assert_refused(ran: Ran, *said: str) -> None:
 def test_what_came_before_is_out_and_a_run_without_the_record_goes_on(
     cli: CommandLine, strict: Server, shape: Shape, mode: str
 ) -> None:
-    config = {**strict.config, "cache_type": shape[0], "record_format": shape[1]}
+    config = {**strict.config, **settings_for(shape)}
     catalog = {"streams": [configured(mode)]}
     ran = cli.write(config, catalog, lines(*mixed()))
     assert_refused(ran, "1,500,", "proto-max-bulk-len allows 1,048,576")
@@ -88,7 +89,7 @@ def test_what_came_before_is_out_and_a_run_without_the_record_goes_on(
 @pytest.mark.parametrize("shape", [HASH, ("hash", "columns"), ("list", "envelope")])
 def test_a_record_of_many_small_columns_is_not_too_large(cli: CommandLine, strict: Server, shape: Shape) -> None:
     wide = record(1, data={"id": 1, **{f"c{number}": "x" * 100_000 for number in range(12)}})
-    config = {**strict.config, "cache_type": shape[0], "record_format": shape[1]}
+    config = {**strict.config, **settings_for(shape)}
     ran = cli.write(config, {"streams": [stream()]}, lines(wide, state(1)))
     assert ran.code == (0 if shape == ("hash", "columns") else 1), ran.out
     assert cursors(ran) == ([1] if ran.code == 0 else [])
@@ -175,7 +176,7 @@ def test_what_closes_the_connection_on_a_large_request_is_found_out(
     cli: CommandLine, server: Server, shape: Shape, politely: bool
 ) -> None:
     with proxy(server.port, closing(MEGABYTE, politely=politely)) as between:
-        config = {"host": "127.0.0.1", "port": between.port, "cache_type": shape[0], "record_format": shape[1]}
+        config = {"host": "127.0.0.1", "port": between.port, **settings_for(shape)}
         ran = cli.write(config, {"streams": [stream()]}, lines(*mixed()))
         assert_refused(ran, "1,500,", "the connection is closed")
         again = cli.write(config, {"streams": [stream()]}, lines(row(5), row(6), state(6)))
@@ -199,7 +200,7 @@ def test_a_batch_is_divided_before_any_of_its_records_is_blamed(
     many = [row(number, 500) for number in range(1, 1001)]
     messages = [*many[:500], state(500), *many[500:], state(1000)]
     with proxy(server.port, act) as between:
-        config = {"host": "127.0.0.1", "port": between.port, "cache_type": shape[0], "record_format": shape[1]}
+        config = {"host": "127.0.0.1", "port": between.port, **settings_for(shape)}
         ran = cli.write(config, {"streams": [stream()]}, lines(*messages))
     assert ran.code == 0, ran.out
     assert cursors(ran) == [500, 1000]
@@ -230,7 +231,7 @@ def test_a_reply_that_refuses_a_record_for_its_size_blames_it(
             exchange.forward()
 
     with proxy(server.port, act) as between:
-        config = {"host": "127.0.0.1", "port": between.port, "cache_type": shape[0], "record_format": shape[1]}
+        config = {"host": "127.0.0.1", "port": between.port, **settings_for(shape)}
         ran = cli.write(config, {"streams": [stream()]}, lines(*mixed()))
         assert_refused(ran, *said)
         assert "xxxx" not in ran.out
@@ -306,8 +307,7 @@ def test_of_a_batch_the_record_that_a_reply_refuses_is_blamed_not_the_largest(cl
         else:
             exchange.forward()
 
-    marked = row(2)
-    marked["record"]["data"]["text"] = "Mark42"
+    marked = record(2, data={"id": 2, "text": "Mark42"})
     with proxy(server.port, act) as between:
         config = {"host": "127.0.0.1", "port": between.port}
         ran = cli.write(config, {"streams": [stream()]}, lines(row(1, 2000), marked, row(3, 30_000), state(3)))

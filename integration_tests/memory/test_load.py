@@ -13,7 +13,7 @@ import pytest
 from integration_tests.support.connector.library import full, full_dedup, write
 from integration_tests.support.connector.measured import MEGABYTE, run_measured
 from integration_tests.support.connector.process import Connector
-from integration_tests.support.data_types import SHAPES, Shape, cache
+from integration_tests.support.data_types import SHAPES, Shape, cache, columns, settings_for
 from integration_tests.support.faults.seed import FULL, report
 from integration_tests.support.messages import COMPLETE, generation, record, status, stream
 from integration_tests.support.servers.server import Server, needs_json
@@ -115,12 +115,13 @@ def test_a_state_after_every_record_comes_back_in_order(connector: Connector, se
 def test_records_of_fifty_megabytes_arrive_whole(server: Server, tmp_path: Path, shape: Shape) -> None:
     needs_json(server, shape)
     count = 4 if FULL else 1
-    config = {**server.config, "cache_type": shape[0], "record_format": shape[1]}
+    config = {**server.config, **settings_for(shape)}
     connector = Connector(config, tmp_path)
 
     def content() -> Iterator[bytes]:
         for number in range(1, count + 1):
-            data = b'{"id":%d,"text":"%b"}' % (number, text(number))
+            start = json.dumps({"id": number, **columns(number)}).encode().removesuffix(b"}")
+            data = b'%b,"text":"%b"}' % (start, text(number))
             yield b'{"type":"RECORD","record":{"stream":"users","data":%b,"emitted_at":1700000000000}}\n' % data
         yield stated(count) + json.dumps(COMPLETE).encode() + b"\n"
 

@@ -8,7 +8,7 @@ import pytest
 
 from integration_tests.support.connector.library import check, full, full_dedup, write
 from integration_tests.support.connector.process import Connector
-from integration_tests.support.data_types import SHAPES, UPSERTING, Shape
+from integration_tests.support.data_types import SHAPES, UPSERTING, Shape, columns, settings_for
 from integration_tests.support.docs.permissions import LEAST, MORE
 from integration_tests.support.messages import COMPLETE, Json, generation, record, state, stream
 from integration_tests.support.servers.server import Server, needs_json
@@ -34,7 +34,7 @@ def _without_limits(server: Server) -> Iterator[None]:
 
 
 def padded(number: int) -> Json:
-    return record(number, data={"id": number, "at": 1, "pad": f"{number}{PAD}"})
+    return record(number, data={"id": number, "at": 1, "pad": f"{number}{PAD}", **columns(number)})
 
 
 def of_mode(mode: str, number: int) -> Json:
@@ -105,7 +105,7 @@ def test_a_replacement_that_will_not_fit_is_warned_of_by_the_size_of_what_is_the
     server: Server, caplog: pytest.LogCaptureFixture, shape: Shape, mode: str
 ) -> None:
     needs_json(server, shape)
-    config = {**server.config, "cache_type": shape[0], "record_format": shape[1]}
+    config = {**server.config, **settings_for(shape)}
     said(caplog, config, of_mode(mode, 1), padded(0))  # the scripts take memory too, the first time
     server.client.flushall()
     server.client.mset({f"another:{number}": PAD for number in range(3000)})
@@ -131,7 +131,7 @@ def test_a_replacement_that_will_not_fit_is_warned_of_by_the_size_of_what_is_the
 def test_what_a_refresh_has_staged_already_is_not_needed_once_more(
     server: Server, caplog: pytest.LogCaptureFixture, shape: Shape
 ) -> None:
-    config = {**server.config, "cache_type": shape[0], "record_format": shape[1]}
+    config = {**server.config, **settings_for(shape)}
     said(caplog, config, of_mode("overwrite", 1), *map(padded, range(RECORDS)))
     begun = [*map(padded, range(RECORDS - 100)), state(1)]
     with pytest.raises(Exception, match="Not complete"):

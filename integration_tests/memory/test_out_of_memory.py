@@ -12,7 +12,7 @@ from redis import Redis
 
 from destination_redis.transport.retry import WARN_AFTER
 from integration_tests.support.connector.library import full, full_dedup, write
-from integration_tests.support.data_types import SHAPES, UPSERTING, Shape
+from integration_tests.support.data_types import SHAPES, UPSERTING, Shape, columns, settings_for
 from integration_tests.support.faults.seed import FULL, report, rng
 from integration_tests.support.messages import COMPLETE, Json, generation, record, state
 from integration_tests.support.servers.cluster import cluster
@@ -58,7 +58,7 @@ class Work:
 
     def __init__(self, config: Json, client: Redis, shape: Shape, mode: str) -> None:
         """Take a client that sees all keys."""
-        self.config = {**config, "cache_type": shape[0], "record_format": shape[1]}
+        self.config = {**config, **settings_for(shape)}
         self._client = client
         self._shape = shape
         self._by_key = mode in KEYED_MODES
@@ -112,7 +112,7 @@ class Work:
         return full_dedup(**numbers) if self._by_key else full(mode=self._mode, **numbers)
 
     def _message(self, number: int) -> Json:
-        data: Json = {"id": number, "pad": f"{number}{PAD}"}
+        data: Json = {"id": number, "pad": f"{number}{PAD}", **columns(number)}
         if self._by_key:
             data |= {"id": number % 200, "at": number + 100, "value": number}
             if number % 11 == 0:

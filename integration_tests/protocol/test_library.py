@@ -14,8 +14,9 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis import DestinationRedis
 from integration_tests.support.connector.library import full, full_dedup, write
-from integration_tests.support.data_types import SHAPES, Shape
-from integration_tests.support.messages import COMPLETE, Json, generation, record, state, status
+from integration_tests.support.data_types import SHAPES, Shape, settings_for
+from integration_tests.support.data_types import storable as record
+from integration_tests.support.messages import COMPLETE, Json, generation, state, status
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.server import WITH_JSON, Server, json_module, running
 from integration_tests.support.stored import ledger, values
@@ -175,7 +176,7 @@ def json_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.parametrize("shape", SHAPES, ids="-".join)
 def test_a_streams_records_are_read_back_as_the_ledger_says_they_are_written(json_server: Server, shape: Shape) -> None:
     json_server.client.flushall()
-    config = {**json_server.config, "cache_type": shape[0], "record_format": shape[1]}
+    config = {**json_server.config, **settings_for(shape)}
     assert list(write(config, [full()], [*map(record, range(1, 1201)), COMPLETE])) == []
     json_server.client.hset("default:users:1:cart", "mine", "1")
     json_server.client.set("default:users:1:2", '{"id": 5000}')

@@ -10,7 +10,7 @@ import pytest
 
 from integration_tests.support.connector.cli import CommandLine, Ran
 from integration_tests.support.connector.process import Connector
-from integration_tests.support.data_types import SHAPES, UPSERTING, Shape
+from integration_tests.support.data_types import SHAPES, UPSERTING, Shape, columns, settings_for
 from integration_tests.support.faults.seed import FULL, report, rng
 from integration_tests.support.fuzzing.malformed import (
     LINES,
@@ -68,6 +68,7 @@ class Case:
         records, others = real_lines(self.name)
         for index, each in enumerate(records):
             each["record"]["data"] |= {"id": f"{MARK}-{'bad' * (index > 5)}{index}", "token": f"token{index}-{number}"}
+            each["record"]["data"] |= columns(index)
         self.tokens = [each["record"]["data"]["token"] for each in records[:6]]
         self.good = [json.dumps(each).encode() for each in records[:6]]
         self.good.insert(3, json.dumps(state(3, self.name)).encode())
@@ -83,7 +84,7 @@ class Case:
         return {"streams": [stream(self.name, self.mode)]}
 
     def config(self, server: Server) -> Json:
-        return {**server.config, "cache_type": self.shape[0], "record_format": self.shape[1]}
+        return {**server.config, **settings_for(self.shape)}
 
     def content(self) -> bytes:
         return b"".join(line + b"\n" for line in [*self.good[: self.at], self.line, *self.good[self.at :], *self.end])

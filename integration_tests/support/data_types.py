@@ -1,6 +1,10 @@
-"""Every data type in every format, and what reads and writes it."""
+"""Every data type in every format, the records that it takes, and what reads and writes it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from destination_redis.caches import CACHES, CollectionCache, KeyedCache, RecordFormat, RecordOptions, RedisCache
+from integration_tests.support.messages import Json, record
 
 #: A data type and a format.
 Shape = tuple[str, RecordFormat]
@@ -17,6 +21,39 @@ FOLDING = [
     for name, made in CACHES.items()
     if isinstance(it := made(RecordOptions()), CollectionCache) and not it.collection.discard_unacknowledged
 ]
+
+
+class Needs(NamedTuple):
+    """What a data type needs beside an "id": columns of a record, and the settings that name them."""
+
+    settings: Json
+    #: By the record's number.
+    columns: Callable[[int], Json]
+
+
+NEEDS: Mapping[str, Needs] = {
+    "geo": Needs(
+        {"longitude": "lon", "latitude": "lat"},
+        lambda number: {"lon": number % 360 - 179.5, "lat": number % 170 - 84.5},
+    ),
+}
+
+
+def settings_for(shape: Shape) -> Json:
+    """Return the settings for a data type and format, with those that the columns below need."""
+    cache_type, record_format = shape
+    needs = NEEDS.get(cache_type)
+    return {"cache_type": cache_type, "record_format": record_format, **(needs.settings if needs else {})}
+
+
+def columns(number: int) -> Json:
+    """Return the columns that a record needs so that every data type takes it."""
+    return {name: value for needs in NEEDS.values() for name, value in needs.columns(number).items()}
+
+
+def storable(number: int, name: str = "users", **more: Any) -> Json:
+    """Return a record that every data type takes, unless it has other data."""
+    return record(number, name, **{"data": {"id": number, **columns(number)}, **more})
 
 
 def cache(shape: Shape = HASH) -> RedisCache:

@@ -11,7 +11,7 @@ from destination_redis.protocol.cursor import Order
 from destination_redis.protocol.messages import Record
 from destination_redis.resp import unpack_command
 
-TYPES = [name for name, cache in CACHES.items() if "value" in cache.capabilities.settings]
+TYPES = ["list", "set", "sorted_set"]
 
 
 def gathered(cache_type: str, *records: str | bytes, value: str = "", score: str = "", **options: Any) -> list[bytes]:
@@ -31,9 +31,12 @@ def gathered(cache_type: str, *records: str | bytes, value: str = "", score: str
     return arguments
 
 
-def test_a_list_a_set_and_a_sorted_set_can_have_a_field_as_their_element() -> None:
-    assert TYPES == ["list", "set", "sorted_set"]
-    assert [name for name, cache in CACHES.items() if "score" in cache.capabilities.settings] == ["sorted_set"]
+@pytest.mark.parametrize(
+    ("setting", "types"),
+    [("value", [*TYPES, "geo"]), ("score", ["sorted_set"]), ("longitude", ["geo"]), ("latitude", ["geo"])],
+)
+def test_some_data_types_can_have_a_field_as_a_part_of_their_elements(setting: str, types: list[str]) -> None:
+    assert [name for name, cache in CACHES.items() if setting in cache.capabilities.settings] == types
 
 
 @pytest.mark.parametrize("cache_type", TYPES)

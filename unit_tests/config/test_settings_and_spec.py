@@ -439,7 +439,7 @@ def test_a_format_a_type_has_is_taken(shape: tuple[str, str]) -> None:
     assert parse_config({"host": "h", "cache_type": shape[0], "record_format": shape[1]}).storage_format == shape
 
 
-@pytest.mark.parametrize("cache_type", ["list", "set", "sorted_set"])
+@pytest.mark.parametrize("cache_type", ["list", "set", "sorted_set", "geo"])
 def test_a_field_as_the_element_needs_no_format(cache_type: str) -> None:
     for record_format in ("envelope", "columns"):
         config = parse_config({"host": "h", "cache_type": cache_type, "record_format": record_format, "value": "id"})
@@ -450,14 +450,17 @@ def test_a_field_as_the_element_needs_no_format(cache_type: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"value": "id"}, "value needs cache_type list, set or sorted_set, not hash"),
-        ({"value": "id", "cache_type": "stream"}, "value needs cache_type list, set or sorted_set, not stream"),
+        ({"value": "id"}, "value needs cache_type list, set, sorted_set or geo, not hash"),
+        ({"value": "id", "cache_type": "stream"}, "value needs cache_type list, set, sorted_set or geo, not stream"),
         ({"score": "points"}, "score needs cache_type sorted_set, not hash"),
         ({"value": "id", "score": "points", "cache_type": "set"}, "score needs cache_type sorted_set, not set"),
         (
             {"value": "id", "cache_type": "list", "record_metadata": "full"},
             "record_metadata full is not possible with value, which stores one field of a record alone: set record_m",
         ),
+        ({"longitude": "lng", "cache_type": "sorted_set"}, "longitude needs cache_type geo, not sorted_set"),
+        ({"latitude": "lat", "cache_type": "set"}, "latitude needs cache_type geo, not set"),
+        ({"cache_type": "geo"}, "cache_type geo has no record_format envelope, only columns"),
         ({"score": "points", "cache_type": "sorted_set"}, "cache_type sorted_set has no record_format envelope, only"),
     ],
 )

@@ -36,6 +36,8 @@ OTHERS: Json = {
     "score": "points",
     "expire_at": "ends",
     "vectors": [{"field": "e", "dimensions": 3, "distance": "L2", "algorithm": "FLAT"}],
+    "longitude": "lng",
+    "latitude": "north",
 }
 
 
@@ -111,8 +113,8 @@ def test_the_first_entry_that_matches_holds_for_a_stream() -> None:
 def test_an_entry_sets_every_setting_of_records_and_inherits_what_it_leaves_out(name: str) -> None:
     types = {"search_index": "json", "stream_max_length": "stream", "collection_key": "list", "value": "list"}
     needed: Json = {"cache_type": types[name]} if name in types else {}
-    if name == "score":
-        needed = {"cache_type": "sorted_set", "record_format": "columns"}
+    if name in ("score", "longitude", "latitude"):
+        needed = {"cache_type": "sorted_set" if name == "score" else "geo", "record_format": "columns"}
     if name == "vectors":
         needed = {"cache_type": "json", "search_index": True}
     own = configs({"stream": "s", name: OTHERS[name]}, **needed).of("s", None)

@@ -70,7 +70,7 @@ def test_a_wrong_vector_is_a_config_error_that_says_where_and_why(vectors: Any, 
     )
 
 
-@pytest.mark.parametrize("name", own_names(RecordOptions("columns", full=True), upserts=True))
+@pytest.mark.parametrize("name", sorted(own_names(RecordOptions("columns", full=True), upserts=True)))
 def test_no_field_of_the_connectors_own_is_a_vector(name: str) -> None:
     assert "vectors.0.field: " in complaint(**INDEXED, vectors=[{**VECTOR, "field": name}])
 

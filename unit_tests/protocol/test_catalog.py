@@ -51,6 +51,31 @@ def test_unknown_fields_and_nulls_of_a_catalog_are_passed_over() -> None:
     assert parse(configured(**nulls, something_new={"a": 1})) == parse(configured())
 
 
+@pytest.mark.parametrize("mode", ["append", "overwrite", "append_dedup"])
+def test_a_primary_key_is_known_in_every_mode_and_the_one_that_was_chosen_comes_first(mode: str) -> None:
+    chosen = configured(destination_sync_mode=mode, primary_key=[["id"], ["a", "b"]])
+    given = configured("orders", destination_sync_mode=mode, primary_key=[])
+    for each in (chosen, given):
+        each["stream"]["source_defined_primary_key"] = [["code"]]
+    assert [each.catalog_key for each in parse(chosen, given)] == [(("id",), ("a", "b")), (("code",),)]
+    assert [bool(each.primary_key) for each in parse(chosen, given)] == [mode == "append_dedup"] * 2
+
+
+@pytest.mark.parametrize("key", [None, [], [[]], [["id"], []]])
+def test_without_a_valid_primary_key_there_is_none(key: object) -> None:
+    assert parse(configured(primary_key=key))[0].catalog_key == ()
+
+
+@pytest.mark.parametrize(
+    ("schema", "names"),
+    [({}, ()), ({"properties": {"b": {}, "a": {"type": "object"}}}, ("b", "a")), ({"properties": 5}, ()), (None, ())],
+)
+def test_the_properties_of_a_schema_are_known_whatever_their_type(schema: object, names: tuple[str, ...]) -> None:
+    stream = configured()
+    stream["stream"]["json_schema"] = schema
+    assert parse(stream)[0].properties == names
+
+
 def test_a_stream_named_twice_is_a_config_error_that_names_it() -> None:
     content = json.dumps({"streams": [configured("a", "n"), configured("a", "n")]}).encode()
     assert "n.a" in complaint(content)

@@ -10,7 +10,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.destination import DestinationRedis
 from destination_redis.transport.retry import RETRY_SECONDS
-from integration_tests.support.data_types import Shape
+from integration_tests.support.data_types import Shape, settings_for
 from integration_tests.support.messages import Json, dedup, stream
 from integration_tests.support.servers.server import Server
 
@@ -44,7 +44,7 @@ def failure(
 
 def config_of(server: Server, shape: Shape, **more: Any) -> Json:
     """Return the config for a data type and format."""
-    return {**server.config, "cache_type": shape[0], "record_format": shape[1], **more}
+    return {**server.config, **settings_for(shape), **more}
 
 
 def written(server: Server, shape: Shape, streams: list[Json], *messages: Json, **more: Any) -> int:

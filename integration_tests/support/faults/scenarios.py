@@ -8,7 +8,17 @@ from typing import Any
 from redis import Redis
 
 from destination_redis.caches import CACHES
-from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, SHAPES, UPSERTING, Shape, cache
+from integration_tests.support.data_types import (
+    COLLECTED,
+    FOLDING,
+    HASH,
+    SHAPES,
+    UPSERTING,
+    Shape,
+    cache,
+    settings_for,
+    storable,
+)
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
 from integration_tests.support.stored import elements, ledger, rejected, rows, values
 
@@ -81,7 +91,7 @@ class Scenario:
         return [made | generation(number, number if replaces else 0, number)]
 
     def config(self, port: int) -> Json:
-        config = {"host": "127.0.0.1", "port": port, "cache_type": self.shape[0], "record_format": self.shape[1]}
+        config = {"host": "127.0.0.1", "port": port, **settings_for(self.shape)}
         if self.template:
             config["record_key" if "{key}" in self.template else "collection_key"] = self.template
         if self.valued:
@@ -203,7 +213,7 @@ class Scenario:
         return [] if found == wanted else [f"rejected {found}, expected {wanted}"]
 
     def _record(self, number: int) -> Json:
-        message = record(number)
+        message = storable(number)
         if self.upserts:
             key, at, deleted = CHANGES[number - 1] if number > 0 else OLD_ROWS[number]
             message["record"]["data"] = {"id": key, "at": at, "value": number}
@@ -277,6 +287,7 @@ CHANGES_OF_KIND = [
     Scenario("refresh", ("list", "columns"), was=Scenario("append", ("list", "columns")), valued=True),
     Scenario("refresh_dedup", HASH, was=Scenario("append", HASH)),
     Scenario("refresh_dedup", ("string", "envelope"), was=Scenario("append", ("sorted_set", "columns"))),
+    Scenario("refresh", ("geo", "columns"), was=Scenario("append", ("sorted_set", "columns"))),
 ]
 _USER = "user:{key}"
 #: Records under a template of the settings, and refreshes that change the template.
@@ -300,6 +311,7 @@ TEMPLATES = [
     Scenario("refresh", _LIST, template="queue", was=Scenario("append_dedup", HASH, template=_USER)),
     Scenario("refresh", HASH, was=Scenario("append", _LIST, template="queue")),
     Scenario("refresh_dedup", HASH, template=_USER, was=Scenario("append", _LIST, template="queue")),
+    Scenario("refresh", ("geo", "columns"), template="queue", was=Scenario("append", HASH)),
 ]
 SCENARIOS = [
     *(Scenario(mode, shape) for mode in MODES for shape in (UPSERTING if mode.endswith("dedup") else SHAPES)),
