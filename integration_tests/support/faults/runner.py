@@ -16,6 +16,7 @@ from integration_tests.support.expiries import now
 from integration_tests.support.faults.scenarios import SCENARIOS, Scenario
 from integration_tests.support.messages import Json, lines
 from integration_tests.support.servers.server import Server, has_json
+from integration_tests.support.waiting import wait_until
 
 #: Seconds after which a sync that has not ended is taken to hang.
 HANGS = 120.0
@@ -41,6 +42,17 @@ class Runner:
             streams, messages = scenario.cancelled()
             ended = play(self._start(scenario.config(server.port), streams, 0), [messages])
             assert "Not complete" in ended.text
+        self._keep()
+
+    def leave_staged(self, other: Scenario) -> None:
+        """Let there also be, at the beginning, what a refresh as in `other` staged that died before its first state."""
+        process = self._start(other.config(self.server.port), other.streams(), 0)
+        process.stdin.write(lines(*other.messages()[0][:-1]))
+        wait_until(lambda: bool(self.server.client.keys("airbyte:tmp:*")))
+        process.kill()
+        process.wait(20)
+        process.close()
+        self.server.wait_until_alone()
         self._keep()
 
     def reset(self) -> None:
