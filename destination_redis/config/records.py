@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from destination_redis.caches import CACHES, RecordFormat, StorageFormat
@@ -31,6 +31,10 @@ def _collection_key(text: str) -> str:
     if (wrong := why_no_collection_key(text)) is not None:
         raise PydanticCustomError("collection_key", "{wrong}", {"wrong": wrong})
     return text
+
+
+def _none_if_zero(number: int) -> int | None:
+    return number or None
 
 
 class RecordSettings(Settings):
@@ -63,14 +67,12 @@ class RecordSettings(Settings):
         "_airbyte_meta to every record.",
         group="records",
     )
-    ttl_seconds: int | None = setting(
+    # Redis accepts such a maximum: it converts to milliseconds and adds the current time.
+    ttl_seconds: Annotated[int, Field(ge=0, le=10**11), AfterValidator(_none_if_zero)] | None = setting(
         "Time to live",
         5,
         default=None,
-        description="Seconds until a record expires, counted from its last write; by default records do not expire.",
-        ge=1,
-        # Redis accepts this: it converts to milliseconds and adds the current time.
-        le=10**11,
+        description="Seconds until a record expires, counted from its last write. 0: never, which is the default.",
         group="records",
     )
     expire_at: str | None = setting(
@@ -98,12 +100,11 @@ class RecordSettings(Settings):
         "by type (FT.CREATE). For cache_type json, or hash with record_format columns.",
         group="records",
     )
-    stream_max_length: int | None = setting(
+    stream_max_length: Annotated[int, Field(ge=0), AfterValidator(_none_if_zero)] | None = setting(
         "Stream length",
         9,
         default=None,
-        description="With cache_type stream: how many of the newest entries are kept; by default all.",
-        ge=1,
+        description="With cache_type stream: how many of the newest entries are kept. 0: all, which is the default.",
         group="records",
     )
 
