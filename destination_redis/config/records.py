@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from destination_redis.caches import CACHES, RecordFormat, StorageFormat
@@ -49,6 +49,10 @@ def _collection_key(text: str) -> str:
     return text
 
 
+def _none_if_zero(number: int) -> int | None:
+    return number or None
+
+
 class RecordSettings(Settings):
     """How the records of a stream are stored. A field here is a setting of all streams and of each entry of `streams`.
 
@@ -79,14 +83,12 @@ class RecordSettings(Settings):
         "_airbyte_meta to every record.",
         group="records",
     )
-    ttl_seconds: int | None = setting(
+    # Redis accepts such a maximum: it converts to milliseconds and adds the current time.
+    ttl_seconds: Annotated[int, Field(ge=0, le=10**11), AfterValidator(_none_if_zero)] | None = setting(
         "Time to live",
         5,
         default=None,
-        description="Seconds until a record expires, counted from its last write; by default records do not expire.",
-        ge=1,
-        # Redis accepts this: it converts to milliseconds and adds the current time.
-        le=10**11,
+        description="Seconds until a record expires, counted from its last write. 0: never, which is the default.",
         group="records",
     )
     expire_at: str | None = setting(
@@ -114,12 +116,11 @@ class RecordSettings(Settings):
         "by type (FT.CREATE). For cache_type json, or hash with record_format columns.",
         group="records",
     )
-    stream_max_length: int | None = setting(
+    stream_max_length: Annotated[int, Field(ge=0), AfterValidator(_none_if_zero)] | None = setting(
         "Stream length",
         9,
         default=None,
-        description="With cache_type stream: how many of the newest entries are kept; by default all.",
-        ge=1,
+        description="With cache_type stream: how many of the newest entries are kept. 0: all, which is the default.",
         group="records",
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ConfigDict
 
 from destination_redis.config.base import setting
-from destination_redis.config.records import RecordSettings
+from destination_redis.config.records import FIELDS, RecordSettings
 
 
 def _in_form(schema: dict[str, Any]) -> None:
@@ -24,6 +24,8 @@ class StreamSettings(RecordSettings):
     """An entry of `streams`: the streams for which it holds, and what it sets; the rest is inherited."""
 
     model_config = ConfigDict(title="Stream", json_schema_extra=_in_form)
+    #: An empty name of a field takes back the global one.
+    may_be_empty = frozenset({"expire_at", *FIELDS})
     stream: str = setting(
         "Stream name",
         0,
@@ -42,8 +44,9 @@ class StreamSettings(RecordSettings):
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """The settings that the entry has itself."""
-        return {name: getattr(self, name) for name in RecordSettings.model_fields if name in self.model_fields_set}
+        """The settings that the entry has itself; None is for none, whatever the global one is."""
+        own = {name: getattr(self, name) for name in RecordSettings.model_fields if name in self.model_fields_set}
+        return {name: None if value == "" else value for name, value in own.items()}
 
     @property
     def names(self) -> re.Pattern[str]:

@@ -7,7 +7,7 @@ the same number of segments, and each segment of one could be that of the other.
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations_with_replacement
 from typing import Generic, NamedTuple, TypeVar
 
@@ -34,6 +34,11 @@ class KeyShape:
         return tuple(number for number, segment in enumerate(self.segments) if isinstance(segment, str))
 
     @property
+    def indexed(self) -> bool:
+        """Whether these are the keys that a search index covers."""
+        return self.text.endswith(REST)
+
+    @property
     def stream(self) -> str:
         """The stream with whose names these keys begin, as its counter is called; empty if the beginning varies."""
         names = [segment for segment in self.segments[:2] if isinstance(segment, str)]
@@ -47,6 +52,8 @@ class KeyShape:
         return all(map(_meet, self.segments, other.segments))
 
 
+#: Ends the text of a search index, which covers all keys that begin with what precedes it. No template has it.
+REST = "{*}"
 #: The keys of the connector's own.
 OWN_KEYS = KeyShape(("airbyte", ("", "")), open=True, text="airbyte:")
 
@@ -57,7 +64,9 @@ def shape_text(expanded: str, parts: int) -> str:
 
 
 def shape_of(text: str) -> KeyShape:
-    """Return the shape of an expanded template, with `KEY` for each part of a primary key."""
+    """Return the shape of an expanded template, with `KEY` for each part of a primary key, or of an index's keys."""
+    if text.endswith(REST):
+        return replace(beginning_with(text.removesuffix(REST)), text=text)
     return KeyShape(tuple(map(_segment, text.split(":"))), text=text)
 
 

@@ -47,6 +47,19 @@ class Generations:
         answered = self._lease.answered
         return answered.newest.committed >= last_id and answered.rejected >= rejected
 
+    def drop_unacknowledged(self) -> bool:
+        """Note in the ledger, before `start`, that staged records are dropped which this sync stores in another way.
+
+        Return whether there are any. They must be removed before this sync starts: a script that puts a collection in
+        place takes the staged one.
+        """
+        lease = self._lease
+        ledger = transitions.dropping(lease.value, self._storage)
+        if ledger == lease.value:
+            return False
+        lease.update(ledger, sets_sent=ledger.sent != lease.value.sent)
+        return True
+
     def start(self) -> bool:
         """Start this sync after `recover`; return whether a cancelled refresh has to be merged before the first record.
 

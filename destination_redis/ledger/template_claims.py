@@ -3,6 +3,8 @@
 Two streams whose keys could be the same would remove each other's records. So every sync compares the keys of its
 streams with each other, and with the templates that other connections claimed. The claim of a stream that has no ledger
 is void. For that, a sync with a new ledger always writes its claims: it may have been taken for void a moment ago.
+
+A search index over the keys of a template covers all keys that begin like them. So the stream claims these, too.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.errors import config_error
-from destination_redis.keys.shapes import OWN_KEYS, KeyShape, Shapes, beginning_with, shape_of, shape_text
-from destination_redis.keys.templates import KEY
+from destination_redis.keys.shapes import OWN_KEYS, REST, KeyShape, Shapes, beginning_with, shape_of, shape_text
+from destination_redis.keys.templates import KEY, RECORD_KEY
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Ledger
 from destination_redis.ledger.storage import Storage
@@ -36,8 +38,13 @@ class TemplateClaims:
         self._leases = {lease.keys.base: lease for lease in leases}
         self._registry = TemplateRegistry(pipeline, prefix)
         self._prefix = prefix
-        self._indexed = frozenset(indexed)
-        self._ours = {base: _texts(lease, _storages(lease)) for base, lease in self._leases.items()}
+        #: What the search indexes cover, by the names of their streams. Only those with a template are claimed.
+        self._indexes = {lease.keys.base: _index(lease) for lease in indexed}
+        claimed = {lease.keys.base: {_index(lease)} for lease in indexed if lease.stream.template}
+        self._ours = {
+            base: tuple(sorted(_texts(lease, _storages(lease)) | claimed.get(base, set())))
+            for base, lease in self._leases.items()
+        }
 
     def claim(self) -> None:
         """Claim all templates; raises a config error if keys of two streams could be the same."""
@@ -67,9 +74,7 @@ class TemplateClaims:
         for base, lease in self._leases.items():
             shapes += [(shape_of(text), base) for text in self._ours[base]]
             shapes += [(shape, base) for storage in _storages(lease) for shape in _defaults(base, storage)]
-            if lease in self._indexed:
-                head = lease.keys.data(lease.stream.template).live.head.decode()
-                shapes.append((beginning_with(head.removeprefix(self._prefix)), base))
+        shapes += [(shape_of(text), base) for base, text in self._indexes.items() if text not in self._ours[base]]
         others = {base: texts for base, texts in claimed.texts.items() if base not in self._leases}
         shapes += [(shape_of(text), base) for base, texts in others.items() for text in texts]
         void: set[str] = set()
@@ -77,6 +82,8 @@ class TemplateClaims:
             bases = {one[1], other[1]}
             foreign = bases & others.keys()
             if foreign == bases or bases & void:  # not a matter of this sync
+                continue
+            if one[0].indexed and other[0].indexed:  # then one index meets the other's template, too
                 continue
             gone = {base for base in foreign if not self._registry.hashes([self._ledger(base)])[0]}
             if not gone:
@@ -91,21 +98,20 @@ class TemplateClaims:
         first and then reads the claims, so one of two syncs at the same time sees the other.
         """
         shapes = [(base, shape) for base, texts in claimed.items() for shape in map(shape_of, texts)]
-        # Keys of streams whose names do not stand at the beginning could be those of any other stream. With only two
-        # parts they could not: a counter or a collection is of another type than a record, or has no record's id.
-        anywhere = any(not shape.stream and len(shape.segments) > 2 for _, shape in shapes)
-        all_streams = self._registry.streams() if anywhere else set()
+        all_streams = self._registry.streams() if any(_anywhere(shape) for _, shape in shapes) else set()
         pairs = [
             (base, shape, other)
             for base, shape in shapes
-            for other in ([shape.stream] if shape.stream else all_streams if len(shape.segments) > 2 else ())
+            for other in ([shape.stream] if shape.stream else all_streams if _anywhere(shape) else ())
             if other not in self._leases
         ]
-        ledgers = self._registry.hashes([self._ledger(other) for _, _, other in pairs])
-        for (base, shape, other), ledger in zip(pairs, ledgers, strict=True):
-            for default in _defaults_in(other, ledger):
+        others = list(dict.fromkeys(other for _, _, other in pairs))
+        ledgers = zip(others, self._registry.hashes([self._ledger(other) for other in others]), strict=True)
+        defaults = {other: list(_defaults_in(other, ledger)) for other, ledger in ledgers}
+        for base, shape, other in pairs:
+            for default in defaults[other]:
                 if shape.meets(default):
-                    self._release()
+                    self._release(refused=True)
                     raise self._refusal((shape, base), (default, other))
 
     def around(self, promote: Promote) -> Promote:
@@ -117,10 +123,11 @@ class TemplateClaims:
 
         return promote_and_release if any(self._ours.values()) else promote
 
-    def _release(self) -> None:
-        """Give up what this sync claimed and no ledger of it names."""
+    def _release(self, *, refused: bool = False) -> None:
+        """Give up what this sync claimed and no ledger of it names; if it is `refused`, its search indexes as well."""
+        kept = set() if refused else set(self._indexes.values())
         unused = {
-            base: set(self._ours[base]).difference(_texts(lease, list(_stored(lease.value))))
+            base: set(self._ours[base]) - _texts(lease, list(_stored(lease.value))) - kept
             for base, lease in self._leases.items()
         }
         while True:
@@ -134,13 +141,19 @@ class TemplateClaims:
                 return
 
     def _refusal(self, one: tuple[KeyShape, str], other: tuple[KeyShape, str]) -> AirbyteTracedException:
-        if other[1] == _NOBODY:
+        if other[1] == _NOBODY or (other[0].indexed and one[1] != _NOBODY):
             one, other = other, one
-        text, name = other[0].text, self._name(other[1])
+        text, name = other[0].text.replace(REST, "*"), self._name(other[1])
         if one[1] == _NOBODY:
             return config_error(
                 f"Keys of the stream {name} ({text}) could begin with airbyte:, as the connector's own do: choose "
                 "another template"
+            )
+        if one[0].indexed:
+            return config_error(
+                f"Keys of the stream {name} ({text}) could begin with {one[0].text.removesuffix(REST)}, and the search "
+                f"index of the stream {self._name(one[1])} covers all such keys: choose a record_key that begins with "
+                "other text, or turn search_index off"
             )
         return config_error(
             f"Keys of the streams {self._name(one[1])} ({one[0].text}) and {name} ({text}) could be the same: choose "
@@ -166,13 +179,25 @@ def _stored(ledger: Ledger) -> Iterator[Storage]:
         yield ledger.staged.storage
 
 
-def _texts(lease: StreamLease, storages: Sequence[Storage]) -> Texts:
+def _index(lease: StreamLease) -> str:
+    """Return what the search index of a stream covers, by the template of this sync."""
+    return lease.keys.expanded(lease.stream.template or RECORD_KEY).partition(KEY)[0] + REST
+
+
+def _anywhere(shape: KeyShape) -> bool:
+    """Return whether these keys could be those of any stream without a template.
+
+    With two parts they could not: a counter or a collection is of another type than a record, or has no record's id.
+    """
+    return not shape.stream and (shape.open or len(shape.segments) > 2)
+
+
+def _texts(lease: StreamLease, storages: Sequence[Storage]) -> set[str]:
     """Return the templates of a stream that are not the default, with its names put in."""
     templates = [(storage.template, storage.key_parts) for storage in storages]
     if dropped := lease.value.dropped:
         templates.append((dropped.template, dropped.key_parts))
-    texts = {shape_text(lease.keys.expanded(template), parts or 1) for template, parts in templates if template}
-    return tuple(sorted(texts))
+    return {shape_text(lease.keys.expanded(template), parts or 1) for template, parts in templates if template}
 
 
 def _defaults(base: str, storage: Storage) -> Iterator[KeyShape]:

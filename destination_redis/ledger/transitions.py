@@ -44,8 +44,21 @@ def first_ids(ledger: Ledger, storage: Storage, microseconds: int) -> Ledger:
     return replace(ledger, live=live, reserved=first - 1)
 
 
+def dropping(ledger: Ledger, storage: Storage) -> Ledger:
+    """Return the ledger before staged records are removed that no later sync will use.
+
+    No state covers any of them, so the source sends them again; and they are not stored as `storage` says, so this sync
+    could not continue them. Then `sent` is again that of the live records.
+    """
+    staged = ledger.staged
+    if staged is None or ledger.staged_acknowledged or staged.storage == storage:
+        return ledger
+    sent = ledger.live.committed if staged.placement == COLLECTION else ledger.sent
+    return replace(ledger, staged=None, dropped=_to_drop(ledger, storage), sent=sent)
+
+
 def start(ledger: Ledger, stream: Stream, storage: Storage) -> Start:
-    """Return how a sync of `stream` starts on a ledger without a task.
+    """Return how a sync of `stream` starts on a ledger without a task, after `dropping`.
 
     Raises a config error if the existing records do not fit, so that only a refresh helps.
     """

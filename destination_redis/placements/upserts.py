@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from destination_redis.caches import CollectionCache, UpsertEncoder
+from destination_redis.errors import RejectedRecord
 from destination_redis.keys import NULL, key_part
 from destination_redis.ledger import transitions
 from destination_redis.placements.base import Target, Writer
@@ -62,6 +63,15 @@ class Floors:
         return cursor if floor is None else b"%b %d" % (cursor, floor)
 
 
+def _not_empty(value: msgspec.Raw) -> bytes:
+    """Return the part of a key that is a record's whole key; raises RejectedRecord if it is empty."""
+    if part := key_part(value):
+        return part
+    raise RejectedRecord(
+        "its primary key is empty, and record_key makes that its whole key: add text to record_key, or set key_prefix"
+    )
+
+
 class Upserts:
     """Gathers the records of one stream, after `Generations.start`, as upserts and deletions."""
 
@@ -78,6 +88,7 @@ class Upserts:
         self._first = (ledger.newest if target.staged else ledger.live).first
         self._template = keys.staged if target.staged else keys.live
         self._tombstones = keys.tombstone
+        self._part_of = key_part if keys.live.head or keys.live.tail else _not_empty
         #: Upserts and deletions are kept apart: a script whose first write frees memory would bypass `maxmemory`.
         self._gathered: dict[str, ManyRecords] = {}
         self._epoch = f"{ledger.cursor_epoch:04x}"
@@ -86,7 +97,8 @@ class Upserts:
     def writer(self) -> Writer:
         """Return a writer that gathers records as upserts or deletions.
 
-        It raises msgspec.DecodeError if the data is not a JSON object, or if a key or cursor is not valid text.
+        It raises msgspec.DecodeError if the data is not a JSON object, or if a key or cursor is not valid text, and
+        RejectedRecord if the Redis key would be empty.
         """
         stream = self._stream
         width = len(stream.primary_key)
@@ -94,14 +106,14 @@ class Upserts:
         pick = picker((*stream.primary_key, *([stream.cursor] if has_cursor else []), (DELETED_AT,)))
         packed, packed_tombstone = self._template.packer(), self._tombstones.packer()
         no_cursor, cursor_of = self._no_cursor, self._cursors()
-        nothing, warned = b":".join([NULL] * width), False
+        nothing, part_of, warned = b":".join([NULL] * width), self._part_of, False
         encode, soft, floors = self._encoder(), self._soft, Floors()
         add, with_tombstone = self._upserts()
 
         def gather(number: int, record: Record) -> bytes:
             nonlocal add, with_tombstone, warned
             values = pick(record.data)
-            part = key_part(values[0]) if width == 1 else b":".join(map(key_part, values[:width]))
+            part = part_of(values[0]) if width == 1 else b":".join(map(key_part, values[:width]))
             if part == nothing and not warned:
                 warned = True
                 self._warn_of_no_key()

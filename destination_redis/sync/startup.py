@@ -102,6 +102,7 @@ def _begin(
     promotion = Promotion(pipeline, by_name, RejectedRecords(pipeline, heartbeat), heartbeat)
     promotion.recover(leases)
     begun = {lease: Generations(pipeline, lease, _storage(settings[lease.stream], lease.stream)) for lease in leases}
+    promotion.drop([lease for lease, generations in begun.items() if generations.drop_unacknowledged()])
     merging = [lease for lease, generations in begun.items() if generations.start()]
     pipeline.replicate()
     promotion.merge(merging)

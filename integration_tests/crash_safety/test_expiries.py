@@ -15,14 +15,20 @@ from integration_tests.support.connector.fork_server import Forked, forks
 from integration_tests.support.connector.library import full, full_dedup, written
 from integration_tests.support.data_types import HASH
 from integration_tests.support.expiries import BY_TTL, END, FOREVER, OWN, TTL, live, now, row, soon
+from integration_tests.support.faults.attempts import Attempts
+from integration_tests.support.faults.kinds import BREAKS, DEATHS
 from integration_tests.support.faults.proxy import Act, Exchange, at, proxy
-from integration_tests.support.faults.runner import play
+from integration_tests.support.faults.runner import Runner, play
+from integration_tests.support.faults.scenarios import EXPIRING, MERGING, Scenario
+from integration_tests.support.faults.seed import FULL, rng
 from integration_tests.support.messages import COMPLETE, Json, generation, state
 from integration_tests.support.servers.server import Server
 
 SETTINGS: Json = {"expire_at": "ends", "ttl_seconds": TTL}
 #: Seconds until what is staged expires.
 _STAGED = 0.7
+#: A process that is killed, before a command or after it, and connections that are cut.
+FAULTS = [*DEATHS[:2], *BREAKS[:3]]
 Dumps = dict[bytes, tuple[int, Any]]
 
 
@@ -132,3 +138,17 @@ def test_a_sync_killed_at_any_command_and_done_again_gives_each_record_its_expir
     old: dict[int, str | None] = {} if replaces else {2: BY_TTL} if upserts else {1: BY_TTL, 2: BY_TTL}
     for killed in Kills(server, tmp_path, streams, messages).each():
         assert live(server.client) == {**old, **new}, killed
+
+
+@pytest.mark.parametrize("scenario", [*EXPIRING, *MERGING], ids=str)
+def test_a_fault_at_any_command_leaves_every_record_with_its_expiry(
+    server: Server, tmp_path: Path, scenario: Scenario
+) -> None:
+    runner = Runner(scenario, server, tmp_path)
+    attempts = Attempts()
+    step = 1 if FULL else 6
+    # The commands before the ninth open the connection and take the lease.
+    number = 1 if FULL else 9 + rng(f"expiries {scenario}").randrange(step)
+    while attempts.attempt(runner, {number: FAULTS[number % len(FAULTS)]}):
+        number += step
+    attempts.report(f"{scenario}, a fault at its commands")

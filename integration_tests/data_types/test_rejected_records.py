@@ -82,6 +82,13 @@ REASONS: dict[str, tuple[Shape, Json, Json, Any, str]] = {
     "no object": (COLUMNS, {}, stream(), [1], "its data cannot be read: Expected `object`, got `array`"),
     "no object, by primary key": (HASH, {}, dedup(), 7, "its data cannot be read: Expected `object`, got `int`"),
     "primary key": (HASH, {}, dedup(), {"id": f"{NO_TEXT}:", "at": 1}, "its data cannot be read: "),
+    "empty key": (
+        HASH,
+        {"record_key": "{key}"},
+        dedup(),
+        {"id": "", "at": 1},
+        "its primary key is empty, and record_key makes that its whole key",
+    ),
     "cursor": (HASH, {}, dedup(), {"id": 1, "at": NO_TEXT}, "its data cannot be read: "),
     "value": (("list", "columns"), {"value": "id"}, stream(), 7, "its data cannot be read: Expected `object`"),
 }
@@ -114,11 +121,11 @@ def test_what_cannot_be_stored_is_kept_with_the_reason(
     assert f"users: 1 records could not be stored and were rejected; see the Redis stream {KEY}" in outcome.text
 
 
-@pytest.mark.parametrize("case", ["score", "columns"])
+@pytest.mark.parametrize("case", ["score", "columns", "empty key"])
 def test_by_default_it_ends_the_sync_after_what_came_before(connector: Connector, server: Server, case: str) -> None:
     shape, settings, configured, data, reason = REASONS[case]
     connector.config |= {**settings_for(shape), **settings}
-    good = record(1, data={"id": 1, "points": 1})
+    good = record(1, data={"id": 1, "at": 1, "points": 1})
     outcome = connector.write([configured], [good, state(1), record(5, data=data), state(2), COMPLETE])
     assert outcome.error["failure_type"] == "config_error"
     assert outcome.error["message"].startswith(f"A record of the stream users cannot be stored: {reason}")
@@ -480,3 +487,46 @@ def test_a_cursor_that_is_too_large_as_hexadecimal_text_is_rejected(keep: Connec
     assert counts(outcome) == [(1.0, 1.0)]
     assert server.client.exists("default:users:1")
     assert not server.client.exists("default:users:2")
+
+
+EMPTY: Json = {"record_key": "{key}", "rejected_records": "keep"}
+
+
+@pytest.mark.parametrize("replaces", [False, True], ids=["live", "staged"])
+def test_a_record_and_a_deletion_without_any_key_are_rejected_in_a_cluster_too(
+    connector: Connector, *, replaces: bool
+) -> None:
+    deleted = {"_ab_cdc_deleted_at": "2024-01-01"}
+    messages = [record(1, data={"id": key, "at": 1, **more}) for key in ("", "a", "b") for more in ({}, deleted)]
+    streams = [dedup(**generation(2, 2 if replaces else 0, 2))]
+    with cluster() as nodes, nodes.client() as client:
+        connector.config = {**nodes.config, **EMPTY}
+        assert counts(ended_well(connector.write(streams, [*messages, state(1), COMPLETE]))) == [(4.0, 2.0)]
+        connector.config["rejected_records"] = "fail"
+        outcome = connector.write(streams, messages[1:])
+        assert outcome.error["failure_type"] == "config_error"
+        assert "cannot be stored: its primary key is empty" in outcome.error["message"]
+        assert not client.exists("")
+
+
+def test_a_deletion_without_any_key_leaves_no_floor_and_no_tombstone(connector: Connector, server: Server) -> None:
+    connector.config |= EMPTY
+    server.client.set("", "of the application")
+    deleted = [record(1, data={"id": "", "at": at, "_ab_cdc_deleted_at": "now"}) for at in (None, 1)]
+    outcome = ended_well(connector.write([dedup()], [*deleted, row(1), state(1), COMPLETE]))
+    assert counts(outcome) == [(1.0, 2.0)]
+    assert rows(server.client, "", {"1"}) == {"1": 1}
+    assert server.client.get("") == b"of the application"
+    assert server.client.keys("airbyte:tombstone:*") == []
+    assert ledger(server.client)["deletes"] == "0"
+
+
+@pytest.mark.parametrize("settings", [{"record_key": "{key}", "key_prefix": "p"}, {"record_key": "{key}."}, {}])
+def test_an_empty_primary_key_has_a_key_where_the_template_or_the_prefix_has_any_text(
+    connector: Connector, server: Server, settings: Json
+) -> None:
+    connector.config |= settings
+    outcome = ended_well(connector.write([dedup()], [record(1, data={"id": "", "at": 1}), state(1), COMPLETE]))
+    assert counts(outcome) == [(1.0, None)]
+    key = settings.get("key_prefix", "") + settings.get("record_key", "default:users:{key}").replace("{key}", "")
+    assert server.client.hget(key, "_airbyte_ab_id") is not None

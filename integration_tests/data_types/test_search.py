@@ -340,10 +340,72 @@ def test_an_index_covers_the_keys_of_the_template_and_moves_with_a_refresh_to_an
 def test_an_index_that_would_cover_another_streams_keys_is_refused(server: Server) -> None:
     streams = [users("append_dedup"), full_dedup("people")]
     config = config_of(server, SHAPES[0], record_key="{stream}-{key}")
-    assert list(write(config, streams, [row(1), COMPLETE, status("COMPLETE", "people")])) == []
+    without = {**config, "search_index": False}
+    assert list(write(without, streams, [row(1), COMPLETE, status("COMPLETE", "people")])) == []
     # No key has both forms, but an index over all keys that begin with "u" would have those of both streams.
     error = library.failure({**config, "record_key": "u{key}:x"}, [full_dedup("others")], [record(1, "others")])
-    assert "others (u*) and default:users (users-{key}) could be the same" in str(error)
+    assert "Keys of the stream default:users (users-{key}) could begin with u, and the search index of the" in str(
+        error
+    )
+
+
+class TestIndexesOfOtherConnections:
+    """A stream `shop.orders` has default keys, which could begin like those of a template."""
+
+    TEMPLATES = pytest.mark.parametrize("template", ["shop:{key}:a:b", "sho{key}:a:b:c", "shop:ord{key}:a:b"])
+
+    def synced(self, server: Server, number: int) -> list[Json]:
+        return list(write(server.config, *self.orders(number)))
+
+    def orders(self, number: int) -> tuple[list[Json], list[Json]]:
+        orders, ended = full("orders", namespace="shop"), status("COMPLETE", "orders")
+        ended["trace"]["stream_status"]["stream_descriptor"]["namespace"] = "shop"
+        return [orders], [record(number, "orders", namespace="shop"), ended]
+
+    @TEMPLATES
+    def test_an_index_that_would_cover_keys_without_a_template_is_refused_and_claims_nothing(
+        self, server: Server, template: str
+    ) -> None:
+        self.synced(server, 1)
+        config = config_of(server, SHAPES[0], record_key=template)
+        error = library.failure(config, [users("append_dedup")], [row(1), COMPLETE])
+        assert "Keys of the stream shop:orders (shop:orders" in str(error)
+        assert f"could begin with {template.partition('{')[0]}, and the search index of the stream users" in str(error)
+        assert indexes(server.client) == []
+        assert server.client.hgetall("airbyte:templates").keys() == {b"version"}
+        self.synced(server, 2)
+
+    @TEMPLATES
+    def test_a_stream_whose_keys_an_index_would_cover_is_refused_until_the_index_is_given_up(
+        self, server: Server, template: str
+    ) -> None:
+        shape, stream = SHAPES[0], users("append_dedup")
+        synced(server, shape, stream, row(1, **DATA), COMPLETE, record_key=template)
+        sentence = str(library.failure(server.config, *self.orders(1)))
+        assert "Keys of the stream shop.orders (shop:orders" in sentence
+        assert f"could begin with {template.partition('{')[0]}, and the search index of the stream default:" in sentence
+        assert server.client.exists("shop:orders:1") == 0
+        synced(server, shape, stream, row(2, **DATA), COMPLETE, record_key=template, search_index=False)
+        self.synced(server, 1)
+        assert server.client.exists("shop:orders:1")
+        error = library.failure(config_of(server, shape, record_key=template), [stream], [row(3), COMPLETE])
+        assert "Keys of the stream shop:orders (shop:orders" in str(error)
+
+    def test_an_index_keeps_its_claim_after_a_refresh_to_another_template(self, server: Server) -> None:
+        shape = SHAPES[0]
+        for number, template in ((1, "user:{key}"), (2, "shop:{key}")):
+            stream = users("append_dedup", **generation(number, number, number))
+            synced(server, shape, stream, row(number, **DATA), COMPLETE, record_key=template)
+        claims = server.client.hget("airbyte:templates", "default:users")
+        assert claims == b'["shop:{*}", "shop:{key}"]'
+        assert "could begin with shop:" in str(library.failure(server.config, *self.orders(1)))
+
+    def test_an_index_over_keys_without_a_template_claims_nothing_and_needs_no_scan(self, server: Server) -> None:
+        server.client.config_resetstat()
+        synced(server, SHAPES[0], users("append_dedup"), row(1, **DATA), COMPLETE)
+        self.synced(server, 1)
+        assert "cmdstat_scan" not in server.client.info("commandstats")
+        assert server.client.exists("airbyte:templates") == 0
 
 
 def test_prefix_and_escaped_names_are_part_of_the_index(server: Server) -> None:

@@ -292,3 +292,22 @@ def test_a_catalog_of_thousands_of_streams_with_entries_starts_with_as_many_comm
         return int(server.client.info("stats")["total_commands_processed"] - before)
 
     assert commands({**server.config, "streams": entries}) == pytest.approx(commands(server.config), rel=0.05)
+
+
+def test_an_entry_takes_back_a_global_expiry_and_a_global_length(server: Server) -> None:
+    rows_of = ("sessions", "others")
+    config = {**server.config, "ttl_seconds": 1000, "expire_at": "ends"}
+    config["streams"] = [{"stream": "others", "ttl_seconds": 0, "expire_at": ""}]
+    messages = [record(1, name, data={"id": 1, "ends": 4_102_444_799}) for name in rows_of]
+    ends = [status("COMPLETE", name) for name in (*rows_of, *COLLECTIONS)]
+    list(write(config, [full(name) for name in rows_of], [*messages, *ends[:2]]))
+    assert server.client.ttl("default:sessions:1") > 1000
+    assert server.client.ttl("default:others:1") == -1
+
+    config = {**server.config, "cache_type": "stream", "stream_max_length": 2, "ttl_seconds": 1000}
+    config["streams"] = [{"stream": "queue", "stream_max_length": 0, "ttl_seconds": 0}]
+    messages = [record(number, name) for number in range(5) for name in COLLECTIONS]
+    list(write(config, [full(name) for name in COLLECTIONS], [*messages, *ends[2:]]))
+    assert [server.client.xlen(f"default:{name}") for name in COLLECTIONS] == [5, 2]
+    assert server.client.ttl("default:queue") == -1
+    assert 0 < server.client.ttl("default:events") <= 1000

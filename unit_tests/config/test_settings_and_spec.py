@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from destination_redis.caches import CACHES
 from destination_redis.config.parse import parse_config, unknown_settings
+from destination_redis.config.records import FIELDS
 from destination_redis.config.spec import specification
 from destination_redis.config.tls import SslDisable, SslVerifyFull
 from destination_redis.config.tunnel import NoTunnel, SshKeyTunnel, SshPasswordTunnel
@@ -195,7 +196,9 @@ OPTIONAL = {
 }
 
 
+#: In an entry of `streams`, an empty name of a field takes back the global one.
 EMPTY_IS_A_VALUE = {"default_namespace", "streams.0.namespace"}
+EMPTY_IS_A_VALUE |= {f"streams.0.{name}" for name in ("expire_at", *FIELDS)}
 
 
 def test_settings_of_every_kind_are_optional() -> None:
@@ -415,9 +418,10 @@ def test_the_spec_names_every_data_type_there_is() -> None:
     assert FORM["properties"]["record_format"]["enum"] == ["envelope", "columns"]
 
 
-@pytest.mark.parametrize("seconds", [0, -1, 1.5, "soon"])
-def test_a_time_to_live_is_at_least_a_second(seconds: Any) -> None:
+@pytest.mark.parametrize("seconds", [-1, 1.5, "soon"])
+def test_a_time_to_live_is_a_whole_number_of_seconds_and_zero_is_none(seconds: Any) -> None:
     assert "ttl_seconds: " in str(complaint({"host": "h", "ttl_seconds": seconds}).message)
+    assert parse_config({"host": "h", "ttl_seconds": 0}).expiry == 0
 
 
 @pytest.mark.parametrize("name", CACHES)

@@ -133,6 +133,43 @@ def test_a_setting_that_is_empty_in_an_entry_is_inherited(empty: str | None) -> 
     assert (found.ttl_seconds, found.cache_type, found.search_index) == (60, "json", True)
 
 
+@pytest.mark.parametrize(
+    ("name", "none", "settings"),
+    [
+        ("ttl_seconds", 0, {}),
+        ("stream_max_length", 0, {"cache_type": "stream"}),
+        ("expire_at", "", {}),
+        ("value", "", {"cache_type": "list"}),
+        ("score", "", {"cache_type": "sorted_set", "record_format": "columns"}),
+    ],
+)
+def test_an_entry_takes_back_a_global_setting_of_a_field_by_empty_text_and_of_a_number_by_zero(
+    name: str, none: object, settings: Json
+) -> None:
+    settings = {**settings, name: OTHERS[name]}
+    found = configs({"stream": "s", name: none}, {"stream": "t", name: None}, **settings)
+    assert getattr(found.of("s", None), name) is None
+    without = {key: value for key, value in settings.items() if key != name}
+    assert found.of("s", None) == parse_config({"host": "h", **without})
+    assert getattr(found.of("t", None), name) == OTHERS[name]
+    assert parse_config({"host": "h", **settings, name: none}) == parse_config({"host": "h", **without})
+
+
+def test_what_an_entry_takes_back_it_may_have_whatever_its_data_type_is() -> None:
+    entry = {"stream": "s", "cache_type": "set", "expire_at": "", "ttl_seconds": 0, "stream_max_length": 0, "score": ""}
+    found = configs(entry, ttl_seconds=60, expire_at="ends", record_format="columns")
+    own = found.of("s", None)
+    assert (own.expiry, own.expire_at, own.limits, own.fields) == (0, None, {}, {})
+    assert found.left_out == []
+
+
+def test_a_number_below_zero_is_refused() -> None:
+    for name in ("ttl_seconds", "stream_max_length"):
+        assert f"{name}: Input should be greater than or equal to 0" in complaint({"stream": "s", name: -1})
+        assert FORM[name]["minimum"] == ENTRY["properties"][name]["minimum"] == 0
+    assert FORM["ttl_seconds"]["maximum"] == 10**11
+
+
 def test_an_entry_may_set_the_default_against_the_global_setting() -> None:
     entry = {"stream": "s", "record_format": "envelope", "search_index": False, "record_metadata": "minimal"}
     found = configs(entry, cache_type="json", record_format="columns", search_index=True, record_metadata="full")
@@ -228,7 +265,7 @@ def test_what_an_entry_sets_itself_and_its_data_type_cannot_have_is_a_config_err
 @pytest.mark.parametrize(
     ("entry", "says"),
     [
-        ({"stream": "orders_*", "ttl_seconds": 0}, "streams.1 (orders_*): ttl_seconds: Input should be greater"),
+        ({"stream": "orders_*", "ttl_seconds": -1}, "streams.1 (orders_*): ttl_seconds: Input should be greater"),
         ({"stream": "orders_*", "cache_type": "S3cret"}, "streams.1 (orders_*): cache_type: Input should be hash or"),
         ({"stream": 5}, "streams.1: stream: Input should be a valid string"),
         ({"stream": ""}, "streams.1: stream: String should have"),

@@ -6,8 +6,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from destination_redis.keys import RECORD_KEY, StreamKeys, escape, why_no_record_key
-from destination_redis.keys.shapes import OWN_KEYS, KeyShape, Segment, Shapes, beginning_with, shape_of, shape_text
+from destination_redis.keys import RECORD_KEY, StreamKeys, escape, templates, why_no_record_key
+from destination_redis.keys.shapes import (
+    OWN_KEYS,
+    REST,
+    KeyShape,
+    Segment,
+    Shapes,
+    beginning_with,
+    shape_of,
+    shape_text,
+)
 
 #: Templates, names and values of so few characters meet each other far more often than longer ones do.
 TEMPLATES = st.tuples(
@@ -82,6 +91,23 @@ def test_no_key_of_an_accepted_template_begins_like_the_keys_of_a_search_index(
 ) -> None:
     begin = any(key.startswith(head.encode()) for key in every_key(*one, VALUES))
     assert not begin or shape(*one).meets(beginning_with(head))
+
+
+@given(_streams(), _streams())
+def test_an_index_that_meets_another_one_meets_the_keys_of_a_template(
+    one: tuple[StreamKeys, str, int], other: tuple[StreamKeys, str, int]
+) -> None:
+    indexes = [shape_of(keys.expanded(text).partition(templates.KEY)[0] + REST) for keys, text, _ in (one, other)]
+    if indexes[0].meets(indexes[1]):
+        assert indexes[0].meets(shape(*other)) or indexes[1].meets(shape(*one))
+
+
+def test_what_an_index_covers_is_written_as_no_template_is() -> None:
+    assert shape_of("user:{*}") == beginning_with("user:")
+    assert shape_of("user:{*}").indexed
+    assert not beginning_with("user:").indexed
+    assert why_no_record_key("user:{key}{*}") is not None
+    assert not shape_of("user:*").open
 
 
 @given(st.lists(_streams(), max_size=8), st.booleans(), st.lists(st.sampled_from(["", "a", "a:", ":b:a"]), max_size=3))

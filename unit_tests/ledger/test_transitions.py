@@ -188,6 +188,101 @@ class TestReplacingAStream:
         assert (found.staged.first, found.staged.committed, found.sent) == (first, 268, 268)
 
 
+class TestStagedRecordsThatNoStateCovers:
+    NOTHING = replace(STAGED, staged=Generation(2, 2, 13, 12), sent=40)
+    NAMED = replace(KEYS, template="user:{key}")
+    VALUES = replace(LIST, fields=(("value", "id"),))
+    #: How records were staged, how they are stored now, and what has to be removed.
+    CHANGES = pytest.mark.parametrize(
+        ("held", "wanted", "dropped"),
+        [
+            (NAMED, KEYS, Dropped(13, 268, "primary_key", "user:{key}", 1)),
+            (KEYS, NAMED, Dropped(13, 268, "primary_key", "", 1)),
+            (VALUES, LIST, Dropped(13, 268, "collection", "", 1)),
+            (replace(LIST, template="queue"), LIST, Dropped(13, 268, "collection", "queue", 1)),
+            (KEYS, LIST, Dropped(13, 268, "primary_key", "", 1)),
+            (IDS, LIST, None),  # by sequence they are already removed
+            (replace(IDS, storage_format=StorageFormat("json")), IDS, None),
+        ],
+    )
+
+    def staged(self, held: Storage, wanted: Storage, ledger: Ledger = NOTHING) -> Ledger:
+        """Return the ledger of a stream whose live records are stored as they are now, and the staged ones are not."""
+        assert ledger.staged
+        live, staged = replace(ledger.live, storage=wanted), replace(ledger.staged, storage=held)
+        return replace(ledger, live=live, staged=staged)
+
+    @CHANGES
+    def test_are_dropped_if_they_are_stored_in_another_way_than_now(
+        self, held: Storage, wanted: Storage, dropped: Dropped | None
+    ) -> None:
+        found = transitions.dropping(self.staged(held, wanted), wanted)
+        assert (found.staged, found.dropped) == (None, dropped)
+        assert (found.live, found.reserved) == (self.staged(held, wanted).live, 268)
+
+    @CHANGES
+    @pytest.mark.parametrize("numbers", [replacing(2, 2), replacing(3, 3), adding(3, 3)])
+    def test_then_neither_a_retry_nor_any_other_sync_asks_for_a_refresh(
+        self, held: Storage, wanted: Storage, dropped: Dropped | None, numbers: dict[str, Any]
+    ) -> None:
+        ledger = transitions.dropping(self.staged(held, wanted), wanted)
+        for each in (ledger, transitions.dropped(ledger)):
+            found = start(each, stream(wanted, **numbers), wanted)
+            assert (found.continues_staged, found.changes_key, found.next_id) == (False, False, 269)
+            assert found.ledger.task is Task.NONE
+            assert found.ledger.dropped == (dropped if each is ledger else None)
+            assert found.ledger.newest.storage == wanted
+            assert found.stages == (found.ledger.staged is not None) == (numbers["minimum_generation_id"] > 0)
+
+    @pytest.mark.parametrize("held", [VALUES, replace(LIST, template="queue")])
+    def test_a_sync_that_dies_then_takes_no_live_elements_for_those_that_were_staged(self, held: Storage) -> None:
+        found = transitions.dropping(self.staged(held, LIST), LIST)
+        assert found.sent == found.live.committed
+
+    @pytest.mark.parametrize("storage", [IDS, KEYS, NAMED, LIST, VALUES])
+    def test_are_kept_if_they_are_stored_as_now(self, storage: Storage) -> None:
+        ledger = self.staged(storage, storage)
+        assert transitions.dropping(ledger, storage) == ledger
+
+    @CHANGES
+    @pytest.mark.parametrize(
+        "ledger",
+        [
+            replace(NOTHING, staged=Generation(2, 2, 13, 13)),
+            # The source does not send again what a state covers, even if all of it was rejected.
+            replace(NOTHING, rejected=RejectedId(13, 4), rejected_sent=4),
+        ],
+    )
+    def test_what_a_state_covers_is_never_dropped_and_only_a_refresh_helps(
+        self, held: Storage, wanted: Storage, dropped: Dropped | None, ledger: Ledger
+    ) -> None:
+        ledger = self.staged(held, wanted, ledger)
+        assert transitions.dropping(ledger, wanted) == ledger
+        for numbers in (replacing(2, 2), adding(3, 3)):
+            with pytest.raises(AirbyteTracedException, match="refresh the stream"):
+                start(ledger, stream(wanted, **numbers), wanted)
+        refreshed = start(ledger, stream(wanted, **replacing(3, 3)), wanted).ledger
+        assert refreshed.staged
+        assert refreshed.staged.storage == wanted
+        assert refreshed.dropped
+        assert dropped is None or refreshed.dropped == dropped
+
+    def test_an_empty_stream_whose_refresh_died_may_then_be_stored_in_any_way(self) -> None:
+        empty = replace(self.NOTHING, live=Generation())
+        for held, wanted in ((KEYS, LIST), (LIST, self.VALUES), (IDS, KEYS)):
+            assert empty.staged
+            ledger = replace(empty, staged=replace(empty.staged, storage=held))
+            found = start(transitions.dropping(ledger, wanted), stream(wanted, **adding(3, 3)), wanted)
+            assert found.ledger.live.storage == wanted
+
+    def test_after_a_loss_a_refresh_begins_anew(self) -> None:
+        for loss in (Loss.LOST, Loss.BEFORE_STAGED):
+            ledger = transitions.dropping(replace(self.staged(self.VALUES, LIST), loss=loss), LIST)
+            found = start(transitions.dropped(ledger), stream(LIST, **replacing(2, 2)), LIST)
+            assert (found.stages, found.ledger.loss) == (True, Loss.BEFORE_STAGED)
+            assert found.ledger.dropped == Dropped(1, 269, "collection")
+
+
 class TestAfterALoss:
     LOST = replace(LIVE, loss=Loss.LOST)
 

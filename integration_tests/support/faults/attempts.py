@@ -73,8 +73,9 @@ class Attempts:
             problems += scenario.steps(client, cursor)
             if outcome.code == 0 or tries == TRIES:
                 break
-            if (committed := scenario.committed(client, cursor)) > cursor:
-                twice += range(cursor + 1, committed + 1)
+            known = max(cursor, scenario.staged)
+            if (committed := scenario.committed(client, known)) > known:
+                twice += range(known + 1, committed + 1)
             rejected_twice += scenario.rejected_committed(client, cursor)
             outcome = play(runner.start(runner.server.port, scenario.streams()), scenario.messages(cursor))
             runner.server.wait_until_alone()
@@ -87,6 +88,7 @@ class Attempts:
             if (found := scenario.found(client)) != (expected := scenario.expected(twice)):
                 problems.append(f"found {found}, expected {expected}")
             problems += scenario.untidy(client) + scenario.rejections(client, rejected_twice)
+            problems += scenario.expiries(client)
             self.records += len(expected)
         self.retries += tries - 1
         self.doubled += len(twice)

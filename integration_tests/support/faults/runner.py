@@ -6,19 +6,24 @@ import select
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 
 from integration_tests.support.connector.fork_server import Forked, forks
 from integration_tests.support.connector.process import Outcome
+from integration_tests.support.expiries import now
 from integration_tests.support.faults.scenarios import SCENARIOS, Scenario
 from integration_tests.support.messages import Json, lines
 from integration_tests.support.servers.server import Server, has_json
+from integration_tests.support.waiting import wait_until
 
 #: Seconds after which a sync that has not ended is taken to hang.
 HANGS = 120.0
 #: Seconds between messages sent in haste: enough for one to be taken by itself, too little for its answer.
 _PAUSE = 0.001
+#: Milliseconds beyond which an expiry is a point in time.
+_FAR = 10**9
 
 
 class Runner:
@@ -33,14 +38,38 @@ class Runner:
         streams, messages = first.before()
         ended = play(self._start(first.config(server.port), streams, 0), [messages])
         assert ended.code == 0, ended.text
-        self._dumps = dump(server.client)
+        if scenario.merging:
+            streams, messages = scenario.cancelled()
+            ended = play(self._start(scenario.config(server.port), streams, 0), [messages])
+            assert "Not complete" in ended.text
+        self._keep()
+
+    def leave_staged(self, other: Scenario) -> None:
+        """Let there also be, at the beginning, what a refresh as in `other` staged that died before its first state."""
+        process = self._start(other.config(self.server.port), other.streams(), 0)
+        process.stdin.write(lines(*other.messages()[0][:-1]))
+        wait_until(lambda: bool(self.server.client.keys("airbyte:tmp:*")))
+        process.kill()
+        process.wait(20)
+        process.close()
+        self.server.wait_until_alone()
+        self._keep()
 
     def reset(self) -> None:
-        """Let there be the old data alone."""
+        """Let there be the old data alone; what lives for a while has all of that time again."""
         client = self.server.client
         client.flushall()
         for key, content in self._dumps.items():
-            client.restore(key, 0, content)
+            expiry, value = content
+            client.restore(key, expiry, value, absttl=expiry > _FAR)
+
+    def _keep(self) -> None:
+        """Keep what is there, for the beginning."""
+        client = self.server.client
+        left: dict[bytes, int] = {key: max(0, client.pttl(key)) for key in client.scan_iter()}
+        now_ms = round(now(client) * 1000)
+        expiries = {key: some + now_ms if some > _FAR else some for key, some in left.items()}
+        self._dumps: dict[bytes, tuple[int, Any]] = {key: (at, client.dump(key)) for key, at in expiries.items()}
 
     def start(self, port: int, streams: list[Json], answer_timeout: float = 0) -> Forked:
         return self._start(self.scenario.config(port), streams, answer_timeout)

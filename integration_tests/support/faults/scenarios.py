@@ -19,6 +19,7 @@ from integration_tests.support.data_types import (
     settings_for,
     storable,
 )
+from integration_tests.support.expiries import BY_TTL, END, FOREVER, OWN, TTL, expiry
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
 from integration_tests.support.stored import elements, ledger, rejected, rows, values
 
@@ -28,6 +29,10 @@ RECORDS = 6
 #: (primary key, cursor, whether it is deleted) of each record in append_dedup, the older ones late.
 CHANGES = [("a", 1, False), ("b", 1, False), ("a", 1, False), ("b", 2, True), ("c", 3, False), ("a", 0, False)]
 OLD_ROWS = [("b", 0, False), ("c", 0, False), ("z", 9, False)]
+
+#: The expiry of each record, where it has its own; None for one that is past, which in append_dedup is a deletion.
+EXPIRIES = {-3: FOREVER, -2: OWN, -1: BY_TTL, 1: OWN, 2: BY_TTL, 3: None, 4: FOREVER, 5: OWN, 6: BY_TTL}
+_ENDS: dict[str | None, Any] = {OWN: END / 1000, BY_TTL: None, FOREVER: "infinity", None: 1}
 
 #: A record without an element, where that is the "id".
 _EMPTY = record(0, data={"id": None})
@@ -50,10 +55,16 @@ class Scenario:
     valued: bool = False
     #: Whether every record is followed by one that cannot be stored, and is kept among the rejected ones.
     rejecting: bool = False
+    #: Whether every record has an expiry of its own.
+    expiring: bool = False
+    #: Whether a refresh was cancelled: the first records up to a state are staged, and the sync merges them.
+    merging: bool = False
 
     def __str__(self) -> str:
         under = f" under {self.template}" if self.template else ""
-        more = f"{' of a field' if self.valued else ''}{', rejecting' if self.rejecting else ''}"
+        words = {" of a field": self.valued, ", rejecting": self.rejecting}
+        words |= {", expiring": self.expiring, ", merging": self.merging}
+        more = "".join(word for word, holds in words.items() if holds)
         return f"{self.mode} {'-'.join(self.shape)}{under}{more}{f', once {self.was}' if self.was else ''}"
 
     @property
@@ -84,9 +95,16 @@ class Scenario:
         """Commands that a sync sends at least."""
         return 21 if self.shape in COLLECTED or not self.replaces else 34
 
+    @property
+    def staged(self) -> int:
+        """The number of records that a refresh has staged before."""
+        return 2 if self.merging else 0
+
     def streams(self, number: int = 2) -> list[Json]:
         """Return the catalog; with a higher number it is a refresh of what went wrong."""
         made = dedup(schema={}) if self.upserts else stream(mode="overwrite" if self.mode == "overwrite" else "append")
+        if self.merging:
+            return [made | generation(3, 0, 3)]
         replaces = self.replaces or number > 2
         return [made | generation(number, number if replaces else 0, number)]
 
@@ -98,6 +116,8 @@ class Scenario:
             config |= {"value": "id"} | ({"score": "id"} if self.shape[0] == "sorted_set" else {})
         if self.rejecting:
             config |= {"rejected_records": "keep"}
+        if self.expiring:
+            config |= {"expire_at": "ends", "ttl_seconds": TTL}
         return config
 
     def before(self) -> tuple[list[Json], list[Json]]:
@@ -108,12 +128,18 @@ class Scenario:
         made = dedup(schema={}) if self.upserts else stream()
         return [made | generation(1, 0, 1)], [*old, state(0), COMPLETE]
 
+    def cancelled(self) -> tuple[list[Json], list[Json]]:
+        """Return the catalog and the messages of the refresh that was cancelled."""
+        made = dedup(schema={}) if self.upserts else stream()
+        first = [self._record(number) for number in range(1, self.staged + 1)]
+        return [made | generation(2, 2, 2)], [*first, state(self.staged)]
+
     def messages(self, after: int = 0) -> list[list[Json]]:
         """Return what a source sends that resumes after so many records, step by step: each but the last has a state.
 
         The last says that all is complete.
         """
-        first = range(after + 1, RECORDS + 1, 2)
+        first = range(max(after, self.staged) + 1, RECORDS + 1, 2)
         steps = [[self._record(n), self._record(n + 1), state(n + 1)] for n in first]
         if self.valued:
             steps = [[each for message in step for each in (_EMPTY, message)] for step in steps]
@@ -128,8 +154,8 @@ class Scenario:
         """Return what `found` returns in the end, with so many records doubled; `anew` is for without the old data."""
         if self.upserts:
             return self._rows(RECORDS, anew=anew)
-        wanted = [*([] if self.replaces or anew else OLD), *range(1, RECORDS + 1)]
-        return sorted([*wanted, *twice])
+        wanted = [*([] if self.replaces or anew else OLD), *range(1, RECORDS + 1), *twice]
+        return sorted(number for number in wanted if not self._past(number))
 
     def found(self, client: Redis) -> Any:
         """Return what readers find: values, or key -> number of the record."""
@@ -143,13 +169,15 @@ class Scenario:
         wrong = []
         if self.rejecting and (missing := set(range(1, cursor + 1)) - {number for _, number in _rejected(client)}):
             wrong.append(f"acknowledged as rejected and not there: {missing}")
-        if not self.upserts and (missing := set(range(1, cursor + 1)) - {*self._live(client), *self._staged(client)}):
+        acknowledged = {number for number in range(1, max(cursor, self.staged) + 1) if not self._past(number)}
+        if not self.upserts and (missing := acknowledged - {*self._live(client), *self._staged(client)}):
             wrong.append(f"acknowledged and not there: {missing}")
+        wrong += self.expiries(client)
         if self.was:  # in a moment of its promotion it is of both kinds
             return wrong
         live = self.found(client)
         if not self.upserts:
-            if self.replaces and not set(OLD) <= set(live) and not set(range(1, RECORDS + 1)) <= set(live):
+            if self.replaces and not set(OLD) <= set(live) and not set(self.expected()) <= set(live):
                 wrong.append(f"a gap in the data: {live}")
         elif not self.replaces:
             wrong += self._behind(live, cursor)
@@ -199,6 +227,17 @@ class Scenario:
     def _may_have(self, key: bytes) -> bool:
         return self.shape not in COLLECTED and key.startswith(self.head.encode())
 
+    def expiries(self, client: Redis) -> list[str]:
+        """Return which live records have another expiry than their own."""
+        if not self.expiring:
+            return []
+        found = {}
+        for key in client.scan_iter(f"{self.head}*"):
+            for one in cache(self.shape).get_all(client, [key]):
+                number = int(json.loads(one.data)["value" if self.upserts else "id"])
+                found[number] = expiry(client, key)
+        return [f"record {number} expires {got}" for number, got in found.items() if got != EXPIRIES[number]]
+
     def rejected_committed(self, client: Redis, cursor: int) -> list[int]:
         """Return the rejected records after `cursor` that the ledger says are committed."""
         last = int(ledger(client).get("rejected", 0))
@@ -219,7 +258,13 @@ class Scenario:
             message["record"]["data"] = {"id": key, "at": at, "value": number}
             if deleted:
                 message["record"]["data"]["_ab_cdc_deleted_at"] = "now"
+        if self.expiring:
+            message["record"]["data"]["ends"] = _ENDS[EXPIRIES[number]]
         return message
+
+    def _past(self, number: int) -> bool:
+        """Return whether a record expires at once."""
+        return self.expiring and EXPIRIES[number] is None
 
     def _rows(self, last: int, *, anew: bool = False) -> dict[str, int]:
         """Return key -> number once the first records, up to `last`, are in."""
@@ -229,7 +274,8 @@ class Scenario:
             else {key: (at, i - len(OLD_ROWS), False) for i, (key, at, _) in enumerate(OLD_ROWS)}
         )
         for number, (key, at, deleted) in enumerate(CHANGES[:last], 1):
-            held[key] = max(held.get(key, (at, number, deleted)), (at, number, deleted))
+            change = (at, number, deleted or self._past(number))
+            held[key] = max(held.get(key, change), change)
         return {key: number for key, (_, number, deleted) in held.items() if not deleted}
 
     def _behind(self, live: dict[str, int], cursor: int) -> list[str]:
@@ -313,9 +359,23 @@ TEMPLATES = [
     Scenario("refresh_dedup", HASH, template=_USER, was=Scenario("append", _LIST, template="queue")),
     Scenario("refresh", ("geo", "columns"), template="queue", was=Scenario("append", HASH)),
 ]
+_TEXT: Shape = ("string", "envelope")
+#: Records with expiries of their own.
+EXPIRING = [
+    *(Scenario(mode, HASH, expiring=True) for mode in MODES),
+    Scenario("append", ("hash", "columns"), expiring=True),
+    Scenario("refresh_dedup", _TEXT, template=_USER, expiring=True),
+]
+#: A cancelled refresh of such records, which the sync merges.
+MERGING = [
+    Scenario("append", HASH, expiring=True, merging=True),
+    Scenario("append_dedup", HASH, expiring=True, merging=True),
+    Scenario("append_dedup", _TEXT, template=_USER, expiring=True, merging=True),
+]
 SCENARIOS = [
     *(Scenario(mode, shape) for mode in MODES for shape in (UPSERTING if mode.endswith("dedup") else SHAPES)),
     *(Scenario(mode, shape, valued=True) for mode in ("append", "overwrite", "refresh") for shape in VALUED),
     *CHANGES_OF_KIND,
     *TEMPLATES,
+    *EXPIRING,
 ]
