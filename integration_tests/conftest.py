@@ -1,5 +1,6 @@
 """The fixtures: servers, the connector on them, and which test runs on which server."""
 
+import os
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -14,6 +15,11 @@ from integration_tests.support.connector.process import Connector
 from integration_tests.support.faults import seed  # noqa: F401 - its seed is every process's
 from integration_tests.support.faults.runner import Runners
 from integration_tests.support.servers.server import ONE_EACH, SERVERS, WITH_JSON, Server, json_module, running
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of workers for `-n auto`: most tests wait for servers, so a core has time for two."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
