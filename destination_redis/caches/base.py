@@ -48,6 +48,8 @@ class Capabilities:
     default_fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
     #: Whether an element is the catalog's primary key, if there is one, unless `value` names a field.
     primary_key: bool = False
+    #: Whether that key is of Redis's type string, as a counter is.
+    string: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class KeyedCache(RedisCache, Protocol):
 
 @runtime_checkable
 class CollectionCache(RedisCache, Protocol):
-    """A data type that holds all records of a stream in one key; its TYPE is never string, as the counter's is."""
+    """A data type that holds all records of a stream in one key."""
 
     @property
     def collection(self) -> Collection:

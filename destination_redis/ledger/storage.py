@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from destination_redis.caches import StorageFormat
+from destination_redis.caches import CACHES, StorageFormat
 from destination_redis.keys import DataKeys, StreamKeys
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE
 
@@ -30,6 +30,12 @@ class Storage:
         if self.key_fields:
             return len(json.loads(self.key_fields))
         return None if self.placement == PRIMARY_KEY else 1
+
+    @property
+    def in_string(self) -> bool:
+        """Whether all records are in one key of Redis's type string."""
+        cache = CACHES.get(self.storage_format.cache_type)
+        return self.placement == COLLECTION and cache is not None and cache.capabilities.string
 
     def keys_of(self, keys: StreamKeys) -> DataKeys:
         """Return the keys of the records of a stream that are stored so."""

@@ -11,7 +11,7 @@ from destination_redis.ledger import transitions
 from destination_redis.ledger.heartbeat import LeaseHeartbeat
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Ledger, Task
-from destination_redis.ledger.scripts import GUARD
+from destination_redis.ledger.scripts import GUARD, NOTE_COLLECTION
 from destination_redis.placements.appends import Appender
 from destination_redis.placements.base import Target, Writer
 from destination_redis.placements.expiry import expire
@@ -38,11 +38,11 @@ return 'ok'
 
 
 # KEYS: ledger, staged, live; ARGV: token.
-def _merge(collection: Collection, expiry: int) -> str:
+def _merge(collection: Collection, note: str, expiry: int) -> str:
     return f"""{GUARD}
 if held[3] ~= 'merge' or redis.call('EXISTS', KEYS[2]) == 0 then return 'ok' end
 local most = {_MOST}
-{collection.merge}
+{note}{collection.merge}
 if redis.call('EXISTS', KEYS[3]) == 1 then {expire("KEYS[3]", expiry)} end
 return 'more'
 """
@@ -76,8 +76,10 @@ class CollectionPlacement:
             if lease.value.task is Task.PROMOTE and lease.value.live.placement != COLLECTION:
                 lease.exchange(transitions.collection_in_place(lease.value))
             elif lease.value.task is Task.MERGE:
-                script = _merge(_collection(lease.value.newest.storage.storage_format), lease.stream.expiry)
                 keys = (lease.newest_keys.staged_collection, lease.newest_keys.collection)
+                storage = lease.value.newest.storage
+                note = NOTE_COLLECTION if keys[1] == lease.keys.counter and storage.in_string else ""
+                script = _merge(_collection(storage.storage_format), note, lease.stream.expiry)
                 more = True
                 while more:
                     more = False
