@@ -43,6 +43,8 @@ class Capabilities:
     collection: bool = False
     #: The optional settings that this data type has and others do not, by name.
     settings: tuple[str, ...] = ()
+    #: Those of them without which it has no elements.
+    required: tuple[str, ...] = ()
     #: Settings that name a field and that this data type needs: where one is not set, the first of these names that the
     #: stream's schema has.
     default_fields: Mapping[str, Sequence[str]] = field(default_factory=dict)

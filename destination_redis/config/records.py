@@ -180,7 +180,8 @@ class RecordSettings(Settings):
     @property
     def storage_format(self) -> StorageFormat:
         """The data type and format of records; a single field of a record has no envelope."""
-        return StorageFormat(self.cache_type, "columns" if self.value else self.record_format)
+        one_field = self.value or "value" in CACHES[self.cache_type].capabilities.required
+        return StorageFormat(self.cache_type, "columns" if one_field else self.record_format)
 
     @property
     def fields(self) -> dict[str, str]:
