@@ -10,7 +10,7 @@ from destination_redis.config.stream_configs import StreamConfigs
 from destination_redis.connection.clients import connect
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.slots import Address, slot_of
-from destination_redis.errors import traced
+from destination_redis.errors import NotReadableError, config_error, traced
 from destination_redis.keys import KeyTemplate, StreamKeys, namespace_in_keys
 from destination_redis.ledger.ledger import Ledger, OwnKey
 from destination_redis.ledger.stored import parse
@@ -46,6 +46,8 @@ def read(config: RedisConfig, name: str, namespace: str | None = None) -> Iterat
                 yield from cache.get_all(servers.client(address), found)
     except AirbyteTracedException:
         raise
+    except NotReadableError as error:
+        raise config_error(str(error)) from error
     except Exception as error:
         raise traced(error, "reading") from error
 

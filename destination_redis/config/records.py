@@ -12,7 +12,7 @@ from destination_redis.keys import COLLECTION_KEY, RECORD_KEY, why_no_collection
 
 #: The settings that only some data types have: those that name a field of a record, and numbers.
 FIELDS = ("value", "score", "longitude", "latitude")
-LIMITS = ("stream_max_length",)
+LIMITS = ("stream_max_length", "bitmap_max_position")
 
 
 def listed(names: Sequence[str]) -> str:
@@ -174,6 +174,17 @@ class RecordSettings(Settings):
         description=f"With cache_type {types_with('latitude')}: the top-level field of a record with its latitude in "
         "degrees. If it is empty, latitude or else lat.",
         examples=["lat"],
+        group="records",
+    )
+    bitmap_max_position: int | None = setting(
+        "Bitmap maximum position",
+        22,
+        default=None,
+        description="With cache_type bitmap: the highest position, by default 134,217,727. A bitmap needs a byte for "
+        "every eight positions up to its highest one: 16 MB for the default. A single bit at position 4,294,967,295 "
+        "takes 512 MB at once.",
+        ge=0,
+        le=2**32 - 1,
         group="records",
     )
 
