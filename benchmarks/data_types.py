@@ -16,8 +16,8 @@ from benchmarks.recording import recording
 from benchmarks.tables import types
 from destination_redis.caches import CACHES, RecordFormat
 
-#: The settings without which a data type cannot store the records: these fields have numbers of a place's size.
-NEEDED = {"geo": {"longitude": "age", "latitude": "height"}}
+#: The settings without which a data type cannot store the records: fields with numbers of a place's size, or positions.
+NEEDED = {"geo": {"longitude": "age", "latitude": "height"}, "bitmap": {"value": "id"}}
 #: The least that records in columns should reach of `redis-cli --pipe` with the same commands.
 COLUMNS = 0.75
 

@@ -38,6 +38,7 @@ redis.call('HDEL', KEYS[1], 'none')
 redis.call('HSET', KEYS[1], 'probe', 1)
 redis.call('UNLINK', KEYS[1])
 redis.call('SET', KEYS[2], 1)
+redis.call('STRLEN', KEYS[2])
 return redis.call('GET', KEYS[2])
 """
 # What upserts and their promotion use in addition.
@@ -163,6 +164,7 @@ def _probe(server: _Server, configs: StreamConfigs, key: bytes, staged: bytes) -
             server.execute(*arguments)
         server.execute("UNLINK", key)
     server.execute("SET", key, probe)
+    server.execute("STRLEN", key)
     server.execute("GET", key)
     server.execute("UNLINK", key)
     if server.execute("EXISTS", key):

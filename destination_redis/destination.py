@@ -123,7 +123,8 @@ class DestinationRedis(Destination):
         The stream is found as in a sync, and read in the type and format recorded in its ledger, whatever `config`
         says. A list or a Redis stream is read in the order of arrival, other types in no order. With columns in a
         hash, `data` holds each value as text. With `value`, `data` is the element: the text of that field, not JSON. In
-        a geospatial index it is the element, too, by default the primary key.
+        a geospatial index it is the element, too, by default the primary key. In a bitmap it is a position; these
+        ascend. A HyperLogLog cannot be read back, which is a config error.
         """
         return read(parse_config(config), stream, namespace)
 

@@ -10,10 +10,11 @@ from destination_redis.config.stream_configs import StreamConfigs
 from destination_redis.connection.clients import connect
 from destination_redis.connection.deployment import Servers
 from destination_redis.connection.slots import Address, slot_of
-from destination_redis.errors import traced
+from destination_redis.errors import NotReadableError, config_error, traced
 from destination_redis.keys import KeyTemplate, StreamKeys, namespace_in_keys
-from destination_redis.ledger.ledger import Ledger
+from destination_redis.ledger.ledger import Ledger, OwnKey
 from destination_redis.ledger.stored import parse
+from destination_redis.ledger.transitions import corrected
 
 #: COUNT of a SCAN.
 _COUNT = 2000
@@ -37,13 +38,16 @@ def read(config: RedisConfig, name: str, namespace: str | None = None) -> Iterat
             data = storage.keys_of(keys)
             if isinstance(cache, CollectionCache):
                 address = slots.table()[slot_of(data.collection)]
-                places = [(address, iter([data.collection]))] if address else []
+                counts = data.collection == keys.counter and ledger.own_key is OwnKey.COUNTER  # it lags behind
+                places = [(address, iter([data.collection]))] if address and not counts else []
             else:
                 places = [(address, _scan(servers, address, data.live)) for address in slots.primaries]
             for address, found in places:
                 yield from cache.get_all(servers.client(address), found)
     except AirbyteTracedException:
         raise
+    except NotReadableError as error:
+        raise config_error(str(error)) from error
     except Exception as error:
         raise traced(error, "reading") from error
 
@@ -62,7 +66,10 @@ def _ledger(keys: StreamKeys, servers: Servers) -> Ledger:
     """Return the ledger; if there is none, the default one, which describes the Java connector's records."""
     held = servers.ask(keys.ledger, "HGETALL", keys.ledger)
     assert isinstance(held, dict)
-    return parse([part for pair in held.items() for part in pair], b"")
+    ledger = parse([part for pair in held.items() for part in pair], b"")
+    if not ledger.own_key or ledger.newest.storage.template:
+        return ledger
+    return corrected(ledger, collection=ledger.own_key is OwnKey.COLLECTION)
 
 
 def _scan(servers: Servers, address: Address, live: KeyTemplate) -> Iterator[bytes]:

@@ -19,8 +19,10 @@ from destination_redis.caches.base import (
     UpsertEncoder,
     plain,
 )
+from destination_redis.caches.bitmap import BitmapCache
 from destination_redis.caches.geo import GeoCache
 from destination_redis.caches.hash import HashCache
+from destination_redis.caches.hyperloglog import HyperLogLogCache
 from destination_redis.caches.json import JsonCache
 from destination_redis.caches.list import ListCache
 from destination_redis.caches.set import SetCache
@@ -38,17 +40,21 @@ CACHES: Mapping[str, type[KeyedCache] | type[CollectionCache]] = MappingProxyTyp
         "sorted_set": SortedSetCache,
         "stream": StreamCache,
         "geo": GeoCache,
+        "bitmap": BitmapCache,
+        "hyperloglog": HyperLogLogCache,
     }
 )
 
 __all__ = [
     "CACHES",
+    "BitmapCache",
     "Capabilities",
     "Collection",
     "CollectionCache",
     "Encoder",
     "GeoCache",
     "HashCache",
+    "HyperLogLogCache",
     "JsonCache",
     "KeyedCache",
     "ListCache",

@@ -43,11 +43,15 @@ class Capabilities:
     collection: bool = False
     #: The optional settings that this data type has and others do not, by name.
     settings: tuple[str, ...] = ()
+    #: Those of them without which it has no elements.
+    required: tuple[str, ...] = ()
     #: Settings that name a field and that this data type needs: where one is not set, the first of these names that the
     #: stream's schema has.
     default_fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
     #: Whether an element is the catalog's primary key, if there is one, unless `value` names a field.
     primary_key: bool = False
+    #: Whether that key is of Redis's type string, as a counter is.
+    string: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,10 @@ class Collection:
     `append` are statements that add the elements in ARGV, from the fourth argument on, to KEYS[2], except the first
     `skip`; the first of them has the id `first`. The first write must be one that a server refuses when it is out of
     memory. `discard_unacknowledged` removes the newest elements, with the ids `low` + 1 to `sent`, from KEYS[2]; it is
-    empty if sending them again adds nothing. `merge` moves up to `most` elements from KEYS[2] to the end of KEYS[3].
-    `width` returns the number of arguments of an element, given its first one.
+    empty if sending them again adds nothing. `merge` moves up to `most` elements from KEYS[2] to the end of KEYS[3];
+    the last script leaves no KEYS[2]. Elements that stay there until then are told from the others by `position`, a
+    number that is 0 in the first script and kept for the next one. KEYS[4] and KEYS[5] are for parts, and must not
+    exist after a script. `width` returns the number of arguments of an element, given its first one.
     """
 
     append: str
@@ -164,7 +170,7 @@ class KeyedCache(RedisCache, Protocol):
 
 @runtime_checkable
 class CollectionCache(RedisCache, Protocol):
-    """A data type that holds all records of a stream in one key; its TYPE is never string, as the counter's is."""
+    """A data type that holds all records of a stream in one key."""
 
     @property
     def collection(self) -> Collection:

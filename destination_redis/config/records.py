@@ -13,7 +13,7 @@ from destination_redis.keys import COLLECTION_KEY, RECORD_KEY, why_no_collection
 
 #: The settings that only some data types have: those that name a field of a record, and numbers.
 FIELDS = ("value", "score", "longitude", "latitude")
-LIMITS = ("stream_max_length",)
+LIMITS = ("stream_max_length", "bitmap_max_position")
 
 
 def listed(names: Sequence[str]) -> str:
@@ -187,11 +187,23 @@ class RecordSettings(Settings):
         examples=["lat"],
         group="records",
     )
+    bitmap_max_position: int | None = setting(
+        "Bitmap maximum position",
+        22,
+        default=None,
+        description="With cache_type bitmap: the highest position, by default 134,217,727. A bitmap needs a byte for "
+        "every eight positions up to its highest one: 16 MB for the default. A single bit at position 4,294,967,295 "
+        "takes 512 MB at once.",
+        ge=0,
+        le=2**32 - 1,
+        group="records",
+    )
 
     @property
     def storage_format(self) -> StorageFormat:
         """The data type and format of records; a single field of a record has no envelope."""
-        return StorageFormat(self.cache_type, "columns" if self.value else self.record_format)
+        one_field = self.value or "value" in CACHES[self.cache_type].capabilities.required
+        return StorageFormat(self.cache_type, "columns" if one_field else self.record_format)
 
     @property
     def fields(self) -> dict[str, str]:

@@ -31,7 +31,17 @@ def check_settings(config: RedisConfig) -> None:
     _check_certificate(config)
     for found in unsupported(config):
         raise config_error(found.why)
+    check_required(config)
     check_server(config)
+
+
+def check_required(config: RedisConfig) -> None:
+    """Raise a config error if the data type needs a setting that is not set."""
+    for name in CACHES[config.cache_type].capabilities.required:
+        if getattr(config, name) is None:
+            raise config_error(
+                f"cache_type {config.cache_type} needs {name}: set it to the field that becomes the element"
+            )
 
 
 def check_server(config: RedisConfig) -> None:

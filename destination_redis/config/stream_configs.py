@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.config.rules import check_server, unsupported, without_effect
+from destination_redis.config.rules import check_required, check_server, unsupported, without_effect
 from destination_redis.config.settings import RedisConfig
 from destination_redis.config.streams import StreamSettings, entry_label
 from destination_redis.errors import config_error
@@ -85,6 +85,7 @@ def _entry(config: RedisConfig, number: int, entry: StreamSettings) -> Entry:
         if found.name in own:
             raise config_error(f"{label}: {found.why}")
     try:
+        check_required(combined)
         check_server(combined)
     except AirbyteTracedException as error:
         raise config_error(f"{label}: {error}") from None

@@ -15,6 +15,10 @@ class RejectedRecord(Exception):  # noqa: N818 - a finding, not an error yet
     """A record that cannot be stored, however often it is sent; the text is the reason, which quotes no data."""
 
 
+class NotReadableError(Exception):
+    """Elements that cannot be read back from their data type; the text is a sentence for the user."""
+
+
 class NodeRemoved(Exception):  # noqa: N818 - a change, not an error
     """A server no longer serves any slots of its cluster."""
 

@@ -19,6 +19,7 @@ _MENDED = (
     "unknown command",
     "called from script",
     "XADD is equal or smaller",
+    "bit offset is not an integer",
 )
 _MENDED_ERRORS = (
     redis_errors.AuthenticationError,

@@ -162,6 +162,10 @@ _SAYINGS: tuple[tuple[str, str], ...] = (
         "XADD is equal or smaller",
         "The Redis stream has entries of other clients with higher ids than the connector's",
     ),
+    (
+        "bit offset is not an integer",
+        "The server allows no position as high as one in the bitmap (proto-max-bulk-len): lower bitmap_max_position",
+    ),
     ("GAP ", "The server lacks records that were sent before these: it lost them, or keeps refusing them"),
     ("OOM ", _FULL),
     ("READONLY", "The server is a read-only replica: use the primary instead"),

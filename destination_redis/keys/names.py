@@ -6,6 +6,7 @@
     <namespace>:<stream>                     the last committed id, a plain number; or the collection of all records
     airbyte:{<namespace>:<stream>}           the stream's ledger, a hash
     airbyte:tmp:{<the final key>}            a staged record or collection
+    airbyte:tmp:{<the final key>}:1          a part of a collection (or :2), within a script that merges it
     airbyte:tombstone:{<the final key>}      a deletion, kept for a day
     airbyte:templates                        the templates in use, a hash: of each stream that has one
     airbyte:rejected:{<namespace>:<stream>}  records that cannot be stored, a Redis stream
@@ -61,6 +62,11 @@ class DataKeys:
     #: The key of a collection of all records, and the one under which it is staged.
     collection: bytes
     staged_collection: bytes
+
+    @property
+    def parts(self) -> tuple[bytes, bytes]:
+        """Two keys in the slot of the collection for parts of it, which exist within a script only."""
+        return b"%b:1" % self.staged_collection, b"%b:2" % self.staged_collection
 
     def owns(self, key: bytes) -> bool:
         """Return whether a key is of this form."""

@@ -13,8 +13,9 @@ from redis import exceptions as redis_errors
 from destination_redis.errors import NodeRemoved, config_error, transient_error
 from destination_redis.keys import DataKeys, StreamKeys
 from destination_redis.ledger import transitions
-from destination_redis.ledger.ledger import Ledger
-from destination_redis.ledger.scripts import EXCHANGE, NO_COUNTER, RESUME, TAKE, UPDATE
+from destination_redis.ledger.ledger import Ledger, OwnKey
+from destination_redis.ledger.own_key import holds
+from destination_redis.ledger.scripts import EXCHANGE, NOT_USED, RESUME, TAKE, UPDATE
 from destination_redis.ledger.storage import Storage
 from destination_redis.ledger.stored import parse
 from destination_redis.protocol.catalog import COLLECTION, Stream
@@ -61,8 +62,8 @@ class StreamLease:
                 _, now, writer, connection, until = reply
                 busy(self, writer.decode(), connection.decode(), int(until), int(now))
                 return
-            _, kind, counter, held, taken_at = reply
-            self.value = self.answered = self._found(kind, counter, held)
+            _, kind, text, held, taken_at = reply
+            self.value = self.answered = self._found(kind, text, held)
             self.taken_at = int(taken_at)
             self._held = True
 
@@ -70,20 +71,23 @@ class StreamLease:
         command = self._pack(TAKE, self._token, self._registered, LEASE, dead)
         self._pipeline.send([command], on_reply, Kind.OTHER)
 
-    def _found(self, kind: bytes, counter: bytes, held: Sequence[bytes]) -> Ledger:
+    def _found(self, kind: bytes, text: bytes, held: Sequence[bytes]) -> Ledger:
         """Return the ledger, given the type and the text of the stream's key; raises if that key is not the stream's.
 
         With a template of its own a stream does not use that key, so another application may.
         """
-        counts, collection = counter.isdigit(), kind not in (b"string", b"none")
-        found = parse(held, counter if counts else b"")
-        self._has_counter = counts and found.counted
-        if found.uses_own_key(self.stream.template):
-            if not found.newest.storage.template:
-                found = transitions.corrected(found, collection=collection)
-            if (kind == b"string" and not counts) or (kind != b"none" and not found.agrees(collection=collection)):
-                raise self._foreign(self.keys.counter)
-        return found
+        found = parse(held, b"")
+        own_key = holds(found, kind, text)
+        if own_key is OwnKey.COUNTER:
+            found = parse(held, text)
+        if not found.uses_own_key(self.stream.template):
+            return found
+        if own_key is None:
+            raise self._foreign(self.keys.counter)
+        self._has_counter = own_key is OwnKey.COUNTER
+        if found.newest.storage.template:
+            return found
+        return transitions.corrected(found, collection=own_key is OwnKey.COLLECTION)
 
     def register_connections(self) -> None:
         """Make the ledger name the connections in use: one may have been replaced while the lease was requested."""
@@ -138,10 +142,10 @@ class StreamLease:
         if self.value.counted:
             moved = self.value.live.committed != before.live.committed or not before.counted
             counter = str(self.value.live.committed) if moved else ""
-        elif self._has_counter and not self.value.collected:
-            counter = NO_COUNTER
+        elif self._has_counter or (before.collected and not self.value.collected):
+            counter = NOT_USED
         if counter:
-            self._has_counter = counter != NO_COUNTER
+            self._has_counter = counter != NOT_USED
         self._send(UPDATE, self._fields(sets_sent), counter)
 
     def exchange(self, value: Ledger, *, sets_sent: bool = False) -> None:

@@ -34,6 +34,14 @@ class Loss(IntEnum):
     BEFORE_STAGED = 2
 
 
+class OwnKey(StrEnum):
+    """What the key `<namespace>:<stream>` holds. The scripts that put it there note it, unless its type is enough."""
+
+    NONE = ""
+    COUNTER = "counter"
+    COLLECTION = "collection"
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """Records that become visible, and are removed, together."""
@@ -113,6 +121,8 @@ class Ledger:
     #: script that writes them maintains that number.
     rejected: RejectedId = NOT_REJECTED
     rejected_sent: int = 0
+    #: What of Redis's type string the stream's key held when the ledger was read. The scripts that change it note it.
+    own_key: OwnKey = OwnKey.NONE
 
     @property
     def new(self) -> bool:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from destination_redis.caches import StorageFormat
+from destination_redis.caches import CACHES, StorageFormat
 from destination_redis.keys import DataKeys, StreamKeys
 from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE
 
@@ -38,6 +38,12 @@ class Storage:
     def vectors(self) -> list[str]:
         """The fields that hold vectors in a form of their own."""
         return [field for name, field in self.fields if name == VECTORS]
+
+    @property
+    def in_string(self) -> bool:
+        """Whether all records are in one key of Redis's type string."""
+        cache = CACHES.get(self.storage_format.cache_type)
+        return self.placement == COLLECTION and cache is not None and cache.capabilities.string
 
     def keys_of(self, keys: StreamKeys) -> DataKeys:
         """Return the keys of the records of a stream that are stored so."""

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, RejectedId, Task
+from destination_redis.ledger.ledger import Dropped, Generation, Ledger, Loss, OwnKey, RejectedId, Task
 from destination_redis.ledger.storage import Storage, stored_as
 from destination_redis.protocol.catalog import PRIMARY_KEY
 
@@ -51,6 +51,7 @@ def _stored(stored: Mapping[str, str]) -> Ledger:
         sent=number("sent"),
         rejected=RejectedId(number("rejected_record_id"), number("rejected")),
         rejected_sent=number("rejected_sent"),
+        own_key=OwnKey(stored.get("own_key", "")),
     )
 
 

@@ -8,7 +8,7 @@ again, or late: its elements exist already, or its writer no longer holds the le
 from collections.abc import Sequence
 
 from destination_redis.caches import CollectionCache
-from destination_redis.ledger.scripts import GUARD
+from destination_redis.ledger.scripts import GUARD, NOTE_COLLECTION
 from destination_redis.placements.base import Target
 from destination_redis.placements.expiry import expire
 from destination_redis.protocol.messages import Record
@@ -17,14 +17,14 @@ from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.window import Kind
 
 
-def _append(cache: CollectionCache, lives: str) -> str:
+def _append(cache: CollectionCache, note: str, lives: str) -> str:
     """KEYS: ledger, collection; ARGV: token, first id, last id, the elements."""
     return f"""{GUARD}
 local first, last = tonumber(ARGV[2]), tonumber(ARGV[3])
 if first > sent + 1 then return redis.error_reply('GAP after ' .. string.format('%.0f', sent)) end
 if last <= sent then return 'ok' end
 local skip = sent + 1 - first
-{cache.collection.append}{lives}
+{note}{cache.collection.append}{lives}
 redis.call('HSET', KEYS[1], 'sent', ARGV[3])
 return 'ok'
 """
@@ -39,7 +39,8 @@ class Appender:
         self._pipeline = pipeline
         self._lease = lease = target.lease
         key = lease.newest_keys.staged_collection if target.staged else lease.live_keys.collection
-        script = _append(cache, "" if target.staged else expire("KEYS[2]", lease.stream.expiry))
+        note = NOTE_COLLECTION if key == lease.keys.counter and cache.capabilities.string else ""
+        script = _append(cache, note, "" if target.staged else expire("KEYS[2]", lease.stream.expiry))
         keys = pack_arguments(lease.keys.ledger, key, lease.token.encode())
         self._head = b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n2\r\n%b" % (pipeline.load(script), keys)
         self._parts: list[bytes] = []

@@ -11,7 +11,7 @@ from destination_redis.ledger import transitions
 from destination_redis.ledger.heartbeat import LeaseHeartbeat
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Ledger, Task
-from destination_redis.ledger.scripts import GUARD
+from destination_redis.ledger.scripts import GUARD, NOTE_COLLECTION
 from destination_redis.placements.appends import Appender
 from destination_redis.placements.base import Target, Writer
 from destination_redis.placements.expiry import expire
@@ -37,12 +37,19 @@ return 'ok'
 """
 
 
-# KEYS: ledger, staged, live; ARGV: token.
-def _merge(collection: Collection, expiry: int) -> str:
+# KEYS: ledger, staged, live, and two for parts; ARGV: token. The position of a merge is stored with the first id of the
+# staged generation, so that it counts for no other.
+def _merge(collection: Collection, note: str, expiry: int) -> str:
     return f"""{GUARD}
 if held[3] ~= 'merge' or redis.call('EXISTS', KEYS[2]) == 0 then return 'ok' end
 local most = {_MOST}
-{collection.merge}
+local merge = redis.call('HMGET', KEYS[1], 'staged_first', 'merge_first', 'merge_position')
+local before = merge[2] == merge[1] and tonumber(merge[3]) or 0
+local position = before
+{note}{collection.merge}
+if position > before then
+  redis.call('HSET', KEYS[1], 'merge_first', merge[1], 'merge_position', string.format('%.0f', position))
+end
 if redis.call('EXISTS', KEYS[3]) == 1 then {expire("KEYS[3]", expiry)} end
 return 'more'
 """
@@ -76,13 +83,7 @@ class CollectionPlacement:
             if lease.value.task is Task.PROMOTE and lease.value.live.placement != COLLECTION:
                 lease.exchange(transitions.collection_in_place(lease.value))
             elif lease.value.task is Task.MERGE:
-                script = _merge(_collection(lease.value.newest.storage.storage_format), lease.stream.expiry)
-                keys = (lease.newest_keys.staged_collection, lease.newest_keys.collection)
-                more = True
-                while more:
-                    more = False
-                    for reply in self._run(lease, [self._pack(lease, script, *keys)] * _AT_ONCE):
-                        more = reply == b"more"
+                self._merge(lease)
         self._pipeline.flush()
 
     def remove_old(self, leases: Sequence[StreamLease]) -> None:
@@ -114,6 +115,14 @@ class CollectionPlacement:
                 key = keys.staged_collection if ledger.staged else keys.collection
                 step = self._pack(lease, _discard_unacknowledged(collection), key, arguments=(ledger.top,))
                 self._run(lease, [step] * -(-count // _MOST))
+
+    def _merge(self, lease: StreamLease) -> None:
+        storage, keys = lease.value.newest.storage, lease.newest_keys
+        note = NOTE_COLLECTION if keys.collection == lease.keys.counter and storage.in_string else ""
+        script = _merge(_collection(storage.storage_format), note, lease.stream.expiry)
+        step = self._pack(lease, script, keys.staged_collection, keys.collection, *keys.parts)
+        while self._run(lease, [step] * _AT_ONCE)[-1] == b"more":
+            pass
 
     def _pack(self, lease: StreamLease, script: str, *keys: bytes, arguments: Sequence[int] = ()) -> bytes:
         sha = self._pipeline.load(script)

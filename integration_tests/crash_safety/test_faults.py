@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from integration_tests.support.connector.process import Connector
-from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, SHAPES, Shape, cache, settings_for
+from integration_tests.support.data_types import COLLECTED, FOLDING, HASH, READABLE, Shape, cache, settings_for
 from integration_tests.support.data_types import storable as record
 from integration_tests.support.messages import COMPLETE, Json, generation, lines, state, stream
 from integration_tests.support.servers.server import Server, needs_json
@@ -22,7 +22,7 @@ def _server(_server_with_json: Server) -> Server:
     return _server_with_json
 
 
-@pytest.fixture(params=SHAPES, ids="-".join)
+@pytest.fixture(params=READABLE, ids="-".join)
 def shape(request: pytest.FixtureRequest, server: Server, connector: Connector) -> Shape:
     """Return every data type and format in turn; the connector writes it."""
     chosen: Shape = request.param
@@ -99,7 +99,7 @@ def committed(client: Redis, cursor: int, shape: Shape) -> int:
 def test_an_append_killed_at_random_instants_ends_with_exactly_the_records(
     connector: Connector, server: Server, shape: Shape
 ) -> None:
-    seed = SHAPES.index(shape)
+    seed = READABLE.index(shape)
     deaths, twice = killed_and_resumed(connector, server.client, seed, [stream(**generation(1, 0, 1))], shape)
     assert deaths > 0
     assert sorted(values(server.client, shape=shape)) == sorted([*range(1, RECORDS + 1), *twice])

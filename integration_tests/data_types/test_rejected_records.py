@@ -8,7 +8,7 @@ import pytest
 
 from integration_tests.support.connector.library import check
 from integration_tests.support.connector.process import Connector, Outcome
-from integration_tests.support.data_types import HASH, SHAPES, UPSERTING, Shape, columns, settings_for
+from integration_tests.support.data_types import HASH, UPSERTING, WHOLE, Shape, columns, settings_for
 from integration_tests.support.docs.permissions import FOR_SETTING, LEAST
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, lines, record, state, status, stream
 from integration_tests.support.servers.cluster import cluster
@@ -148,7 +148,7 @@ def strict(_strict: Server, connector: Connector) -> Server:
 @pytest.mark.parametrize(
     ("shape", "mode"),
     [
-        *((shape, mode) for shape in SHAPES for mode in ("append", "refresh")),
+        *((shape, mode) for shape in WHOLE for mode in ("append", "refresh")),
         *((shape, mode) for shape in UPSERTING for mode in ("append_dedup", "refresh_dedup")),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),

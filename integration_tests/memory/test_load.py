@@ -13,7 +13,7 @@ import pytest
 from integration_tests.support.connector.library import full, full_dedup, write
 from integration_tests.support.connector.measured import MEGABYTE, run_measured
 from integration_tests.support.connector.process import Connector
-from integration_tests.support.data_types import SHAPES, Shape, cache, columns, settings_for
+from integration_tests.support.data_types import WHOLE, Shape, cache, columns, settings_for
 from integration_tests.support.faults.seed import FULL, report
 from integration_tests.support.messages import COMPLETE, generation, record, status, stream
 from integration_tests.support.servers.server import Server, needs_json
@@ -25,7 +25,7 @@ LARGE = 50_000_000
 FOREIGN = 1_000_000 if FULL else 100_000
 #: Megabytes, whatever is synced but large records.
 MOST = 256
-_SHAPES = SHAPES if FULL else [("json", "columns"), ("list", "columns")]
+_SHAPES = WHOLE if FULL else [("json", "columns"), ("list", "columns")]
 
 
 @pytest.fixture(scope="module")

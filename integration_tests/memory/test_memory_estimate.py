@@ -8,7 +8,7 @@ import pytest
 
 from integration_tests.support.connector.library import check, full, full_dedup, write
 from integration_tests.support.connector.process import Connector
-from integration_tests.support.data_types import SHAPES, UPSERTING, Shape, columns, settings_for
+from integration_tests.support.data_types import UPSERTING, WHOLE, Shape, columns, settings_for
 from integration_tests.support.docs.permissions import LEAST, MORE
 from integration_tests.support.messages import COMPLETE, Json, generation, record, state, stream
 from integration_tests.support.servers.server import Server, needs_json
@@ -17,7 +17,7 @@ from integration_tests.support.stored import ledger
 RECORDS = 400
 PAD = "x" * 2000
 DELETING = {"properties": {"at": {"type": "integer"}, "_ab_cdc_deleted_at": {"type": "string"}}}
-CASES = [(shape, mode) for shape in SHAPES for mode in ("overwrite", "append_dedup")]
+CASES = [(shape, mode) for shape in WHOLE for mode in ("overwrite", "append_dedup")]
 CASES = [(shape, mode) for shape, mode in CASES if mode == "overwrite" or shape in UPSERTING]
 
 

@@ -12,7 +12,7 @@ from redis import Redis
 
 from destination_redis.transport.retry import WARN_AFTER
 from integration_tests.support.connector.library import full, full_dedup, write
-from integration_tests.support.data_types import SHAPES, UPSERTING, Shape, columns, settings_for
+from integration_tests.support.data_types import READABLE, UPSERTING, Shape, columns, settings_for
 from integration_tests.support.faults.seed import FULL, report, rng
 from integration_tests.support.messages import COMPLETE, Json, generation, record, state
 from integration_tests.support.servers.cluster import cluster
@@ -27,7 +27,7 @@ RETRY_SECONDS = 0.2
 #: What is no record has `write` send at once what came before it.
 NOTE: Json = {"type": "LOG", "log": {"level": "INFO", "message": "a note"}}
 KEYED_MODES = ("append_dedup", "refresh of append_dedup")
-CASES = [(shape, mode) for shape in SHAPES for mode in ("append", "overwrite", "refresh", *KEYED_MODES)]
+CASES = [(shape, mode) for shape in READABLE for mode in ("append", "overwrite", "refresh", *KEYED_MODES)]
 CASES = [(shape, mode) for shape, mode in CASES if mode not in KEYED_MODES or shape in UPSERTING]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from integration_tests.support.connector.cli import CommandLine, Ran
 from integration_tests.support.connector.process import Connector
-from integration_tests.support.data_types import SHAPES, UPSERTING, Shape, columns, settings_for
+from integration_tests.support.data_types import UPSERTING, WHOLE, Shape, columns, settings_for
 from integration_tests.support.faults.seed import FULL, report, rng
 from integration_tests.support.fuzzing.malformed import (
     LINES,
@@ -64,7 +64,7 @@ class Case:
         self.name = f"a{number + 1}"
         modes = ["append", "overwrite", "append_dedup"]
         self.mode = random.choice(modes)
-        self.shape: Shape = random.choice(UPSERTING if self.mode == "append_dedup" else SHAPES)
+        self.shape: Shape = random.choice(UPSERTING if self.mode == "append_dedup" else WHOLE)
         records, others = real_lines(self.name)
         for index, each in enumerate(records):
             each["record"]["data"] |= {"id": f"{MARK}-{'bad' * (index > 5)}{index}", "token": f"token{index}-{number}"}

@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from integration_tests.support.connector.cli import CommandLine
-from integration_tests.support.data_types import SHAPES, UPSERTING, Shape, columns, settings_for
+from integration_tests.support.data_types import UPSERTING, WHOLE, Shape, columns, settings_for
 from integration_tests.support.faults.seed import FULL, report, rng
 from integration_tests.support.fuzzing.malformed import Random, assert_honest
 from integration_tests.support.messages import Json, dedup, generation, lines, stream
@@ -208,7 +208,7 @@ def contents(server: Server, key: bytes) -> list[bytes]:
     return [client.execute_command("JSON.GET", key)]
 
 
-@pytest.mark.parametrize("shapes", [[shape] for shape in SHAPES] if FULL else [UPSERTING, UPSERTING, SHAPES, SHAPES])
+@pytest.mark.parametrize("shapes", [[shape] for shape in WHOLE] if FULL else [UPSERTING, UPSERTING, WHOLE, WHOLE])
 def test_streams_and_rows_of_any_name_have_their_own_keys_and_no_others(
     cli: CommandLine, fuzzed_server: Server, shapes: list[Shape], request: pytest.FixtureRequest
 ) -> None:

@@ -11,7 +11,7 @@ from destination_redis.protocol.cursor import Order
 from destination_redis.protocol.messages import Record
 from destination_redis.resp import unpack_command
 
-TYPES = ["list", "set", "sorted_set"]
+TYPES = ["list", "set", "sorted_set", "hyperloglog"]
 
 
 def gathered(cache_type: str, *records: str | bytes, value: str = "", score: str = "", **options: Any) -> list[bytes]:
@@ -33,9 +33,17 @@ def gathered(cache_type: str, *records: str | bytes, value: str = "", score: str
 
 @pytest.mark.parametrize(
     ("setting", "types"),
-    [("value", [*TYPES, "geo"]), ("score", ["sorted_set"]), ("longitude", ["geo"]), ("latitude", ["geo"])],
+    [
+        ("value", ["list", "set", "sorted_set", "geo", "bitmap", "hyperloglog"]),
+        *(
+            ("score", ["sorted_set"]),
+            ("longitude", ["geo"]),
+            ("latitude", ["geo"]),
+            ("bitmap_max_position", ["bitmap"]),
+        ),
+    ],
 )
-def test_some_data_types_can_have_a_field_as_a_part_of_their_elements(setting: str, types: list[str]) -> None:
+def test_some_data_types_have_settings_of_their_elements(setting: str, types: list[str]) -> None:
     assert [name for name, cache in CACHES.items() if setting in cache.capabilities.settings] == types
 
 

@@ -440,10 +440,12 @@ def test_an_expiry_by_a_field_needs_a_key_for_each_record(name: str) -> None:
     "shape", [(name, form) for name, cache in CACHES.items() for form in cache.capabilities.formats]
 )
 def test_a_format_a_type_has_is_taken(shape: tuple[str, str]) -> None:
-    assert parse_config({"host": "h", "cache_type": shape[0], "record_format": shape[1]}).storage_format == shape
+    config = {"host": "h", "cache_type": shape[0], "record_format": shape[1]}
+    config |= dict.fromkeys(CACHES[shape[0]].capabilities.required, "id")
+    assert parse_config(config).storage_format == shape
 
 
-@pytest.mark.parametrize("cache_type", ["list", "set", "sorted_set", "geo"])
+@pytest.mark.parametrize("cache_type", ["list", "set", "sorted_set", "geo", "bitmap", "hyperloglog"])
 def test_a_field_as_the_element_needs_no_format(cache_type: str) -> None:
     for record_format in ("envelope", "columns"):
         config = parse_config({"host": "h", "cache_type": cache_type, "record_format": record_format, "value": "id"})
@@ -454,8 +456,8 @@ def test_a_field_as_the_element_needs_no_format(cache_type: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"value": "id"}, "value needs cache_type list, set, sorted_set or geo, not hash"),
-        ({"value": "id", "cache_type": "stream"}, "value needs cache_type list, set, sorted_set or geo, not stream"),
+        ({"value": "id"}, "value needs cache_type list, set, sorted_set, geo, bitmap or hyperloglog, not hash"),
+        ({"value": "id", "cache_type": "stream"}, "value needs cache_type list, set, sorted_set, geo, bitmap or hy"),
         ({"score": "points"}, "score needs cache_type sorted_set, not hash"),
         ({"value": "id", "score": "points", "cache_type": "set"}, "score needs cache_type sorted_set, not set"),
         (
@@ -466,9 +468,29 @@ def test_a_field_as_the_element_needs_no_format(cache_type: str) -> None:
         ({"latitude": "lat", "cache_type": "set"}, "latitude needs cache_type geo, not set"),
         ({"cache_type": "geo"}, "cache_type geo has no record_format envelope, only columns"),
         ({"score": "points", "cache_type": "sorted_set"}, "cache_type sorted_set has no record_format envelope, only"),
+        ({"score": "points", "cache_type": "bitmap"}, "score needs cache_type sorted_set, not bitmap"),
+        ({"cache_type": "hyperloglog"}, "cache_type hyperloglog has no record_format envelope, only columns"),
+        ({"bitmap_max_position": 9}, "bitmap_max_position needs cache_type bitmap, not hash"),
     ],
 )
 def test_a_field_that_a_data_type_has_no_place_for_is_refused_with_what_to_change(wrong: Json, says: str) -> None:
     error = complaint({"host": "h", **wrong})
     assert error.failure_type is FailureType.config_error
     assert str(error.message).startswith(says)
+
+
+def test_a_setting_without_which_a_data_type_has_no_elements_is_asked_for() -> None:
+    for record_format in ("envelope", "columns"):
+        said = complaint({"host": "h", "cache_type": "bitmap", "record_format": record_format})
+        assert said.failure_type is FailureType.config_error
+        assert said.message == "cache_type bitmap needs value: set it to the field that becomes the element"
+    assert parse_config({"host": "h", "cache_type": "bitmap", "value": "seat"}).storage_format == ("bitmap", "columns")
+
+
+@pytest.mark.parametrize("most", [-1, 2**32, 1.5, "all"])
+def test_the_highest_position_of_a_bitmap_is_one_that_redis_has(most: Any) -> None:
+    config = {"host": "h", "cache_type": "bitmap", "value": "seat"}
+    assert "bitmap_max_position: " in str(complaint({**config, "bitmap_max_position": most}).message)
+    for allowed in (0, 2**32 - 1):
+        assert parse_config({**config, "bitmap_max_position": allowed}).limits == {"bitmap_max_position": allowed}
+    assert parse_config(config).limits == {}

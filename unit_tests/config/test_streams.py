@@ -38,6 +38,7 @@ OTHERS: Json = {
     "vectors": [{"field": "e", "dimensions": 3, "distance": "L2", "algorithm": "FLAT"}],
     "longitude": "lng",
     "latitude": "north",
+    "bitmap_max_position": 7,
 }
 
 
@@ -117,6 +118,8 @@ def test_an_entry_sets_every_setting_of_records_and_inherits_what_it_leaves_out(
         needed = {"cache_type": "sorted_set" if name == "score" else "geo", "record_format": "columns"}
     if name == "vectors":
         needed = {"cache_type": "json", "search_index": True}
+    if name == "bitmap_max_position":
+        needed = {"cache_type": "bitmap", "value": "id"}
     own = configs({"stream": "s", name: OTHERS[name]}, **needed).of("s", None)
     assert plain(own, name) == OTHERS[name]
     default = parse_config({"host": "h", **needed})
@@ -367,3 +370,22 @@ def test_global_templates_hold_for_the_entries_that_have_a_use_for_them() -> Non
     assert found.left_out == []
     assert found.of("queue", None).has_collection_key
     assert not found.of("users", None).has_collection_key
+
+
+def test_an_entry_needs_what_its_data_type_needs_unless_it_inherits_it() -> None:
+    said = complaint({"stream": "seats", "cache_type": "bitmap"})
+    assert said == "streams.0 (seats): cache_type bitmap needs value: set it to the field that becomes the element"
+    own = configs({"stream": "seats", "cache_type": "bitmap", "value": "seat", "bitmap_max_position": 99})
+    assert own.of("seats", None).storage_format == ("bitmap", "columns")
+    assert own.of("seats", None).limits == {"bitmap_max_position": 99}
+    assert own.of("users", None).limits == {}
+    inherited = configs({"stream": "seats", "cache_type": "bitmap"}, cache_type="set", value="id")
+    assert inherited.of("seats", None).fields == {"value": "id"}
+
+
+def test_an_entry_of_another_type_leaves_out_the_highest_position() -> None:
+    found = configs({"stream": "u", "cache_type": "set"}, cache_type="bitmap", value="id", bitmap_max_position=99)
+    assert found.left_out == [
+        "streams.0 (u) leaves out the global bitmap_max_position: bitmap_max_position needs cache_type bitmap, not set"
+    ]
+    assert found.of("u", None).fields == {"value": "id"}

@@ -113,7 +113,7 @@ class Scenario:
         if self.template:
             config["record_key" if "{key}" in self.template else "collection_key"] = self.template
         if self.valued:
-            config |= {"value": "id"} | ({"score": "id"} if self.shape[0] == "sorted_set" else {})
+            config = {"value": "id"} | ({"score": "id"} if self.shape[0] == "sorted_set" else {}) | config
         if self.rejecting:
             config |= {"rejected_records": "keep"}
         if self.expiring:
@@ -319,6 +319,8 @@ def _rejected(client: Redis) -> list[tuple[int, int]]:
 
 
 _LIST: Shape = ("list", "envelope")
+_BITMAP: Shape = ("bitmap", "columns")
+_HYPERLOGLOG: Shape = ("hyperloglog", "columns")
 #: Data types whose elements can be a field of each record.
 VALUED: list[Shape] = [
     shape for shape in COLLECTED if shape[1] == "columns" and "value" in CACHES[shape[0]].capabilities.settings
@@ -334,6 +336,21 @@ CHANGES_OF_KIND = [
     Scenario("refresh_dedup", HASH, was=Scenario("append", HASH)),
     Scenario("refresh_dedup", ("string", "envelope"), was=Scenario("append", ("sorted_set", "columns"))),
     Scenario("refresh", ("geo", "columns"), was=Scenario("append", ("sorted_set", "columns"))),
+]
+#: The same with a collection that is a string, as a counter is.
+CHANGES_OF_STRINGS = [
+    Scenario("refresh", _BITMAP, was=Scenario("append", HASH)),
+    Scenario("refresh", HASH, was=Scenario("append", _BITMAP)),
+    Scenario("refresh", _HYPERLOGLOG, was=Scenario("append_dedup", HASH)),
+    Scenario("refresh_dedup", HASH, was=Scenario("append", _HYPERLOGLOG)),
+    Scenario("overwrite", _BITMAP, was=Scenario("append", _LIST)),
+    Scenario("overwrite", _LIST, was=Scenario("append", _BITMAP)),
+    Scenario("refresh", _HYPERLOGLOG, was=Scenario("append", _BITMAP)),
+    Scenario("refresh", _BITMAP, was=Scenario("append", _HYPERLOGLOG)),
+    Scenario("refresh", HASH, was=Scenario("append", _BITMAP, template="bits")),
+    Scenario("refresh", _BITMAP, template="bits", was=Scenario("append", HASH)),
+    Scenario("refresh", _BITMAP, template="bits", was=Scenario("append", _BITMAP)),
+    Scenario("refresh", _BITMAP, was=Scenario("append", _BITMAP, template="bits")),
 ]
 _USER = "user:{key}"
 #: Records under a template of the settings, and refreshes that change the template.
@@ -376,6 +393,7 @@ SCENARIOS = [
     *(Scenario(mode, shape) for mode in MODES for shape in (UPSERTING if mode.endswith("dedup") else SHAPES)),
     *(Scenario(mode, shape, valued=True) for mode in ("append", "overwrite", "refresh") for shape in VALUED),
     *CHANGES_OF_KIND,
+    *CHANGES_OF_STRINGS,
     *TEMPLATES,
     *EXPIRING,
 ]
