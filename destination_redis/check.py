@@ -28,7 +28,6 @@ from destination_redis.placements.expiry import FOREVER
 from destination_redis.placements.rejected import probes
 from destination_redis.search.maintenance import probe_index
 from destination_redis.search.vectors import options_of
-from destination_redis.transport.too_large import lowest_limit
 
 _SCRIPT = """
 redis.call('TIME')
@@ -51,9 +50,6 @@ redis.call('SET', KEYS[1], 1, 'EX', 60)
 return redis.call('UNLINK', KEYS[1])
 """
 
-_NO_LIMIT = (
-    "The server does not tell how large a value may be (CONFIG GET), so a record that is too large ends the sync."
-)
 #: Keys of different slots that are looked up on a single server.
 _LOOKS = 20
 
@@ -116,8 +112,6 @@ def check(servers: Servers, config: RedisConfig) -> tuple[str | None, list[str]]
             policy, settings = memory_of(servers.client(address)).policy, [(each, None) for each in configs.all]
             if evicting := why_evicting(policy, settings, clustered=servers.clustered):
                 warnings[evicting] = None
-        if config.rejected_records == "keep" and lowest_limit([servers.client(address)]) is None:
-            warnings[_NO_LIMIT] = None
     return None, list(warnings)
 
 

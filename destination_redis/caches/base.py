@@ -52,6 +52,8 @@ class Capabilities:
     primary_key: bool = False
     #: Whether that key is of Redis's type string, as a counter is.
     string: bool = False
+    #: Whether the server parses a record as JSON, so that it may refuse its depth.
+    parsed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +125,12 @@ class Collection:
 
     `append` are statements that add the elements in ARGV, from the fourth argument on, to KEYS[2], except the first
     `skip`; the first of them has the id `first`. The first write must be one that a server refuses when it is out of
-    memory. `discard_unacknowledged` removes the newest elements, with the ids `low` + 1 to `sent`, from KEYS[2]; it is
-    empty if sending them again adds nothing. `merge` moves up to `most` elements from KEYS[2] to the end of KEYS[3];
-    the last script leaves no KEYS[2]. Elements that stay there until then are told from the others by `position`, a
-    number that is 0 in the first script and kept for the next one. KEYS[4] and KEYS[5] are for parts, and must not
-    exist after a script. `width` returns the number of arguments of an element, given its first one.
+    memory. `discard_unacknowledged` removes the newest elements, with the ids `low` + 1 to `sent`, from KEYS[2]; they
+    are `count`, for some ids may have no element. It is empty if sending them again adds nothing. `merge` moves up to
+    `most` elements from KEYS[2] to the end of KEYS[3]; the last script leaves no KEYS[2]. Elements that stay there
+    until then are told from the others by `position`, a number that is 0 in the first script and kept for the next one.
+    KEYS[4] and KEYS[5] are for parts, and must not exist after a script. `width` returns the number of arguments of an
+    element, given its first one.
     """
 
     append: str

@@ -34,7 +34,7 @@ return tonumber(held['$._airbyte_ab_id'][1]), held['$._airbyte_cursor'][1] or ''
 )
 
 _FORMATS: Final = ("envelope", "columns")
-_CAPABILITIES = Capabilities(_FORMATS, metadata=_FORMATS, upserts=_FORMATS)
+_CAPABILITIES = Capabilities(_FORMATS, metadata=_FORMATS, upserts=_FORMATS, parsed=True)
 
 
 class JsonCache:

@@ -13,7 +13,7 @@ from destination_redis.protocol.messages import Record
 _COLLECTION = Collection(
     append=chunked("RPUSH"),
     # Consumers pop elements from the left: counted from the right, they are what the sync sent last.
-    discard_unacknowledged="redis.call('LTRIM', KEYS[2], 0, string.format('%.0f', low - sent - 1))\n",
+    discard_unacknowledged="redis.call('LTRIM', KEYS[2], 0, string.format('%.0f', -count - 1))\n",
     merge="""
 local elements = redis.call('LRANGE', KEYS[2], 0, most - 1)
 if #elements > 0 then

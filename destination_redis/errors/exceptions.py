@@ -19,6 +19,10 @@ class NotReadableError(Exception):
     """Elements that cannot be read back from their data type; the text is a sentence for the user."""
 
 
+class MayBeRefused(Exception):  # noqa: N818 - a finding, not an error
+    """The server may refuse a record for what it contains: it has to be sent alone, and waited for."""
+
+
 class NodeRemoved(Exception):  # noqa: N818 - a change, not an error
     """A server no longer serves any slots of its cluster."""
 

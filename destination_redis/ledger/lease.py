@@ -35,12 +35,15 @@ class StreamLease:
 
     def __init__(self, pipeline: Pipeline, stream: Stream, keys: StreamKeys, token: str) -> None:
         self._pipeline = pipeline
-        self._token = token
+        #: The text that identifies this writer.
+        self.token = token
         self._number = 0
         self._answered_number = 0
         self._held = False
         self._registered = ""
         self._has_counter = False
+        #: Whether there was no ledger when the lease was taken.
+        self.new = False
         #: When the lease was taken, in microseconds by the server's clock.
         self.taken_at = 0
         self.stream = stream
@@ -64,11 +67,12 @@ class StreamLease:
                 return
             _, kind, text, held, taken_at = reply
             self.value = self.answered = self._found(kind, text, held)
+            self.new = b"reserved" not in held[::2]
             self.taken_at = int(taken_at)
             self._held = True
 
         self._registered = self._pipeline.connections
-        command = self._pack(TAKE, self._token, self._registered, LEASE, dead)
+        command = self._pack(TAKE, self.token, self._registered, LEASE, dead)
         self._pipeline.send([command], on_reply, Kind.OTHER)
 
     def _found(self, kind: bytes, text: bytes, held: Sequence[bytes]) -> Ledger:
@@ -106,11 +110,6 @@ class StreamLease:
         return self._held
 
     @property
-    def token(self) -> str:
-        """The text that identifies this writer."""
-        return self._token
-
-    @property
     def wanted(self) -> Storage:
         """Where this sync stores records; without the format."""
         stream = self.stream
@@ -134,8 +133,8 @@ class StreamLease:
     def update(self, value: Ledger | None = None, *, sets_sent: bool = False) -> None:
         """Replace the ledger, or only renew the lease, without waiting.
 
-        If each record has its own key, and no template, the counter is set to the last committed id. `sent`, which the
-        scripts of a collection maintain, is written only with `sets_sent`.
+        If each record has its own key, and no template, the counter is set to the last committed id. `sent` and
+        `passed`, which the scripts of a collection maintain, are written only with `sets_sent`.
         """
         before, self.value = self.value, value or self.value
         counter = ""
@@ -175,10 +174,10 @@ class StreamLease:
             self.value = self.answered = transitions.corrected(self.value, collection=final)
 
     def release(self, clean: bool) -> None:
-        """Release the lease; after a clean end no id stays reserved, so ids have gaps only after a crash."""
+        """Release the lease; after a clean end no id stays reserved, so only a crash leaves unused ids behind."""
         if clean:
             self.value = transitions.released(self.value)
-        released = ["writer", "", "writer_connection", "", "released_by", self._token]
+        released = ["writer", "", "writer_connection", "", "released_by", self.token]
         self._send(UPDATE, [*self.value.fields(), *released], "", last=True)
 
     def resume(self, loss: Loss = Loss.NOTHING) -> None:
@@ -190,7 +189,7 @@ class StreamLease:
             return
         registered = self._pipeline.connections
         number = self._answered_number if loss is Loss.NOTHING else _BEHIND
-        arguments: tuple[str | bytes | int, ...] = (self._token, registered, LEASE, number)
+        arguments: tuple[str | bytes | int, ...] = (self.token, registered, LEASE, number)
         least = self.answered.live.committed if loss is not Loss.ACKNOWLEDGED else _BEHIND
         staged = self.answered.staged.committed if self.answered.staged else 0
         committed = (least, staged, self.answered.rejected.number)
@@ -202,7 +201,8 @@ class StreamLease:
 
     def _fields(self, sets_sent: bool) -> list[str]:
         fields = self.value.fields()
-        return [*fields, "sent", str(self.value.sent)] if sets_sent else fields
+        # Nothing above it is sent, so no id is passed over.
+        return [*fields, "sent", str(self.value.sent), "passed", ""] if sets_sent else fields
 
     def _send(self, script: str, fields: Sequence[str], argument: str, *keys: bytes, last: bool = False) -> None:
         self._number += 1
@@ -215,7 +215,7 @@ class StreamLease:
             if last:  # until then a new connection may lead to a server that has lost answered writes
                 self._held = False
 
-        command = self._pack(script, self._token, number, LEASE, argument, *fields, more=keys)
+        command = self._pack(script, self.token, number, LEASE, argument, *fields, more=keys)
         self._pipeline.send([command], on_reply, Kind.LEDGER)
 
     def _pack(self, script: str, *arguments: str | int, more: Sequence[bytes] = ()) -> bytes:

@@ -122,3 +122,9 @@ local sent = tonumber(held[2] or 0)
 # After GUARD, in a script that adds to a string in the stream's own key: before the first element, because a failing
 # script keeps what it wrote.
 NOTE_COLLECTION = "if held[5] ~= 'collection' then redis.call('HSET', KEYS[1], 'own_key', 'collection') end\n"
+
+# KEYS: ledger, key to remove; ARGV: token.
+UNLINK = f"""{GUARD}
+redis.call('UNLINK', KEYS[2])
+return 'ok'
+"""

@@ -149,7 +149,7 @@ def dropped(ledger: Ledger) -> Ledger:
 
 
 def released(ledger: Ledger) -> Ledger:
-    """Return the ledger after a clean end: no id stays reserved, so ids have gaps only after a crash."""
+    """Return the ledger after a clean end: no id stays reserved, so only a crash leaves unused ids behind."""
     return replace(ledger, reserved=ledger.top)
 
 

@@ -12,7 +12,7 @@ from destination_redis.ledger.scripts import GUARD, NOTE_COLLECTION
 from destination_redis.placements.base import Target
 from destination_redis.placements.expiry import expire
 from destination_redis.protocol.messages import Record
-from destination_redis.resp import pack_arguments, unpack_command
+from destination_redis.resp import pack_arguments, pack_command, unpack_command
 from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.window import Kind
 
@@ -27,6 +27,19 @@ local skip = sent + 1 - first
 {note}{cache.collection.append}{lives}
 redis.call('HSET', KEYS[1], 'sent', ARGV[3])
 return 'ok'
+"""
+
+
+# KEYS: ledger; ARGV: token, id. An id that is passed over has no element. The ledger holds these ids until the next
+# sync has counted the elements.
+_PASS_OVER = f"""{GUARD}
+local id, passed = tonumber(ARGV[2]), redis.call('HMGET', KEYS[1], 'passed')[1] or ''
+if id > sent + 1 then return redis.error_reply('GAP after ' .. string.format('%.0f', sent)) end
+if id == sent + 1 then
+  passed = passed .. ARGV[2] .. ' '
+  redis.call('HSET', KEYS[1], 'sent', ARGV[2], 'passed', passed)
+end
+return string.find(' ' .. passed, ' ' .. ARGV[2] .. ' ', 1, true) and 'passed' or 'ok'
 """
 
 
@@ -67,6 +80,23 @@ class Appender:
         # A ledger update ends the batch, to detect a server that lost answered writes.
         self._lease.update()
         return []
+
+    def pass_over(self, _: bytes, number: int) -> bool:
+        """Pass over the id of a record that was refused, as the next id; return whether the record is stored."""
+        passed = False
+
+        def on_reply(reply: object) -> None:
+            nonlocal passed
+            passed = reply == b"passed"
+            if not passed:
+                self._lease.check_reply(reply)
+
+        sha, lease = self._pipeline.load(_PASS_OVER), self._lease
+        command = pack_command("EVALSHA", sha, 1, lease.keys.ledger, lease.token, number)
+        self._pipeline.send([command], on_reply, Kind.COLLECTION)
+        lease.update()
+        self._pipeline.flush()
+        return not passed
 
     def _split(self, command: bytes) -> list[bytes]:
         """Return two commands with half the records each; one with a single record is returned as it is."""

@@ -35,15 +35,31 @@ def _nothing_gathered() -> list[bytes]:
     return []
 
 
+def _not_stored(key: bytes, number: int) -> bool:  # noqa: ARG001 - as in Writer
+    return False
+
+
+def _none_past() -> int:
+    return 0
+
+
 class Writer(NamedTuple):
     """Writes the records of a stream.
 
     `encode` returns the command for a record, or gathers the record and returns nothing. `take_gathered` returns the
     commands for the gathered records, or sends them.
+
+    `pass_over` is for a record that was sent alone and refused, given the key of its command and its id. It waits for
+    the server, and returns whether the record is stored nevertheless: the connection may have been closed each time
+    after the command was executed. Otherwise nothing is ever stored under this id.
+
+    `past` returns the number of records that were not written because their own expiry was past.
     """
 
     encode: Encoder
     take_gathered: Callable[[], list[bytes]] = _nothing_gathered
+    pass_over: Callable[[bytes, int], bool] = _not_stored
+    past: Callable[[], int] = _none_past
 
 
 class Placement(Protocol):

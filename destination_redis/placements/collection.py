@@ -11,7 +11,7 @@ from destination_redis.ledger import transitions
 from destination_redis.ledger.heartbeat import LeaseHeartbeat
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import Ledger, Task
-from destination_redis.ledger.scripts import GUARD, NOTE_COLLECTION
+from destination_redis.ledger.scripts import GUARD, NOTE_COLLECTION, UNLINK
 from destination_redis.placements.appends import Appender
 from destination_redis.placements.base import Target, Writer
 from destination_redis.placements.expiry import expire
@@ -31,6 +31,10 @@ def _discard_unacknowledged(collection: Collection) -> str:
     return f"""{GUARD}
 local low = math.max(tonumber(ARGV[2]), sent - {_MOST})
 if sent <= low then return 'ok' end
+local count = sent - low
+for id in string.gmatch(redis.call('HMGET', KEYS[1], 'passed')[1] or '', '%d+') do
+  if tonumber(id) > low and tonumber(id) <= sent then count = count - 1 end
+end
 {collection.discard_unacknowledged}
 redis.call('HSET', KEYS[1], 'sent', string.format('%.0f', low))
 return 'ok'
@@ -55,13 +59,6 @@ return 'more'
 """
 
 
-# KEYS: ledger, collection; ARGV: token.
-_UNLINK = f"""{GUARD}
-redis.call('UNLINK', KEYS[2])
-return 'ok'
-"""
-
-
 class CollectionPlacement:
     """Writes, moves and removes collections."""
 
@@ -72,7 +69,7 @@ class CollectionPlacement:
     def writer(self, target: Target) -> Writer:
         """Return a writer that gathers records and appends them."""
         appender = Appender(self._pipeline, target)
-        return Writer(appender.gather, appender.send)
+        return Writer(appender.gather, appender.send, appender.pass_over)
 
     def move(self, leases: Sequence[StreamLease]) -> None:
         """In a merge, move the staged elements to the live ones; in a promotion, put the collection in place.
@@ -90,7 +87,7 @@ class CollectionPlacement:
         """UNLINK the old collections, if the records of the new generation have their own keys."""
         for lease in leases:
             if lease.value.newest.placement != lease.value.live.placement:
-                self._run(lease, [self._pack(lease, _UNLINK, lease.live_keys.collection)])
+                self._run(lease, [self._pack(lease, UNLINK, lease.live_keys.collection)])
 
     def end_promotion(self, lease: StreamLease, promoted: Ledger) -> None:
         """Replace a live collection by the staged one, in the step that updates the ledger."""
@@ -104,7 +101,7 @@ class CollectionPlacement:
         for lease in leases:
             if dropped := lease.value.dropped:
                 key = lease.keys.data(dropped.template).staged_collection
-                self._run(lease, [self._pack(lease, _UNLINK, key)])
+                self._run(lease, [self._pack(lease, UNLINK, key)])
 
     def discard_unacknowledged(self, leases: Sequence[StreamLease]) -> None:
         """Remove the elements above the last acknowledged one, if the source would double them by resending."""

@@ -132,6 +132,11 @@ return redis.call('UNLINK', key)
     return script_for_many(1, 0, statements, read)
 
 
+def stored(lua: Lua) -> str:
+    """Keys: record; arguments: id. The reply is 1 if the key has the record with this id."""
+    return script_for_many(1, 0, "return read(key) == tonumber(ARGV[at]) and 1 or 0", read_one(lua))
+
+
 def rename(expiry: Expiry) -> str:
     """Keys: staged record, live record."""
     statements = f"""

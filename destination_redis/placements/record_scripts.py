@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from destination_redis.caches import Lua, Start, StorageFormat, plain
+from destination_redis.caches.extent import SHORT_KEY
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.storage import Storage
 from destination_redis.placements.expiry import WRITE_EXPIRING, Expiry, expire, stage_expiring, upsert_expiring
@@ -15,12 +16,14 @@ from destination_redis.placements.record_lua import (
     read_one,
     remove,
     rename,
+    stored,
     upsert,
     write,
 )
 from destination_redis.resp import pack_arguments
 from destination_redis.transport.many_records import ManyRecords
 from destination_redis.transport.pipeline import Pipeline
+from destination_redis.transport.window import Kind
 
 
 class Scripts:
@@ -106,6 +109,20 @@ class Scripts:
     def renames(self, expiry: Expiry) -> ManyRecords:
         """Return what gives staged records their live keys and their expiry."""
         return self._many(self._sha(lambda: rename(expiry), "rename", expiry), 2)
+
+    def is_stored(self, lua: Lua, key: bytes, number: int) -> bool:
+        """Return whether the record with this id is stored under a key; waits for the answer.
+
+        A key that may itself be why the record was refused is not sent again: then it is not stored.
+        """
+        if len(key) > SHORT_KEY:
+            return False
+        replies: list[object] = []
+        look = self._many(self._sha(lambda: stored(lua), "stored", lua), 1)
+        look.add(pack_arguments(key), 2, pack_arguments(b"1", b"%d" % number))
+        self._pipeline.send(look.take(), replies.append, Kind.OTHER)
+        self._pipeline.flush()
+        return replies[-1] == 1
 
     def _many(self, sha: bytes, keys: int, *shared: int) -> ManyRecords:
         shown = [b"%d" % each for each in shared]

@@ -15,7 +15,7 @@ from destination_redis.ledger import transitions
 from destination_redis.ledger.heartbeat import LeaseHeartbeat
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import RejectedId
-from destination_redis.ledger.scripts import GUARD
+from destination_redis.ledger.scripts import GUARD, UNLINK
 from destination_redis.protocol.json_fields import as_object, picker
 from destination_redis.protocol.messages import UNREADABLE, Record
 from destination_redis.resp import pack_arguments, pack_command
@@ -152,10 +152,15 @@ class RejectedRecords:
         self._heartbeat = heartbeat
 
     def discard_unacknowledged(self, leases: Sequence[StreamLease]) -> None:
-        """Remove those of a sync that died that no state covers: the source sends them again."""
+        """Remove those of a sync that died that no state covers: the source sends them again.
+
+        A new ledger knows of none, so those that exist are of a ledger that was lost.
+        """
         for lease in leases:
             ledger = lease.value
-            if ledger.last_rejected > ledger.rejected.number:
+            if lease.new:
+                self._remove_all(lease)
+            elif ledger.last_rejected > ledger.rejected.number:
                 last = max(ledger.reserved, ledger.rejected.record_id)
                 self._remove(lease, f"({ledger.rejected}", f"({last + 1}-0")
                 lease.value = transitions.rejected_discarded(ledger)
@@ -165,12 +170,20 @@ class RejectedRecords:
         for lease in leases:
             if lease.value.last_rejected:
                 self._remove(lease, "-", f"({lease.value.newest.first}-0")
+            elif lease.value.loss:
+                self._remove_all(lease)
 
     def drop(self, leases: Sequence[StreamLease]) -> None:
         """Remove those of the staged generation that each ledger names as dropped."""
         for lease in leases:
             if (dropped := lease.value.dropped) and lease.value.last_rejected:
                 self._remove(lease, f"{dropped.first}-0", f"({dropped.last + 1}-0")
+
+    def _remove_all(self, lease: StreamLease) -> None:
+        """Remove all entries, without waiting; unlike `_remove`, this needs no permission for them."""
+        sha = self._pipeline.load(UNLINK)
+        command = pack_command("EVALSHA", sha, 2, lease.keys.ledger, lease.keys.rejected, lease.token)
+        self._pipeline.send([command], lease.check_reply, Kind.COLLECTION)
 
     def _remove(self, lease: StreamLease, first: str, last: str) -> None:
         """Remove the entries from `first` to `last`, in pages."""

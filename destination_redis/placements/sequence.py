@@ -1,6 +1,7 @@
 """The placement of records under sequential ids: one key per record, whose range of ids is known without SCAN."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from destination_redis.caches import CollectionCache, plain
 from destination_redis.keys import KeyTemplate
@@ -25,6 +26,34 @@ _UNLINKED = 100
 _NO_ARGUMENTS = pack_arguments(b"0")
 
 
+class _Expiring:
+    """Gathers the records of a stream that have an expiry of their own: the script replies 0 if that is past."""
+
+    def __init__(self, pipeline: Pipeline, lease: StreamLease) -> None:
+        self._pipeline = pipeline
+        self._lease = lease
+        self._commands: list[bytes] = []
+        #: Records that were not written because their expiry was past.
+        self.past = 0
+
+    def add(self, command: bytes) -> bytes:
+        """Gather a record's command; return nothing to send yet."""
+        self._commands.append(command)
+        return b""
+
+    def send(self) -> list[bytes]:
+        """Send the gathered records, without waiting; return no commands."""
+        if self._commands:
+            commands, self._commands = self._commands, []
+            self._pipeline.send(commands, on_zeros=self._count)
+            # A ledger update ends the batch, to detect a server that lost answered writes.
+            self._lease.update()
+        return []
+
+    def _count(self, zeros: int) -> None:
+        self.past += zeros
+
+
 class SequencePlacement:
     """Writes, moves and removes records by their ids alone."""
 
@@ -40,20 +69,22 @@ class SequencePlacement:
         template = keys.staged if target.staged else keys.live
         start = plain if target.staged else self._scripts.start(target.lease.stream.expiry)
         encode = target.cache.encoder(template, start)
+        pass_over = partial(self._scripts.is_stored, target.cache.lua)
         if (read := target.expiry_reader()) is None:
-            return Writer(encode)
+            return Writer(encode, pass_over=pass_over)
         at = target.cache.encoder(template, self._scripts.start_expiring)
         forever = target.cache.encoder(template, plain)
+        gathered = _Expiring(self._pipeline, target.lease)
 
         def expiring(number: int, record: Record) -> bytes:
             own = read(record.data)
             if own == NONE:
                 return encode(number, record)
             if own != NEVER:
-                return at(number, record) + pack_arguments(own)
+                return gathered.add(at(number, record) + pack_arguments(own))
             return at(number, record) + pack_arguments(FOREVER) if target.staged else forever(number, record)
 
-        return Writer(expiring)
+        return Writer(expiring, gathered.send, pass_over, lambda: gathered.past)
 
     def move(self, leases: Sequence[StreamLease]) -> None:
         """RENAME the acknowledged staged records."""

@@ -6,6 +6,7 @@ that arrived before it for its key (upsert_order.py).
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -140,7 +141,7 @@ class Upserts:
             add(keys, count, arguments)
             return b""
 
-        return Writer(gather, self._take)
+        return Writer(gather, self._take, partial(self._scripts.is_stored, self._cache.lua))
 
     def _take(self) -> list[bytes]:
         """Return the commands for all gathered records; their order does not matter."""

@@ -7,7 +7,15 @@ from contextlib import suppress
 
 from destination_redis.config.settings import WithoutStatus
 from destination_redis.console.output import OutputError
-from destination_redis.errors import NoElement, RejectedRecord, Terminated, safe_text, system_error, transient_error
+from destination_redis.errors import (
+    MayBeRefused,
+    NoElement,
+    RejectedRecord,
+    Terminated,
+    safe_text,
+    system_error,
+    transient_error,
+)
 from destination_redis.ledger.heartbeat import LeaseHeartbeat
 from destination_redis.placements.upserts import FlushRequired
 from destination_redis.protocol.messages import (
@@ -23,8 +31,10 @@ from destination_redis.protocol.states import decode_state
 from destination_redis.sync.checkpoints import Checkpoints
 from destination_redis.sync.completion import finish
 from destination_redis.sync.progress import Progress
+from destination_redis.sync.sender import Sender
 from destination_redis.sync.stream_writer import StreamWriter
 from destination_redis.sync.streams import Streams
+from destination_redis.sync.trial import Trial
 from destination_redis.transport.pipeline import Pipeline
 from destination_redis.transport.too_large import RecordTooLarge, TooLarge
 from destination_redis.transport.window import LARGE
@@ -34,7 +44,7 @@ _COMMIT_EVERY = 0.5
 #: Bytes of unacknowledged states that force a commit; in CDC one state can have megabytes.
 _STATES = 4 * 1024 * 1024
 # What an encoder raises for a record.
-_NOT_ENCODED = (FlushRequired, NoElement, RejectedRecord, *UNREADABLE)
+_NOT_ENCODED = (FlushRequired, MayBeRefused, NoElement, RejectedRecord, *UNREADABLE)
 
 logger = logging.getLogger("airbyte")
 
@@ -57,12 +67,10 @@ class Sync:
         self._streams = streams
         self._pipeline = pipeline
         self._states = Checkpoints(pipeline, acknowledge)
+        self._sender = Sender(streams, pipeline, self._states)
         self._heartbeat = LeaseHeartbeat([writer.lease for writer in streams.all])
         self._progress = progress
         self._without_status = without_status
-        self._commands: list[bytes] = []
-        #: Writers that have gathered records.
-        self._gathering: dict[StreamWriter, None] = {}
         self._parser = Parser(LARGE)
         self._committed_at = time.monotonic()
 
@@ -73,10 +81,10 @@ class Sync:
                 if chunk:
                     for messages, part in self._parser.parse(chunk):
                         self._take(messages, part)
-                    self._send()
+                    self._sender.send()
                 self._maintain(idle=not chunk)
                 yield  # to close the generator here is like killing the process: nothing more is committed
-            self.commit()
+            self._commit()
         except Exception as error:
             self._end_early(error)
             raise
@@ -84,26 +92,26 @@ class Sync:
             logger.warning("Lines of the input that are not messages and were left out: %d", count)
         finish(self._streams, self._pipeline, self._without_status)
 
-    def commit(self) -> None:
-        """Return when all records are in Redis, those covered by states are committed, and these states are printed."""
-        self._send()
-        for _ in range(2):  # first the records, then the commits
-            self._pipeline.flush()
-            self._states.advance()
+    def _commit(self) -> None:
+        self._sender.commit()
         self._committed_at = time.monotonic()
 
     def _take(self, messages: list[Message], lines: bytes) -> None:
-        # A large record has its own batch: if the server refuses it, the states before it are still acknowledged.
-        alone = len(messages) == 1 and len(lines) > LARGE
-        if alone:
-            self._send()
-        if not alone or not self._rejects_for_size(messages[0]):
+        if len(messages) != 1 or len(lines) <= LARGE:
             self._take_messages(messages, lines)
-        if alone:
-            self._send()
+            return
+        # A large record has its own batch: if the server refuses it, the states before it are still acknowledged.
+        self._sender.send()
+        record = messages[0].record
+        writer = self._streams.by_name.get(record.key) if record and messages[0].type == "RECORD" else None
+        if record is not None and writer is not None:
+            self._try(writer, record)
+        else:
+            self._take_messages(messages, lines)
+        self._sender.send()
 
     def _take_messages(self, messages: list[Message], lines: bytes) -> None:
-        streams, add, gathering = self._streams, self._commands.append, self._gathering
+        streams, add, gathering = self._streams, self._sender.commands.append, self._sender.gathering
         writers = streams.by_name
         apart: list[bytes] = []
         for index, message in enumerate(messages):
@@ -125,7 +133,7 @@ class Sync:
                 command = writer.encode(number, record)
             except _NOT_ENCODED as why:
                 found = self._encode_otherwise(writer, record, why, index)
-                add = self._commands.append
+                add = self._sender.commands.append
                 if found is None:
                     continue
                 command = found
@@ -138,14 +146,16 @@ class Sync:
                 streams.switch(writer)
 
     def _encode_otherwise(self, writer: StreamWriter, record: Record, why: Exception, index: int) -> bytes | None:
-        """Return the command for a record that was not encoded at once; None if it is not stored and takes no id."""
+        """Return the command for a record that was not encoded at once; None if there is nothing more to do for it."""
         while isinstance(why, FlushRequired):
-            self.commit()
+            self._commit()
             try:
                 return writer.encode(writer.generations.next_id, record)
             except _NOT_ENCODED as again:
                 why = again
-        if isinstance(why, NoElement):
+        if isinstance(why, MayBeRefused):
+            self._try(writer, record, index)
+        elif isinstance(why, NoElement):
             writer.without_element += 1
             self._streams.switch(writer)
         elif isinstance(why, RejectedRecord):
@@ -155,19 +165,35 @@ class Sync:
             self._reject(writer, record, f"its data cannot be read{where}: {why_unreadable(why)}")
         return None
 
-    def _rejects_for_size(self, message: Message) -> bool:
-        """Reject a large record if the server is known to refuse it; return whether that was done."""
-        record = message.record
-        writer = self._streams.by_name.get(record.key) if record and message.type == "RECORD" else None
-        if record is None or writer is None or (why := writer.why_too_large(record)) is None:
-            return False
+    def _try(self, writer: StreamWriter, record: Record, index: int = 0) -> None:
+        """Send a record that the server may refuse in a batch of its own.
+
+        If rejected records are kept, wait for the answer, and reject it if it is refused.
+        """
+        self._sender.send()
+        self._heartbeat.keep()
         writer.admit()
-        self._reject(writer, record, why)
-        return True
+        if (reason := writer.why_refused(record)) is not None:
+            self._reject(writer, record, reason)
+            return
+        trial, number = Trial(self._pipeline, writer, record), writer.generations.next_id
+        try:
+            command: bytes | None = writer.encode_alone(number, record)
+        except _NOT_ENCODED as why:
+            command = self._encode_otherwise(writer, record, why, index)
+        if command is None:
+            return
+        self._sender.commands += [command] if command else []
+        self._sender.gathering[writer] = None
+        self._streams.switch(writer)
+        writer.generations.next_id = number + 1
+        self._sender.send()
+        if writer.keeps_rejected and (reason := trial.why_refused()) is not None:
+            self._reject(writer, record, reason)
 
     def _reject(self, writer: StreamWriter, record: Record, reason: str) -> None:
         writer.reject(record, reason)
-        self._gathering[writer] = None
+        self._sender.gathering[writer] = None
         self._streams.switch(writer)
 
     def _take_other(self, index: int, message: Message, line: bytes) -> None:
@@ -188,31 +214,18 @@ class Sync:
         except UNREADABLE as error:
             self._parser.refuse(line, error, index)
 
-    def _send(self) -> None:
-        """Send all gathered records; a ledger update ends each batch, to detect a server that lost answered writes."""
-        for writer in self._gathering:
-            self._commands += writer.take_gathered()
-            writer.send_rejected()
-        self._gathering.clear()
-        if self._commands and self._streams.current is not None:
-            self._pipeline.send(self._commands)
-            self._streams.current.lease.update()
-            self._commands = []
-        self._states.sent()
-        self._states.advance()
-
     def _maintain(self, *, idle: bool) -> None:
         now = time.monotonic()
         overdue = now - self._committed_at > _COMMIT_EVERY
         if idle or overdue or self._states.size > _STATES:
-            self.commit()
+            self._commit()
         self._heartbeat.keep()
         self._progress.tick()
 
     def _end_early(self, error: Exception) -> None:
         """Commit what states cover after an error; promote nothing, and release the leases for the next run."""
         try:
-            self._commit_before(error)
+            self._sender.commit_before(error)
             for writer in self._streams.all:
                 writer.lease.release(clean=False)
             self._pipeline.flush()
@@ -227,21 +240,3 @@ class Sync:
             raise transient_error(
                 "The sync was asked to end before its input did; acknowledged records are kept", error
             ) from error
-
-    def _commit_before(self, error: Exception) -> None:
-        """Commit what states cover, except a record that is too large and the records after it."""
-        if not isinstance(error, OutputError):  # the source would not learn of the commit
-            with suppress(OutputError):  # the first error is the one to report
-                self._commit_all_before(error)
-
-    def _commit_all_before(self, error: Exception) -> None:
-        while True:
-            if isinstance(error, TooLarge):
-                self._commands.clear()
-                self._states.forget(error.number)
-            try:
-                self.commit()
-            except TooLarge as another:
-                error = another
-            else:
-                return

@@ -38,6 +38,10 @@ class Counted(Protocol):
         """Records read from the input that cannot be stored."""
 
     @property
+    def past(self) -> int:
+        """Records read from the input that are not stored, because the time at which they expire was past."""
+
+    @property
     def rejected_key(self) -> str:
         """The key under which rejected records are kept."""
 
@@ -72,6 +76,11 @@ class Progress:
                 self._logger.warning(
                     "%s: %d records could not be stored and were rejected; see the Redis stream %s",
                     *(stream.label, stream.rejected, stream.rejected_key),
+                )
+            if stream.past:
+                self._logger.warning(
+                    "%s: %d records were not stored, because the time in the field that expire_at names was past",
+                    *(stream.label, stream.past),
                 )
 
     def tick(self) -> None:

@@ -3,14 +3,14 @@
 import dataclasses
 import logging
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import msgspec
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_redis.caches import CACHES, CollectionCache, KeyedCache, RecordOptions
-from destination_redis.caches.largest import largest_upsert, largest_value
+from destination_redis.caches.extent import Measure, measure, measure_upsert
 from destination_redis.config.default_fields import with_default_fields
 from destination_redis.config.rules import check_stream
 from destination_redis.config.settings import RedisConfig
@@ -29,11 +29,11 @@ from destination_redis.placements import Target, placements
 from destination_redis.placements.promotion import Promotion
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.placements.rejected import RejectedRecords, RejectedWriter
-from destination_redis.protocol.catalog import COLLECTION, DELETED_AT, PRIMARY_KEY, SEQUENCE, Stream
-from destination_redis.protocol.messages import Record
+from destination_redis.protocol.catalog import COLLECTION, PRIMARY_KEY, SEQUENCE, Stream
 from destination_redis.resp import pack_command
 from destination_redis.search.maintenance import Indexes, search_indexes
 from destination_redis.sync import memory_estimate
+from destination_redis.sync.known_limits import KnownLimits
 from destination_redis.sync.stream_writer import Keeping, StreamWriter
 from destination_redis.sync.streams import Streams
 from destination_redis.transport.pipeline import Pipeline
@@ -116,9 +116,13 @@ def _begin(
         stream, config = lease.stream, settings[lease.stream]
         cache = cache_of(config, stream)
         target = Target(lease, cache, generations.staging, config.deletion_mode == "soft")
-        kept = RejectedWriter(pipeline, lease, config.rejected_max_length) if keeps else None
-        keeping = Keeping(kept, _largest(config, stream, cache), limit) if kept else None
-        writer = StreamWriter(lease, generations, by_name[stream.placement].writer(target), keeping)
+        keeping = None
+        if keeps:
+            limits = KnownLimits(_measure(config, target), limit)
+            kept = RejectedWriter(pipeline, lease, config.rejected_max_length)
+            keeping = Keeping(kept, limits)
+        write, parsed = by_name[stream.placement].writer(target), cache.capabilities.parsed
+        writer = StreamWriter(lease, generations, write, keeping, parsed=parsed)
         writers[stream.namespace, stream.name] = writer
         if names.count(stream.name) == 1:
             writers.setdefault((None, stream.name), writer)
@@ -126,10 +130,12 @@ def _begin(
     return Streams(writers, indexes.around(promotion.promote))
 
 
-def _largest(config: RedisConfig, stream: Stream, cache: KeyedCache | CollectionCache) -> Callable[[Record], int]:
+def _measure(config: RedisConfig, target: Target) -> Measure:
+    lease, stream = target.lease, target.lease.stream
     if stream.placement != PRIMARY_KEY:
-        return largest_value(cache)
-    return largest_upsert(cache, (DELETED_AT,), stream.cursor, hard=config.deletion_mode == "hard")
+        return measure(target.cache)
+    keys = lease.newest_keys.staged if target.staged else lease.live_keys.live
+    return measure_upsert(target.cache, keys, stream.primary_key, stream.cursor, hard=config.deletion_mode == "hard")
 
 
 def _storage(config: RedisConfig, stream: Stream) -> Storage:

@@ -1,22 +1,25 @@
 """The stream writer: encodes the records of one stream, and counts them."""
 
 import logging
-from collections.abc import Callable
-from contextlib import suppress
 from typing import NamedTuple
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_redis.errors import NoElement, RejectedRecord, config_error, system_error
+from destination_redis.caches import Encoder
+from destination_redis.errors import MayBeRefused, config_error, system_error
 from destination_redis.ledger.generations import Generations
 from destination_redis.ledger.lease import StreamLease
 from destination_redis.ledger.ledger import NOT_REJECTED, RejectedId
 from destination_redis.placements import Writer
 from destination_redis.placements.rejected import RejectedWriter
-from destination_redis.protocol.messages import UNREADABLE, Record
+from destination_redis.protocol.json_depth import is_deeper
+from destination_redis.protocol.messages import Record
 from destination_redis.protocol.stream_status import StreamStatusTracker
-from destination_redis.transport.too_large import SizeLimit
-from destination_redis.transport.window import LARGE
+from destination_redis.sync.known_limits import KnownLimits
+from destination_redis.transport.too_large import TooLarge
+
+#: Levels of JSON that every server accepts.
+_SHALLOW = 60
 
 logger = logging.getLogger("airbyte")
 
@@ -25,9 +28,7 @@ class Keeping(NamedTuple):
     """How a stream keeps its rejected records."""
 
     writer: RejectedWriter
-    #: Returns the bytes of a record's largest value, which the server limits.
-    largest: Callable[[Record], int]
-    limit: SizeLimit | None
+    limits: KnownLimits
 
 
 class Position(NamedTuple):
@@ -53,17 +54,33 @@ class StreamWriter:
     """One stream of a sync: its lease, its ids, its encoder, and its records, states and statuses so far."""
 
     def __init__(
-        self, lease: StreamLease, generations: Generations, writer: Writer, keeping: Keeping | None = None
+        self,
+        lease: StreamLease,
+        generations: Generations,
+        writer: Writer,
+        keeping: Keeping | None = None,
+        *,
+        parsed: bool = False,
     ) -> None:
-        """Set a stream whose sync has started, what writes its records, and what keeps the rejected ones, if any."""
+        """Set a stream whose sync has started, what writes its records, and what keeps the rejected ones, if any.
+
+        `parsed` is whether the server parses records as JSON, so that it may refuse their depth.
+        """
         self.stream = lease.stream
         self.lease = lease
         self.generations = generations
-        self.encode, self.take_gathered = writer
+        #: Encodes a record that is sent alone; `encode` raises MayBeRefused for one that has to be.
+        self.encode_alone = self.encode = writer.encode
+        self.take_gathered = writer.take_gathered
+        self._writer = writer
         self._keeping = keeping
+        if parsed:
+            self.encode = _shallow(writer.encode)
+        self._passed_over = 0
         self._first_id = generations.next_id
         self._tracker = StreamStatusTracker()
-        #: Records without an element, and rejected ones. They take no id, for a collection counts its elements by ids.
+        #: Records without an element, and rejected ones. They take no id, for a collection counts its elements by ids,
+        #: unless only the server's refusal told that a record is rejected.
         self.without_element = self.rejected = 0
         self.confirmed = 0
         # The last state of the stream, and the last state of all streams; and the records up to either of them.
@@ -78,7 +95,13 @@ class StreamWriter:
     @property
     def received(self) -> int:
         """Records read from the input."""
-        return self.generations.next_id - self._first_id + self.without_element + self.rejected
+        stored = self.generations.next_id - self._first_id - self._passed_over
+        return stored + self.without_element + self.rejected
+
+    @property
+    def past(self) -> int:
+        """Records that were not written because their own expiry was past."""
+        return self._writer.past()
 
     @property
     def keeps_rejected(self) -> bool:
@@ -144,17 +167,20 @@ class StreamWriter:
         if self._keeping:
             self._keeping.writer.send()
 
-    def why_too_large(self, record: Record) -> str | None:
-        """Return why a record has to be rejected for its size; None if it is small enough, or nothing is known."""
-        if self._keeping is None or self._keeping.limit is None:
-            return None
-        setting, limit = self._keeping.limit
-        if 2 * len(record.data) + LARGE <= limit:  # a cursor is stored as hexadecimal text
-            return None
-        with suppress(NoElement, RejectedRecord, *UNREADABLE):  # raised again when it is encoded
-            if (size := self._keeping.largest(record)) > limit:
-                return f"one of its values has {size:,} bytes, and {setting} allows {limit:,}"
-        return None
+    def why_refused(self, record: Record) -> str | None:
+        """Return why the server is known to refuse a record, None if it is not."""
+        return self._keeping.limits.why_refused(record) if self._keeping else None
+
+    def pass_over(self, key: bytes, number: int) -> bool:
+        """Leave the id of a refused record unused; return whether the record is stored nevertheless."""
+        stored = self._writer.pass_over(key, number)
+        self._passed_over += not stored
+        return stored
+
+    def refused(self, record: Record, found: TooLarge) -> None:
+        """Note a record that the server refused, so that others like it are not sent."""
+        if self._keeping:
+            self._keeping.limits.learn(record, found)
 
     def confirm(self, position: Position) -> None:
         """Commit the records up to a position: a state covers them, and all are confirmed."""
@@ -169,3 +195,14 @@ class StreamWriter:
         return config_error(
             f"A record of the stream {self.stream} cannot be stored: {reason}; acknowledged records are kept"
         )
+
+
+def _shallow(encode: Encoder) -> Encoder:
+    """Return an encoder that raises MayBeRefused for a record that is nested more deeply than most."""
+
+    def shallow(number: int, record: Record) -> bytes:
+        if is_deeper(bytes(record.data), _SHALLOW):
+            raise MayBeRefused
+        return encode(number, record)
+
+    return shallow

@@ -28,7 +28,7 @@ from destination_redis.redaction.replies import is_reply
 from destination_redis.transport.many_records import divided
 from destination_redis.transport.reconnect import Peer, ReconnectingConnection
 from destination_redis.transport.retry import RetryPolicy
-from destination_redis.transport.too_large import says_too_large
+from destination_redis.transport.too_large import says_too_deep, says_too_large
 from destination_redis.transport.unconfirmed import Unconfirmed
 from destination_redis.transport.window import Batch, Returned, Window
 
@@ -131,6 +131,8 @@ class NodePipeline:
             except _LOST as error:
                 self.recover(error)
         self.window.answered()
+        if batch.on_zeros:
+            batch.on_zeros(batch.zeros)
         self._unconfirmed.add(batch)
         returned = self.returned[before:]
         if batch.covers and not returned:
@@ -192,6 +194,7 @@ class NodePipeline:
             if now - since > _SILENCE and now - self._suspected_at > _TRUST and not batch.keyless:
                 self._suspected_at = now
                 raise UnreachableError("The server was silent for long and may have been replaced")
+            batch.zeros += replies.count(0) if batch.on_zeros else 0
             if batch.on_reply is None and set(map(type, replies)) <= _PLAIN:
                 batch.answered += len(replies)
                 continue
@@ -222,13 +225,14 @@ class NodePipeline:
         if batch.ignore_error and batch.ignore_error in str(error):
             return
         what = retry_decision(error)
-        if what is RetryDecision.FAIL and says_too_large(error) and not (batch.keyless or batch.covers):
+        blames_record = says_too_large(error) or says_too_deep(error)
+        if what is RetryDecision.FAIL and blames_record and not (batch.keyless or batch.covers):
             if len(alone := divided(command)) > 1:
                 self._take_back(batch, alone)
                 return
             batch.refused = command, error
             # Records after it must not be written: on a new connection they are left out.
-            raise UnreachableError("The server does not take a command of this size")
+            raise UnreachableError("The server does not take this record")
         if what is RetryDecision.FAIL:
             sent = self.window.records
             refused = about(error, packed_name(command), sent)

@@ -61,6 +61,8 @@ class Pipeline:
         self.loss = self._router.loss
         self.limit_on = self._router.limit_on
         self.lowest_limit = self._router.lowest_limit
+        self.take_rejected = self._router.take_rejected
+        self.go_on_after = self._router.go_on_after
 
     def open(self) -> None:
         """Connect, and retry as the policy allows; raises a traced error."""
@@ -112,11 +114,13 @@ class Pipeline:
         *,
         ignore_error: str | None = None,
         split: Split | None = None,
+        on_zeros: Callable[[int], None] | None = None,
     ) -> int:
         """Send packed commands, each to the node of its key, and return their batch number; waits if a window is full.
 
         `on_reply` is called with every reply and raises on a bad one; without it, any reply but an error is good. An
         error that contains `ignore_error` is a good reply. `split` makes two commands of one that has many records.
+        `on_zeros` is called for each batch with the number of replies that are 0.
         """
         self._raise_refusal()
         self.sent += 1
@@ -124,7 +128,7 @@ class Pipeline:
             for node, some in self._router.split(commands):
                 key, note = self._router.watermark(node, self.sent) if kind is Kind.RECORDS else (None, None)
                 every = [*some, note] if note else some
-                batch = Batch(self.sent, every, on_reply, ignore_error, watermark=key, split=split)
+                batch = Batch(self.sent, every, on_reply, ignore_error, watermark=key, split=split, on_zeros=on_zeros)
                 batch.covers = kind is Kind.LEDGER
                 batch.uncovered = key is None and kind in (Kind.RECORDS, Kind.COLLECTION)
                 node.send(batch)
@@ -146,14 +150,12 @@ class Pipeline:
         Raises TooLarge, once for each batch that a server refuses for its size. The records of the batch and all later
         ones are left out. Until it is raised, the batch counts as unconfirmed.
         """
-        self._raise_refusal()
-        self._drain()
+        self.drain()
         while any(node.kept for node in self._router.all):
             self.request_confirmation()
-            self._drain()
-        for node in self._router.all:
-            if node.window.rejected:
-                raise node.window.rejected.pop(0)
+            self.drain()
+        if found := self.take_rejected():
+            raise found
 
     def call(self, *arguments: str | bytes | int, at: Address) -> object:
         """Send one command to a server, wait for all replies, and return its own.
@@ -163,7 +165,7 @@ class Pipeline:
         self._raise_refusal()
         replies: list[object] = []
         self._post(self._router.at(at), [pack_command(*arguments)], replies.append)
-        self._drain()
+        self.drain()
         if not replies:
             raise NodeRemoved
         return replies[-1]
@@ -213,15 +215,16 @@ class Pipeline:
             while window.holds_back or (len(window.in_flight) > _BUSY and (window.size > WINDOW or node.has_reply())):
                 self._collect(node)
         if any(node.returned for node in self._router.all):
-            self._drain()
+            self.drain()
 
     def _collect(self, node: NodePipeline) -> None:
         batch = node.collect()
         if batch is not None and batch.watermark is not None:
             self._watermarks.answered(batch.watermark, batch.number)
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
         """Return when all is answered; refused and redirected commands are sent again until all are accepted."""
+        self._raise_refusal()
         try:
             returned = self._answered()
         except AirbyteTracedException as error:

@@ -38,7 +38,7 @@ def send_again(returned: Sequence[Returned], router: Router, retry: RetryPolicy,
         assert isinstance(batch.commands, list)
         batch.commands += [ASKING, each.command] if ahead else [each.command]
     for (node, _, _), batch in batches.items():
-        node.send(dataclasses.replace(batch, answered=0))
+        node.send(dataclasses.replace(batch, answered=0, zeros=0))
 
 
 def _follow(returned: Sequence[Returned], router: Router, retry: RetryPolicy) -> None:

@@ -153,6 +153,16 @@ class Router:
         self._removed.clear()
         return returned
 
+    def take_rejected(self) -> TooLarge | None:
+        """Return a batch that a server refuses for its size, each once; None if there is none."""
+        return next((node.window.rejected.pop(0) for node in self.all if node.window.rejected), None)
+
+    def go_on_after(self, found: TooLarge) -> None:
+        """Take records again after a rejected batch; none may have been sent after it."""
+        for node in self.all:
+            if node.address == found.address:
+                node.window.reopen()
+
     def ask(self, key: bytes, *command: str | bytes | int) -> object:
         """Return the reply of the server that has `key`; for use during a reconnect."""
         if self._servers.clustered:

@@ -1,4 +1,4 @@
-"""The error for a record that is too large: how servers report it, and the message for the user."""
+"""The error for a record that is too large or too deep: how servers report it, and the message for the user."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -25,12 +25,17 @@ _SAID = re.compile(
     r"(?:too (?:large|big|long)\b|exceed[a-z]*\b[a-z ]{0,40}\b(?:size|length)|\b(?:size|length)\b[a-z ]{0,20} exceed))",
     re.IGNORECASE,
 )
+# RedisJSON's words, and those of Valkey's module; before Redis 7 the script's error comes before them.
+_SAID_DEEP = re.compile(
+    r"(?:ERR )?(?:Error running script .{0,80}@user_script: ?\d+: (?:@user_script: ?\d+: )?-?(?:ERR )?)?"
+    r"(?:recursion limit exceeded|LIMIT Document path nesting limit|LIMIT Parser recursion depth)",
+)
 _LIMIT = re.compile(r"\b(?:limit|max|maximum)\b[^\d]{0,20}(\d{4,12})\b", re.IGNORECASE)
 
 
 @dataclass(eq=False)
 class TooLarge(Exception):  # noqa: N818 - a finding, not an error yet
-    """A batch that a server refuses for the size of a command."""
+    """A batch that a server refuses for the size of a command, or for the depth of the JSON in it."""
 
     #: The batch's number.
     number: int
@@ -44,6 +49,15 @@ class TooLarge(Exception):  # noqa: N818 - a finding, not an error yet
     reply_text: str = ""
     #: The limit in the reply, in bytes.
     limit: int | None = None
+    #: Whether the server refuses the depth.
+    deep: bool = False
+
+
+class SizeLimit(NamedTuple):
+    """A setting of a server that limits the bytes of one value."""
+
+    setting: str
+    limit: int
 
 
 class RecordTooLarge(AirbyteTracedException):
@@ -55,25 +69,31 @@ class RecordTooLarge(AirbyteTracedException):
         self.size = found.largest if setting else found.size
         self.limit = limit if setting else found.limit
         if setting:
-            why = f"one of its values has {self.size:,} bytes, and {setting} allows {limit:,}. Raise that setting"
+            advice = "Raise that setting"
         elif found.reply_text:
-            allowed = f" and allows {self.limit:,}" if self.limit else ""
-            why = f"that refuses its {self.size:,} bytes{allowed} ({found.reply_text}). Raise the limit"
+            advice = "Raise the limit"
         else:
-            why = f"the connection is closed whenever its {self.size:,} bytes are sent. Raise the limit of the server"
-            why += " or of a proxy before it"
+            advice = "Raise the limit of the server or of a proxy before it"
+        why = reason(found, SizeLimit(setting, limit or 0) if setting else None, server="that")
         message = (
-            f"A record of the stream {stream} is too large for the server: {why}, or leave the record out; "
-            "acknowledged records are kept"
+            f"A record of the stream {stream} is too large for the server: {why}. {advice}, or leave the record out"
         )
+        if found.deep:
+            message = f"A record of the stream {stream} cannot be stored: {why}"
+        message += "; acknowledged records are kept"
         super().__init__(message=message, internal_message=message, failure_type=FailureType.config_error)
 
 
-class SizeLimit(NamedTuple):
-    """A setting of a server that limits the bytes of one value."""
-
-    setting: str
-    limit: int
+def reason(found: TooLarge, exceeded: SizeLimit | None, server: str = "the server") -> str:
+    """Return why a record is refused, without any of its data; `exceeded` is the setting that it exceeds, if known."""
+    if found.deep:
+        return "its JSON is nested too deeply for the server"
+    if exceeded:
+        return f"one of its values has {found.largest:,} bytes, and {exceeded.setting} allows {exceeded.limit:,}"
+    if not found.reply_text:
+        return f"the connection is closed whenever its {found.size:,} bytes are sent"
+    allowed = f" and allows {found.limit:,}" if found.limit else ""
+    return f"{server} refuses its {found.size:,} bytes{allowed} ({found.reply_text})"
 
 
 def limit_on(client: Redis, found: TooLarge) -> SizeLimit | None:
@@ -99,6 +119,11 @@ def says_too_large(error: Exception) -> bool:
     return _SAID.match(reply_of(error)) is not None
 
 
+def says_too_deep(error: Exception) -> bool:
+    """Return whether an error reply refuses a command for the depth of its JSON."""
+    return _SAID_DEEP.match(reply_of(error)) is not None
+
+
 def too_large(
     number: int, address: Address, command: bytes, refusal: Exception | None, sent: Iterable[bytes]
 ) -> TooLarge:
@@ -111,4 +136,4 @@ def too_large(
     named = _LIMIT.search(reply)
     # A number that is in the command may be a quote of it.
     limit = int(named[1]) if named and named[1].encode() not in command and int(named[1]) < len(command) else None
-    return replace(found, reply_text=shown(reply, sent), limit=limit)
+    return replace(found, reply_text=shown(reply, sent), limit=limit, deep=says_too_deep(refusal))

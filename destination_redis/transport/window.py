@@ -2,7 +2,7 @@
 
 A server or a proxy that refuses a command for its size closes the connection, and everything in flight is lost with it.
 So each large batch is then sent again alone, after what came before it and before what came after it. If the connection
-is closed again on this batch, although each new connection works, the batch is the cause.
+is closed each time on this batch, although each new connection works, the batch is the cause.
 """
 
 import math
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 #: Bytes up to which no server or proxy refuses a command for its size.
 LARGE = 64 * 1024
-#: Closed connections, with a batch alone in flight, after which the batch is the cause.
-_CLOSES = 2
+#: Closed connections, with a batch alone in flight, after which a batch of many records is divided; and after which one
+#: with a single record is the cause. It may be left out for good, so this must be no coincidence.
+_DIVIDED, CLOSES = 2, 4
 
 ReplyHandler = Callable[[object], None]
 Split = Callable[[bytes], Sequence[bytes]]
@@ -43,7 +44,8 @@ class Batch:
     `on_reply` is called with every reply and raises on a bad one. An error that contains `ignore_error` is good.
     Commands without keys (`keyless`) are meant for this one server. Once a batch that `covers` is answered, the loss of
     anything answered before it is detected; until then an `uncovered` batch may be lost unnoticed. `split` makes two
-    commands of one that has many records, and returns one with a single record as it is.
+    commands of one that has many records, and returns one with a single record as it is. `on_zeros` is called once all
+    is answered, with the number of replies that are 0.
     """
 
     number: int
@@ -55,9 +57,11 @@ class Batch:
     covers: bool = False
     uncovered: bool = False
     split: Split | None = None
+    on_zeros: Callable[[int], None] | None = None
     #: Whether a server has accepted it before: then it is not too large, whatever closes the connection now.
     accepted: bool = False
     answered: int = 0
+    zeros: int = 0
     size: int = 0
     #: Whether it may be why a connection was closed, and how often that happened while it was alone in flight.
     suspect: bool = False
@@ -137,7 +141,7 @@ class Window:
         """Return the batch to send now, which is then in flight; None if there is none."""
         while self._waiting:
             batch = self._waiting[0]
-            rejected = batch.refused is not None or batch.closed >= _CLOSES
+            rejected = batch.refused is not None or batch.closed >= (_DIVIDED if batch.split else CLOSES)
             if batch.split and (rejected or batch.size >= self._refused_size):
                 self._split(batch, batch.split)
             elif self.in_flight and (batch.suspect or self.in_flight[-1].suspect):
@@ -159,7 +163,7 @@ class Window:
         self.in_flight.clear()
         self.size = sum(batch.size for batch in self._waiting)
         for batch in self._waiting:
-            batch.answered = 0
+            batch.answered = batch.zeros = 0
 
     def lost(self) -> None:
         """Note that the connection was closed: large batches in flight may be the cause."""
@@ -168,6 +172,10 @@ class Window:
         for batch in self.in_flight:
             if batch.size > LARGE and not (batch.covers or batch.keyless or batch.accepted):
                 batch.suspect = max(map(len, batch.commands)) > LARGE
+
+    def reopen(self) -> None:
+        """Take records again after a rejected batch; none may have been left out after it."""
+        self._end = math.inf
 
     def clear(self) -> list[Batch]:
         """Remove all batches, and return them."""

@@ -1,5 +1,6 @@
 """Rejected records between all others: whatever dies, is sent again or comes late, each of them is there once."""
 
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -68,6 +69,57 @@ def test_a_batch_of_rejected_records_that_comes_late_changes_nothing(runners: Ru
     deliver_first_batch_late(runner, scenario, KEY)
     assert scenario.found(runner.server.client) == scenario.expected()
     assert scenario.untidy(runner.server.client) + scenario.rejections(runner.server.client) == []
+
+
+REFUSED = [
+    *(Scenario(mode, HASH, refused=True) for mode in ("append", "overwrite", "append_dedup", "refresh_dedup")),
+    *(Scenario(mode, ("list", "columns"), refused=True) for mode in ("append", "refresh")),
+    Scenario("append", ("stream", "envelope"), refused=True),
+    Scenario("append", ("sorted_set", "columns"), refused=True),
+]
+BY_REFUSED = pytest.mark.parametrize("scenario", REFUSED, ids=str)
+
+
+@pytest.fixture
+def strict_runners(_server_with_json: Server, runners: Runners) -> Iterator[Runners]:
+    """Yield runners on a server that takes no value above one megabyte, and does not tell so."""
+    client, setting = _server_with_json.client, "proto-max-bulk-len"
+    before: dict[str, str] = client.config_get(setting)  # type: ignore[assignment]
+    client.config_set(setting, "1mb")
+    client.execute_command("ACL", "SETUSER", "airbyte", "on", ">password", "~*", "+@all", "-config")
+    yield runners
+    client.config_set(setting, before[setting])
+    client.execute_command("ACL", "DELUSER", "airbyte")
+
+
+@BY_REFUSED
+@pytest.mark.parametrize("fault", [*DEATHS[:2], Fault("unanswered", unanswered)], ids=str)
+def test_a_fault_at_any_command_leaves_every_record_that_is_refused_once(
+    strict_runners: Runners, scenario: Scenario, fault: Fault
+) -> None:
+    runner = strict_runners.of(scenario)
+    attempts = Attempts()
+    # The commands before these prepare the sync.
+    step = 1 if FULL else 20
+    number = 1 if FULL else 44 + rng(f"refused {scenario} {fault}").randrange(step)
+    while attempts.attempt(runner, {number: fault}):
+        number += step
+    attempts.report(f"{scenario}, {fault} at a command after the other")
+
+
+@BY_REFUSED
+def test_several_faults_in_small_batches_leave_every_record_that_is_refused_once(
+    strict_runners: Runners, scenario: Scenario
+) -> None:
+    chance = rng(f"several faults, refused {scenario}")
+    runner = strict_runners.of(scenario)
+    attempts = Attempts()
+    for _ in range(15 if FULL else 2):
+        first = chance.randint(30, 60)
+        numbers = [first, first + chance.randint(1, 12), first + chance.randint(13, 60)]
+        faults = {number: chance.choice([*BREAKS, *DEATHS, *SILENCES, *REFUSALS]) for number in numbers}
+        attempts.attempt(runner, faults, hasty=True)
+    attempts.report(f"{scenario}, several faults in small batches")
 
 
 def test_those_after_a_batch_that_was_refused_wait_for_it(server: Server, tmp_path: Path) -> None:

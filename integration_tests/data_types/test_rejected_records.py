@@ -9,7 +9,7 @@ import pytest
 from integration_tests.support.connector.library import check
 from integration_tests.support.connector.process import Connector, Outcome
 from integration_tests.support.data_types import HASH, UPSERTING, WHOLE, Shape, columns, settings_for
-from integration_tests.support.docs.permissions import FOR_SETTING, LEAST
+from integration_tests.support.docs.permissions import FOR_SETTING, FOR_TYPE, LEAST
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, lines, record, state, status, stream
 from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.server import Server
@@ -200,22 +200,6 @@ def test_a_composite_key_is_kept_with_all_its_fields(connector: Connector, stric
     assert json.loads(entry["_airbyte_primary_key"]) == {"id": 3, "inner.part": "é"}
 
 
-def test_where_the_server_does_not_tell_its_limit_a_record_that_is_too_large_ends_the_sync(
-    connector: Connector, strict: Server, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert check(connector.config) is None
-    assert "CONFIG GET" not in caplog.text
-    strict.client.execute_command("ACL", "SETUSER", "airbyte", "reset", *LEAST.split()[3:])
-    strict.client.execute_command("ACL", "SETUSER", "airbyte", *FOR_SETTING["rejected_records"].split())
-    connector.config |= {"username": "airbyte", "password": "password"}
-    assert check(connector.config) is None
-    assert "The server does not tell how large a value may be (CONFIG GET)" in caplog.text
-    outcome = connector.write([stream()], [row(1), state(1), row(2, text="x" * 1_500_000), state(2), COMPLETE])
-    assert "A record of the stream users is too large for the server" in outcome.error["message"]
-    assert counts(outcome) == [(1.0, None)]
-    strict.client.execute_command("ACL", "DELUSER", "airbyte")
-
-
 # Counts and the cap
 
 GLOBAL: Callable[[int], Json] = lambda number: {  # noqa: E731
@@ -369,6 +353,46 @@ def test_those_of_a_ledger_that_is_gone_do_no_harm(keep: Connector, server: Serv
     server.client.delete(LEDGER, "default:users")
     ended_well(keep.write([stream()], [bad(3), row(1), bad(4), COMPLETE]))
     assert numbers(server) == [3, 4]
+
+
+@pytest.mark.parametrize("setting", ["keep", "fail"])
+def test_those_of_a_ledger_that_is_gone_are_removed_by_the_next_sync_whatever_it_rejects(
+    placed: Callable[..., Outcome], keep: Connector, server: Server, setting: str
+) -> None:
+    ended_well(placed(1, 0, row(1), bad(1), state(1), bad(2), COMPLETE))
+    server.client.delete(LEDGER, "default:users")
+    rules = [*LEAST.split()[3:], *FOR_TYPE["stream"].split()]  # nothing that rejected records need
+    server.client.execute_command("ACL", "SETUSER", "airbyte", "reset", *rules)
+    keep.config |= {"rejected_records": setting, "username": "airbyte", "password": "password"}
+    try:
+        ended_well(placed(2, 0, row(2), state(2), COMPLETE))
+    finally:
+        server.client.execute_command("ACL", "DELUSER", "airbyte")
+    assert not server.client.exists(KEY)
+
+
+@pytest.mark.parametrize("again", [[], [bad(3), bad(4)]])
+def test_a_refresh_after_a_loss_removes_those_from_before_it(
+    placed: Callable[..., Outcome], keep: Connector, server: Server, again: list[Json]
+) -> None:
+    ended_well(placed(1, 0, row(1), state(1), COMPLETE))
+    running = keep.start([stream(**generation(1, 0, 1))] if placed_by_id(server) else [dedup(**generation(1, 0, 1))])
+    running.send(bad(1), bad(2), row(2))
+    wait_until(lambda: len(numbers(server)) == 2)
+    server.client.delete(LEDGER)
+    running.send(row(3), state(3), COMPLETE)
+    outcome = running.finish()
+    assert "refresh" in outcome.error["message"], outcome.text
+    assert numbers(server) == [1, 2]
+    assert placed(1, 0, row(2), COMPLETE).code != 0
+    assert placed(2, 2, row(2), *again, state(2)).code != 0
+    ended_well(placed(2, 2, row(3), COMPLETE))
+    assert numbers(server) == [int(each["record"]["data"]) for each in again]
+
+
+def placed_by_id(server: Server) -> bool:
+    """Return whether the stream's records are not kept by their primary key."""
+    return ledger(server.client)["placement"] != "primary_key"
 
 
 def test_a_failover_that_lost_an_acknowledged_one_asks_for_a_refresh(keep: Connector, server: Server) -> None:

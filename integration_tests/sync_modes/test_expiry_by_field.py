@@ -25,7 +25,8 @@ from integration_tests.support.expiries import (
     row,
     soon,
 )
-from integration_tests.support.messages import COMPLETE, Json, generation, state
+from integration_tests.support.faults.proxy import Exchange, proxy
+from integration_tests.support.messages import COMPLETE, Json, generation, state, status
 from integration_tests.support.servers.server import Server, needs_json
 from integration_tests.support.stored import ledger
 
@@ -66,7 +67,7 @@ def test_every_record_has_the_expiry_of_its_field_in_every_sync_mode(
     else:
         assert written(server, shape, [stream], *ALL, state(1), COMPLETE, **settings) == 1
     assert live(server.client, shape) == expected(BY_TTL if ttl else FOREVER)
-    warnings = [each.message for each in caplog.records if "expire_at" in each.message]
+    warnings = [each.message for each in caplog.records if "(expire_at)" in each.message]
     assert len(warnings) == 1
     assert "users has a value in the field ends (expire_at)" in warnings[0]
     assert "never" not in warnings[0]
@@ -83,6 +84,61 @@ def test_the_id_of_a_record_whose_time_is_past_passes(server: Server, shape: Sha
     assert keys == [b"default:users:1", b"default:users:3", b"default:users:5"]
     assert ledger(server.client)["committed"] == "5"
     assert server.client.get("default:users") == b"5"
+
+
+def past(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the log says of records whose time was past."""
+    return [each.getMessage() for each in caplog.records if "were not stored" in each.getMessage()]
+
+
+@pytest.mark.parametrize("shape", KEYED, ids="-".join)
+@pytest.mark.parametrize("ttl", [None, TTL])
+@pytest.mark.parametrize("minimum", [0, 2], ids=["append", "refresh"])
+def test_the_log_says_how_many_records_were_not_stored_because_their_time_was_past(
+    server: Server, shape: Shape, ttl: int | None, minimum: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    needs_json(server, shape)
+    settings: Json = {"expire_at": "ends", **({"ttl_seconds": ttl} if ttl else {})}
+    streams = [full(**generation(2, minimum, 2)), full("rows", **generation(2, minimum, 2))]
+    for each in streams:
+        each["stream"]["json_schema"] = SCHEMA
+    ends: list[Any] = [NOTHING, TEXT, PAST, "infinity", "never", 0]
+    many = [row(number, ends=ends[number % len(ends)]) for number in range(3000)]
+    one = row(1, ends=TEXT)
+    one["record"]["stream"] = "rows"
+    written(server, shape, streams, *many, one, state(1), COMPLETE, status("COMPLETE", "rows"), **settings)
+    said = "users: 1000 records were not stored, because the time in the field that expire_at names was past"
+    assert past(caplog) == [said]
+
+
+def test_those_records_are_counted_once_whatever_is_sent_again(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = iter(range(3))
+
+    def act(exchange: Exchange) -> None:
+        if exchange.words[0] == b"EVALSHA" and b"HSET" in exchange.command and b"id" in exchange.command:
+            reply = exchange.execute()
+            if b'"at":7' in exchange.command and next(lost, None) is not None:
+                exchange.reset()
+            exchange.answer(reply)
+        else:
+            exchange.forward()
+
+    with proxy(server.port, act) as way:
+        messages = [row(number, at=number % 10, ends=0 if number % 2 else END / 1000) for number in range(1000)]
+        config = {"expire_at": "ends", "port": way.port}
+        assert written(server, HASH, [full(**generation(1, 0, 1))], *messages, state(1), COMPLETE, **config) == 1
+    assert next(lost, None) is None
+    assert [each.partition(" were")[0] for each in past(caplog)] == ["users: 500 records"]
+
+
+def test_in_append_dedup_such_a_record_is_a_deletion_and_not_counted(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = full_dedup(schema=SCHEMA)
+    written(server, HASH, [stream], row(1, ends=PAST), row(2, ends=TEXT), COMPLETE, expire_at="ends")
+    assert past(caplog) == []
 
 
 @pytest.mark.parametrize("shape", UPSERTING, ids="-".join)

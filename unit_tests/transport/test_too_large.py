@@ -5,7 +5,14 @@ from redis import exceptions as redis_errors
 
 from destination_redis.connection.clients import Replies
 from destination_redis.resp import pack_command
-from destination_redis.transport.too_large import RecordTooLarge, says_too_large, too_large
+from destination_redis.transport.too_large import (
+    RecordTooLarge,
+    SizeLimit,
+    reason,
+    says_too_deep,
+    says_too_large,
+    too_large,
+)
 
 HERE = ("localhost", 6379)
 COMMAND = pack_command("HSET", "default:users:1", "v", "x" * 2_000_000)
@@ -25,6 +32,7 @@ COMMAND = pack_command("HSET", "default:users:1", "v", "x" * 2_000_000)
         "ERR key is too long",
         "Request size exceeds the limit",
         "ERR command exceeds the maximum request length",
+        "LIMIT Document size limit is exceeded",
     ],
 )
 def test_a_reply_that_refuses_a_size_is_known(reply: str) -> None:
@@ -47,6 +55,37 @@ def test_a_reply_that_refuses_a_size_is_known(reply: str) -> None:
 )
 def test_a_reply_that_refuses_something_else_blames_no_record(reply: str) -> None:
     assert not says_too_large(Replies.parse_error(reply))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "recursion limit exceeded at line 1 column 128",
+        "ERR recursion limit exceeded at line 1 column 128",
+        "recursion limit exceeded at line 1 column 128 script: 6e16, on @user_script:2.",
+        "ERR Error running script (call to f_6e16): @user_script:2: @user_script: 2: recursion limit exceeded at",
+        "ERR Error running script (call to f_6e16): @user_script:2: -ERR recursion limit exceeded at line 1 column 128",
+        "LIMIT Document path nesting limit is exceeded",
+        "LIMIT Parser recursion depth is exceeded",
+    ],
+)
+def test_a_reply_that_refuses_a_depth_is_known(reply: str) -> None:
+    error = Replies.parse_error(reply)
+    assert says_too_deep(error)
+    found = too_large(1, HERE, COMMAND, error, [COMMAND])
+    assert found.deep
+    assert reason(found, SizeLimit("proto-max-bulk-len", 1)) == "its JSON is nested too deeply for the server"
+    assert RecordTooLarge(found, "users").message == (
+        "A record of the stream users cannot be stored: its JSON is nested too deeply for the server; acknowledged "
+        "records are kept"
+    )
+
+
+@pytest.mark.parametrize(
+    "reply", ["ERR expected value: 'recursion limit exceeded'", "OOM recursion limit exceeded", "ERR value is too big"]
+)
+def test_a_reply_that_only_quotes_such_words_refuses_no_depth(reply: str) -> None:
+    assert not says_too_deep(Replies.parse_error(reply))
 
 
 @pytest.mark.parametrize(

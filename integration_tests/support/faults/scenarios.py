@@ -1,6 +1,7 @@
 """A small sync of one mode and data type: what its source sends, and what is there at any instant and in the end."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,8 @@ class Scenario:
     valued: bool = False
     #: Whether every record is followed by one that cannot be stored, and is kept among the rejected ones.
     rejecting: bool = False
+    #: Whether every second record is followed by one that the server refuses for its size, which it does not tell.
+    refused: bool = False
     #: Whether every record has an expiry of its own.
     expiring: bool = False
     #: Whether a refresh was cancelled: the first records up to a state are staged, and the sync merges them.
@@ -62,7 +65,7 @@ class Scenario:
 
     def __str__(self) -> str:
         under = f" under {self.template}" if self.template else ""
-        words = {" of a field": self.valued, ", rejecting": self.rejecting}
+        words = {" of a field": self.valued, ", rejecting": self.rejecting, ", refused": self.refused}
         words |= {", expiring": self.expiring, ", merging": self.merging}
         more = "".join(word for word, holds in words.items() if holds)
         return f"{self.mode} {'-'.join(self.shape)}{under}{more}{f', once {self.was}' if self.was else ''}"
@@ -116,6 +119,8 @@ class Scenario:
             config = {"value": "id"} | ({"score": "id"} if self.shape[0] == "sorted_set" else {}) | config
         if self.rejecting:
             config |= {"rejected_records": "keep"}
+        if self.refused:
+            config |= {"rejected_records": "keep", "username": "airbyte", "password": "password"}
         if self.expiring:
             config |= {"expire_at": "ends", "ttl_seconds": TTL}
         return config
@@ -148,6 +153,8 @@ class Scenario:
                 [*step[:-1], _unreadable(n), _unreadable(n + 1), step[-1]] for n, step in zip(first, steps, strict=True)
             ]
             steps = [[step[-2], *step[:-2], step[-1]] for step in steps]
+        if self.refused:
+            steps = [[*step[:-1], _oversized(n), step[-1]] for n, step in zip(first, steps, strict=True)]
         return [*steps, [COMPLETE]]
 
     def expected(self, twice: Iterable[int] = (), *, anew: bool = False) -> Any:
@@ -196,9 +203,12 @@ class Scenario:
             there = elements(client, key, self.shape)
             last = held["staged_committed" if staged else "committed"]
             open_ones = int(held.get("sent", last)) - int(last)
+            open_ones -= sum(int(number) > int(last) for number in held.get("passed", "").split())
             return max([cursor, *there[: len(there) - open_ones][-1:]])
-        key = f"airbyte:tmp:{{{KEY}:{held['staged_committed']}}}" if staged else f"{KEY}:{held['committed']}"
-        found = list(cache(self.shape).get_all(client, [key.encode()]))
+        covered = int(held["staged_committed" if staged else "committed"])
+        # The last id may be one that was passed over.
+        keys = [f"airbyte:tmp:{{{KEY}:{at}}}" if staged else f"{KEY}:{at}" for at in (covered, covered - 1)]
+        found = list(cache(self.shape).get_all(client, map(str.encode, keys)))
         return max([cursor, *(int(json.loads(each.data)["id"]) for each in found)])
 
     def untidy(self, client: Redis) -> list[str]:
@@ -245,9 +255,12 @@ class Scenario:
 
     def rejections(self, client: Redis, twice: Iterable[int] = ()) -> list[str]:
         """Return what is wrong, in the end, with the rejected records, of which so many may be there twice."""
-        if not self.rejecting:
+        if not (self.rejecting or self.refused):
             return []
-        wanted = sorted([*([] if self.replaces else [*OLD, *OLD]), *range(1, RECORDS + 1), *twice])
+        if self.refused:
+            wanted = sorted([*range(1, RECORDS + 1, 2), *twice])
+        else:
+            wanted = sorted([*([] if self.replaces else [*OLD, *OLD]), *range(1, RECORDS + 1), *twice])
         found = sorted(number for _, number in _rejected(client))
         return [] if found == wanted else [f"rejected {found}, expected {wanted}"]
 
@@ -313,9 +326,19 @@ def _unreadable(number: int) -> Json:
     return record(0, data=number)
 
 
+def _oversized(number: int) -> Json:
+    """Return a record of more than one megabyte; each is smaller than the last one."""
+    return record(number, data={"id": "large", "at": 9, "value": number, "text": "x" * (1_200_000 - 10_000 * number)})
+
+
 def _rejected(client: Redis) -> list[tuple[int, int]]:
     """Return (its number in the ledger's order, its number) of each rejected record."""
-    return [(int(at.rpartition("-")[2]), int(entry["_airbyte_data"])) for at, entry in rejected(client)]
+    found = []
+    for at, entry in rejected(client):
+        number = re.search(r'^(-?\d+)$|"value": (\d+)', entry["_airbyte_data"])
+        assert number
+        found.append((int(at.rpartition("-")[2]), int(number[1] or number[2])))
+    return found
 
 
 _LIST: Shape = ("list", "envelope")

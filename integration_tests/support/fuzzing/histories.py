@@ -108,7 +108,7 @@ def written(
         if expire_at:  # noted at the start of a sync
             lease.update(replace(lease.value, expires=True, deletes=True))
             pipeline.flush()
-        write, take = Upserts(Target(lease, cache, staged, soft), Scripts(pipeline)).writer()
+        write, take, *_ = Upserts(Target(lease, cache, staged, soft), Scripts(pipeline)).writer()
         commands = []
         for number, change in enumerate(changes, 1):
             message = decode(json.dumps(change.message).encode())
