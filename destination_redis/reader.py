@@ -1,6 +1,7 @@
 """The reader: yields the live records of one stream from any deployment."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
@@ -63,11 +64,18 @@ def _keys(config: RedisConfig, name: str, namespace: str | None, servers: Server
 
 
 def _ledger(keys: StreamKeys, servers: Servers) -> Ledger:
-    """Return the ledger; if there is none, the default one, which describes the Java connector's records."""
+    """Return the ledger; if there is none, the default one, which describes the Java connector's records.
+
+    If a collection may be in the stream's own key, the ledger is corrected by what string is there.
+    """
     held = servers.ask(keys.ledger, "HGETALL", keys.ledger)
     assert isinstance(held, dict)
     ledger = parse([part for pair in held.items() for part in pair], b"")
-    if not ledger.own_key or ledger.newest.storage.template:
+    if not ledger.own_key or not (ledger.collected or ledger.changes_key):
+        return ledger
+    if servers.ask(keys.counter, "TYPE", keys.counter) != b"string":
+        return replace(ledger, own_key=OwnKey.NONE)
+    if ledger.newest.storage.template:
         return ledger
     return corrected(ledger, collection=ledger.own_key is OwnKey.COLLECTION)
 

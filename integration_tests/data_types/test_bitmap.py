@@ -19,6 +19,7 @@ from integration_tests.support.data_types import Shape
 from integration_tests.support.faults.proxy import Exchange, proxy
 from integration_tests.support.faults.runner import dump
 from integration_tests.support.messages import COMPLETE, Json, generation, record, state, stream
+from integration_tests.support.servers.cluster import cluster
 from integration_tests.support.servers.server import Server
 from integration_tests.support.stored import LEDGER, ledger, rejected
 
@@ -202,6 +203,16 @@ def test_a_merge_of_several_slices_adds_every_position_once(cancelled: Server) -
         synced(cancelled, PLAIN, row(77), COMPLETE, port=way.port)
     assert len(merges) >= 4
     see_merged(cancelled)
+
+
+def test_a_merge_in_a_cluster_has_all_its_keys_in_one_slot() -> None:
+    with cluster() as servers, servers.client() as client:
+        config = {**servers.config, "cache_type": "bitmap", **SEAT}
+        list(write(config, [full(**generation(1, 0, 1))], [*map(row, LIVE_SEATS), COMPLETE]))
+        failure(config, [full(**generation(2, 2, 2))], [*map(row, STAGED_SEATS), state(1), row(5)])
+        list(write(config, [full(**PLAIN)], [row(77), COMPLETE]))
+        assert [int(each.data) for each in DestinationRedis().get_all(config, "users")] == MERGED
+        assert client.exists(STAGED) == 0
 
 
 def test_a_merge_into_a_bitmap_that_is_gone_leaves_what_was_staged(cancelled: Server) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from integration_tests.support.connector.process import Connector, Outcome
-from integration_tests.support.data_types import HASH, SHAPES, UPSERTING, Shape
+from integration_tests.support.data_types import HASH, UPSERTING, WHOLE, Shape, columns, settings_for
 from integration_tests.support.docs.permissions import FOR_SETTING, FOR_TYPE, LEAST, MORE
 from integration_tests.support.faults.proxy import Act, Exchange, proxy
 from integration_tests.support.messages import COMPLETE, Json, dedup, generation, record, state, stream
@@ -20,7 +20,7 @@ MEGABYTE = 1024 * 1024
 KEY = "airbyte:rejected:{default:users}"
 LIST: Shape = ("list", "envelope")
 MODES = [
-    *((shape, mode) for shape in SHAPES for mode in ("append", "refresh")),
+    *((shape, mode) for shape in WHOLE for mode in ("append", "refresh")),
     *((shape, mode) for shape in UPSERTING for mode in ("append_dedup", "refresh_dedup")),
 ]
 BY_MODE = pytest.mark.parametrize(
@@ -32,7 +32,9 @@ BY_PLACE = pytest.mark.parametrize(("shape", "mode"), PLACES, ids=lambda value: 
 
 
 def row(number: int, size: int = 0, **more: Any) -> Json:
-    return record(number, data={"id": number, "at": number, "value": number, **more, "text": "x" * size})
+    return record(
+        number, data={"id": number, "at": number, "value": number, **columns(number), **more, "text": "x" * size}
+    )
 
 
 def configured(mode: str) -> Json:
@@ -41,7 +43,7 @@ def configured(mode: str) -> Json:
 
 
 def keep(connector: Connector, shape: Shape, **more: Any) -> None:
-    connector.config |= {"cache_type": shape[0], "record_format": shape[1], "rejected_records": "keep", **more}
+    connector.config |= {**settings_for(shape), "rejected_records": "keep", **more}
 
 
 def found(server: Server, shape: Shape, mode: str) -> list[int]:
