@@ -2,6 +2,7 @@
 
 import signal
 from concurrent.futures import Future
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,9 @@ import pytest
 from integration_tests.support.connector.library import config_of, failure, full_dedup, written
 from integration_tests.support.connector.process import Connector, Running
 from integration_tests.support.data_types import HASH
-from integration_tests.support.faults.attempts import Attempts
+from integration_tests.support.faults.attempts import Attempts, Fault
 from integration_tests.support.faults.kinds import BREAKS, DEATHS, REFUSALS
-from integration_tests.support.faults.proxy import Exchange, proxy
+from integration_tests.support.faults.proxy import Exchange, at, proxy
 from integration_tests.support.faults.runner import Runner
 from integration_tests.support.faults.scenarios import TEMPLATES, Scenario
 from integration_tests.support.faults.seed import FULL, rng
@@ -23,6 +24,8 @@ from integration_tests.support.stored import ledger, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from integration_tests.support.connector.fork_server import Forked
 
 #: An application's own keys beside those of the templates `user:{key}` and `u:{key}`, and of none.
 APPLICATIONS: dict[str, Any] = {
@@ -145,3 +148,36 @@ def test_of_a_sync_that_claims_and_one_without_a_template_at_the_same_time_at_mo
     assert ended == [0]
     assert "could be the same" in outcome.error["message"]
     assert rows(server.client, "default:orders:") == {"1": 7}
+
+
+@pytest.mark.parametrize(
+    ("template", "key"),
+    [("default:orders:{key}", [["id"]]), ("default:{key}", [["id"], ["at"]])],
+    ids=["it names the other stream", "it may meet any stream"],
+)
+@pytest.mark.parametrize("death", DEATHS[:2], ids=str)
+def test_a_claim_that_is_refused_and_killed_at_any_command_is_refused_again_and_then_withdrawn(
+    server: Server, tmp_path: Path, template: str, key: list[list[str]], death: Fault
+) -> None:
+    client, claiming = server.client, [full_dedup(primary_key=key)]
+    orders, ended = [full_dedup("orders")], status("COMPLETE", "orders")
+    for number in count(1):
+        client.flushall()
+        assert written(server, HASH, orders, row(1, 7, "orders"), ended) == 0
+        process: Future[Forked] = Future()
+        act = at({number: partial(death.act, process=process)})
+        with proxy(server.port, act) as way:
+            config = {**server.config, "port": way.port, "record_key": template}
+            running = Connector(config, tmp_path).start(claiming)
+            process.set_result(running.process)
+            running.feed([row(2, 2), COMPLETE])
+            outcome = running.finish()
+        server.wait_until_alone()
+        again = failure(config_of(server, HASH, record_key=template), claiming, [row(2, 2), COMPLETE])
+        assert "could be the same" in str(again), number
+        assert written(server, HASH, orders, row(3, 3, "orders"), ended) == 0
+        assert rows(client, "default:orders:") == {"1": 7, "3": 3}
+        assert client.hgetall("airbyte:templates").keys() == {b"version"}
+        if outcome.code != -signal.SIGKILL:
+            assert "could be the same" in outcome.error["message"]
+            break
