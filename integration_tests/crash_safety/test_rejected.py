@@ -1,5 +1,6 @@
 """Rejected records between all others: whatever dies, is sent again or comes late, each of them is there once."""
 
+import random
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -50,16 +51,20 @@ def test_a_fault_at_any_command_leaves_every_rejected_record_once(
     attempts.report(f"{scenario}, {fault} at a command after the other")
 
 
+def three_faults(chance: random.Random, first: range, apart: int) -> dict[int, Fault]:
+    """Return faults of any kind, the first at a command of that range, by the numbers of their commands."""
+    at = chance.choice(first)
+    numbers = [at, at + chance.randint(1, 12), at + chance.randint(13, apart)]
+    return {number: chance.choice([*BREAKS, *DEATHS, *SILENCES, *REFUSALS]) for number in numbers}
+
+
 @BY_SCENARIO
 def test_several_faults_in_small_batches_leave_every_rejected_record_once(runners: Runners, scenario: Scenario) -> None:
     chance = rng(f"several faults, rejected {scenario}")
     runner = runners.of(scenario)
     attempts = Attempts()
     for _ in range(15 if FULL else 3):
-        first = chance.randint(9, 30)
-        numbers = [first, first + chance.randint(1, 12), first + chance.randint(13, 30)]
-        faults = {number: chance.choice([*BREAKS, *DEATHS, *SILENCES, *REFUSALS]) for number in numbers}
-        attempts.attempt(runner, faults, hasty=True)
+        attempts.attempt(runner, three_faults(chance, range(9, 31), 30), hasty=True)
     attempts.report(f"{scenario}, several faults in small batches")
 
 
@@ -115,10 +120,7 @@ def test_several_faults_in_small_batches_leave_every_record_that_is_refused_once
     runner = strict_runners.of(scenario)
     attempts = Attempts()
     for _ in range(15 if FULL else 2):
-        first = chance.randint(30, 60)
-        numbers = [first, first + chance.randint(1, 12), first + chance.randint(13, 60)]
-        faults = {number: chance.choice([*BREAKS, *DEATHS, *SILENCES, *REFUSALS]) for number in numbers}
-        attempts.attempt(runner, faults, hasty=True)
+        attempts.attempt(runner, three_faults(chance, range(30, 61), 60), hasty=True)
     attempts.report(f"{scenario}, several faults in small batches")
 
 
