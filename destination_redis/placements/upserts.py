@@ -5,7 +5,7 @@ that arrived before it for its key (upsert_order.py).
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,8 @@ from destination_redis.ledger import transitions
 from destination_redis.placements.base import Target, Writer
 from destination_redis.placements.record_scripts import Scripts
 from destination_redis.protocol.catalog import DELETED_AT
-from destination_redis.protocol.cursor import NULL_CURSOR, Order, common_instants, encode, warn_unreadable
+from destination_redis.protocol.common_instants import common
+from destination_redis.protocol.cursor import INSTANT, NULL_CURSOR, Order, encode, warn_unreadable
 from destination_redis.protocol.json_fields import MISSING, picker
 from destination_redis.protocol.messages import Record
 from destination_redis.resp import pack_arguments
@@ -106,18 +107,17 @@ class Upserts:
         has_cursor = bool(stream.cursor)
         pick = picker((*stream.primary_key, *([stream.cursor] if has_cursor else []), (DELETED_AT,)))
         packed, packed_tombstone = self._template.packer(), self._tombstones.packer()
-        no_cursor, cursor_of = self._no_cursor, self._cursors()
-        nothing, part_of, warned = b":".join([NULL] * width), self._part_of, False
+        no_cursor, cursor_of, part_of = self._no_cursor, self._cursors(), self._parts()
         encode, soft, floors = self._encoder(), self._soft, Floors()
+        carried = floors.ids
         add, with_tombstone = self._upserts()
 
         def gather(number: int, record: Record) -> bytes:
-            nonlocal add, with_tombstone, warned
+            nonlocal add, with_tombstone
             values = pick(record.data)
-            part = part_of(values[0]) if width == 1 else b":".join(map(key_part, values[:width]))
-            if part == nothing and not warned:
-                warned = True
-                self._warn_of_no_key()
+            part = bytes(values[0])
+            if width > 1 or not part.isdigit():  # the most common keys have digits only
+                part = part_of(values[:width])
             cursor = cursor_of(values[width]) if has_cursor else no_cursor
             deleted = values[-1]
             if deleted is not MISSING and bytes(deleted) != b"null":
@@ -132,7 +132,7 @@ class Upserts:
                 if not soft:
                     self._delete(part, number, floors.carried(part, cursor))
                     return b""
-            if floors.ids:
+            if carried:
                 cursor = floors.carried(part, cursor)
             count, arguments = encode(number, cursor, record)
             keys = packed(part)
@@ -160,6 +160,24 @@ class Upserts:
 
         return expiring
 
+    def _parts(self) -> Callable[[Sequence[msgspec.Raw]], bytes]:
+        """Return a function from the values of the primary key to the record's part of its key."""
+        part_of, nothing, warned = self._part_of, b":".join([NULL] * len(self._stream.primary_key)), False
+
+        def joined(values: Sequence[msgspec.Raw]) -> bytes:
+            nonlocal warned
+            part = part_of(values[0]) if len(values) == 1 else b":".join(map(key_part, values))
+            if part == nothing and not warned:
+                warned = True
+                logger.warning(
+                    "A record of the stream %s has no value in its primary key (%s): all such records are one row",
+                    self._stream,
+                    ", ".join(".".join(path) for path in self._stream.primary_key),
+                )
+            return part
+
+        return joined
+
     def _cursors(self) -> Callable[[msgspec.Raw], bytes]:
         """Return a function from a cursor's JSON value to text with the epoch; an unreadable one counts as null."""
         stream, epoch, order, warned = self._stream, self._epoch, self._stream.cursor_order, False
@@ -173,19 +191,12 @@ class Upserts:
                 warn_unreadable(str(stream), stream.cursor, order, "such values count as null, the lowest")
             return self._no_cursor
 
-        common = common_instants(epoch.encode())
+        before = (epoch + INSTANT).encode()
 
         def instant_of(value: msgspec.Raw) -> bytes:
-            return common(value) or cursor_of(value)
+            return common(bytes(value), before) or cursor_of(value)
 
         return instant_of if order is Order.INSTANT else cursor_of
-
-    def _warn_of_no_key(self) -> None:
-        logger.warning(
-            "A record of the stream %s has no value in its primary key (%s): all such records are one row",
-            self._stream,
-            ", ".join(".".join(path) for path in self._stream.primary_key),
-        )
 
     def _announce_deletions(self) -> None:
         """Record in the ledger that the stream has deletions; raises FlushRequired before the first one."""

@@ -6,20 +6,19 @@ kind: null, boolean, number, instant, text, anything else. So null sorts lowest,
 
 import logging
 import re
-from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
-from destination_redis.protocol.instants import common, seconds, sortable
+from destination_redis.protocol.instants import seconds, sortable
 from destination_redis.protocol.json_fields import Path
 from destination_redis.protocol.messages import UNREADABLE
 
 logger = logging.getLogger("airbyte")
 
-#: The encoding of null, which sorts lowest.
-NULL_CURSOR = "0"
+#: The encoding of null, which sorts lowest, and what precedes that of an instant.
+NULL_CURSOR, INSTANT = "0", "3"
 
 
 class Order(StrEnum):
@@ -78,20 +77,6 @@ def encode(value: msgspec.Raw, order: Order) -> str | None:
     return "10" if first == b"f" else "11" if first == b"t" else "5" + text.hex()
 
 
-def common_instants(before: bytes) -> Callable[[msgspec.Raw], bytes | None]:
-    """Return a function that does what `encode` does for instants, in a fraction of the time.
-
-    It puts `before` in front of the encoding, and returns None for uncommon notations and all else.
-    """
-    before += b"3"
-
-    def instant(value: msgspec.Raw) -> bytes | None:
-        text = bytes(value)
-        return common(text[1:-1], before) if text[:1] == b'"' else None
-
-    return instant
-
-
 def number_of(value: msgspec.Raw, order: Order) -> float | None:
     """Return a number unchanged or an instant as seconds since 1970, to the precision of a double; else None.
 
@@ -131,7 +116,7 @@ def _text(text: bytes, order: Order) -> str | None:
     except UNREADABLE:
         return None
     if order is Order.INSTANT:
-        return None if (instant := sortable(decoded)) is None else "3" + instant
+        return None if (instant := sortable(decoded)) is None else INSTANT + instant
     decoded = decoded.strip()
     return _number(decoded) or _INFINITE.get(decoded.lower())
 

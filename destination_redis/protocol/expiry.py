@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import msgspec
 
+from destination_redis.protocol.common_instants import common
 from destination_redis.protocol.cursor import Order, number_of
-from destination_redis.protocol.instants import common, milliseconds, sortable
+from destination_redis.protocol.instants import milliseconds, sortable
 from destination_redis.protocol.json_fields import picker
 
 logger = logging.getLogger("airbyte")
@@ -31,7 +32,7 @@ def expires_at(value: msgspec.Raw, order: Order) -> bytes | None:
     text = bytes(value)
     if text == b"null":
         return NONE
-    if order is Order.INSTANT and (instant := common(text[1:-1])):
+    if order is Order.INSTANT and (instant := common(text)):
         return _at(milliseconds(instant.decode()))
     number = number_of(value, order)
     if number is None:

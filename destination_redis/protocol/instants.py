@@ -9,11 +9,12 @@ without an offset is UTC, one without a date is on 1970-01-01. Not supported is 
 import re
 from datetime import date
 from decimal import Decimal
-from functools import lru_cache
 
-#: Added to the seconds, so that they have `_DIGITS` hexadecimal digits for all years from -`_YEARS` to `_YEARS`.
-_ZERO, _DIGITS, _YEARS = 365 * 10**14, 14, 10**9
-#: Days from there to 1970, and in 400 years, after which the calendar repeats, weekdays included.
+from destination_redis.protocol.common_instants import DIGITS, common, decoded, encoded
+
+#: Years before and after the year 0 that are read.
+_YEARS = 10**9
+#: Days from 0001-01-01 to 1970, and in 400 years, after which the calendar repeats, weekdays included.
 _DAYS_TO_1970, _DAYS_IN_400_YEARS = date(1970, 1, 1).toordinal() - 1, 146_097
 #: Sort before and after the digits of any instant.
 _INFINITE = {"infinity": "ff", "+infinity": "ff", "-infinity": "0"}
@@ -46,64 +47,31 @@ _RFC_2822 = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
-#: Seconds by the parts of usual timestamps: "T04:29", ":23", "+02:00".
-_MINUTES = {f"{by}{minute // 60:02}:{minute % 60:02}".encode(): 60 * minute for by in "T " for minute in range(24 * 60)}
-_SECONDS = {f":{second:02}".encode(): second for second in range(60)}
-_OFFSETS = {b"": 0, b"Z": 0} | {
-    f"{sign}{minute // 60:02}:{minute % 60:02}".encode(): 60 * minute * (-1 if sign == "-" else 1)
-    for sign in "+-"
-    for minute in range(0, 24 * 60, 15)
-}
-
 
 def sortable(text: str) -> str | None:
     """Return hexadecimal digits that sort as instants do; None if `text`, without spaces around it, is not a time."""
-    found = common(text.encode(errors="replace"))
+    found = common(b'"%b"' % text.encode(errors="replace"))
     return found.decode() if found else _any(text.strip())
 
 
 def seconds(instant: str) -> float:
     """Return an instant from `sortable` as seconds since 1970, to the precision of a double."""
-    if len(instant) < _DIGITS:
+    if len(instant) < DIGITS:
         return float("inf" if instant == _INFINITE["infinity"] else "-inf")
-    whole, fraction = int(instant[:_DIGITS], 16) - _ZERO - _DAYS_TO_1970 * 86_400, instant[_DIGITS:]
+    whole, fraction = _since_1970(instant)
     return float(whole + Decimal(f"0.{fraction or 0}"))
 
 
 def milliseconds(instant: str) -> int:
     """Return an instant from `sortable` as milliseconds since 1970, rounded down; it must not be infinite."""
-    whole, fraction = int(instant[:_DIGITS], 16) - _ZERO - _DAYS_TO_1970 * 86_400, instant[_DIGITS:]
+    whole, fraction = _since_1970(instant)
     return whole * 1000 + int(fraction[:3].ljust(3, "0"))
 
 
-def common(text: bytes, before: bytes = b"") -> bytes | None:
-    """Return what `sortable` does, in a fraction of the time, for dates and the usual timestamps; None for all else.
-
-    `before` is put in front of the digits.
-    """
-    try:
-        whole = _seconds_of(text[:10])
-        if len(text) == len("2024-02-29"):
-            return b"%b%x" % (before, whole)
-        whole += _MINUTES[text[10:16]] + _SECONDS[text[16:19]]
-        zone = text[19:]
-        if (offset := _OFFSETS.get(zone)) is not None:
-            return b"%b%x" % (before, whole - offset)
-        if zone[:1] not in (b".", b","):
-            return None
-        after = zone[1:].lstrip(b"0123456789")
-        fraction = zone[1 : len(zone) - len(after)].rstrip(b"0")
-        return b"%b%x%b" % (before, whole - _OFFSETS[after], fraction)
-    except (KeyError, ValueError):
-        return None
-
-
-@lru_cache(maxsize=16_384)  # days of 45 years, in about 3 MB
-def _seconds_of(day: bytes) -> int:
-    """Return the seconds of a date such as 2024-02-29, with `_ZERO` added; raises ValueError for all else."""
-    if day[4:8:3] != b"--":
-        raise ValueError
-    return (date.fromisoformat(day.decode()).toordinal() - 1) * 86_400 + _ZERO
+def _since_1970(instant: str) -> tuple[int, str]:
+    """Return whole seconds, and the decimals after them."""
+    days, second = decoded(instant[:DIGITS])
+    return (days - _DAYS_TO_1970) * 86_400 + second, instant[DIGITS:]
 
 
 def _any(text: str) -> str | None:
@@ -119,7 +87,7 @@ def _any(text: str) -> str | None:
         whole = _days(parts) * 86_400 + _time_of_day(parts) - _offset(parts["zone"] or "Z")
     except ValueError:
         return None
-    return f"{whole + _ZERO:x}{(parts['fraction'] or '').rstrip('0')}"
+    return f"{encoded(*divmod(whole, 86_400))}{(parts['fraction'] or '').rstrip('0')}"
 
 
 def _days(parts: re.Match[str]) -> int:

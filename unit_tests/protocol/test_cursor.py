@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_redis.protocol.cursor import NULL_CURSOR, Order, common_instants, encode, number_of, order_of, times_of
+from destination_redis.protocol.common_instants import common
+from destination_redis.protocol.cursor import NULL_CURSOR, Order, encode, number_of, order_of, times_of
 from destination_redis.protocol.messages import UNREADABLE
 from integration_tests.support.fuzzing.no_times import NO_TIMES
 
@@ -219,7 +220,7 @@ def test_the_schema_says_how_a_cursor_is_compared(schema: object, order: Order) 
 @given(st.datetimes(timezones=st.timezones() | st.none()).map(str) | st.dates().map(str) | st.text())
 def test_the_fast_way_to_an_instant_leads_where_the_general_one_does(time: str) -> None:
     value = msgspec.Raw(msgspec.json.encode(time))
-    fast = common_instants(b"")(value)
+    fast = common(bytes(value), b"3")
     assert fast is None or fast.decode() == encode(value, Order.INSTANT)
 
 
@@ -227,7 +228,7 @@ def test_the_fast_way_to_an_instant_leads_where_the_general_one_does(time: str) 
     "literal", ["null", "true", "1", "20240229120000", '"x"', '""', '"', '{"a":"2024-02-29"}', "[1]"]
 )
 def test_what_is_no_common_instant_is_left_to_the_general_way(literal: str) -> None:
-    assert common_instants(b"")(msgspec.Raw(literal.encode())) is None
+    assert common(literal.encode()) is None
 
 
 def test_the_times_of_a_schema_are_its_top_level_columns_that_hold_instants() -> None:
