@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from destination_redis.resp import pack_arguments
+
 #: Packs a record's data as names and values, and returns their number; None if the data does not fit the shape.
 Fitting = Callable[[msgspec.Raw], tuple[int, bytes] | None]
 
@@ -17,40 +19,42 @@ _NULL = msgspec.Raw(b"null")
 #: Sets of columns that are not null whose pieces are kept.
 _SETS = 256
 _MISFIT = (msgspec.DecodeError, UnicodeError)
-_SIZES = [f"${size}\r\n" for size in range(1024)]
+_SIZES = tuple(b"$%d\r\n" % size for size in range(1024))
 
 
 class Shapes:
     """Learns the shape of a stream's records, and another one if too many do not fit it."""
 
-    #: Shapes that are tried, and records that may not fit one for each eight that do.
-    _MOST, _EIGHT = 16, 8
+    #: Shapes that are tried. One record may not fit for each eight that do, counting the last few hundred.
+    _MOST, _EIGHT, _LAST = 16, 8, 512
 
     def __init__(self, excluded: frozenset[str]) -> None:
         """Take the names of columns that are not stored; records that have one are never packed here."""
         self._excluded = excluded
         self._fitting: Fitting | None = None
         self._learned = 0
-        self._balance = 0
+        self._balance = self._fitted = 0
 
     def pack(self, data: msgspec.Raw) -> tuple[int, bytes] | None:
         """Return the number of columns that are not null, and their names and values; None if they do not fit."""
         if self._fitting is None:
             return None
         packed = self._fitting(data)
-        if packed is None:
-            self._balance -= self._EIGHT
-            if self._balance < 0:
-                self._fitting = None
-        elif self._balance < self._EIGHT**3:
-            self._balance += 1
-        return packed
+        if packed is not None:
+            self._fitted += 1
+            return packed
+        self._balance = min(self._balance + self._fitted, self._LAST) - self._EIGHT
+        self._fitted = 0
+        if self._balance < 0:
+            self._fitting = None
+        return None
 
     def learn(self, columns: Mapping[str, msgspec.Raw]) -> None:
         """Take the columns of a record that did not fit."""
         if self._fitting is None and self._learned < self._MOST:
             self._learned += 1
             self._balance = self._EIGHT**2
+            self._fitted = 0
             names = list(columns)
             if not any(name in self._excluded or _unfit(name) for name in names):
                 self._fitting = _fitting(names, [bytes(value[:1]) == b'"' for value in map(bytes, columns.values())])
@@ -69,16 +73,16 @@ def _fitting(names: Sequence[str], strings: Sequence[bool]) -> Fitting:
     rename = {f"f{index}": name for index, name in enumerate(names)}
     shape = msgspec.defstruct("Shape", fields, rename=rename, gc=False, forbid_unknown_fields=True)
     decode, values_of = msgspec.json.Decoder(shape).decode, msgspec.structs.astuple
-    others = [index for index, string in enumerate(strings) if not string]
-    heads = [f"${len(name.encode())}\r\n{name}\r\n" for name in names]
-    pieces = _pieces(heads)
+    texts, others = ([index for index, string in enumerate(strings) if string is kind] for kind in (True, False))
+    packed_names = [pack_arguments(name.encode()) for name in names]
+    pieces = _pieces(packed_names)
     #: The same for records in which some columns are null, by those that are not.
-    by_presence: dict[tuple[bool, ...], list[str]] = {}
+    by_presence: dict[tuple[bool, ...], list[bytes]] = {}
 
-    def pieces_of(present: tuple[bool, ...]) -> list[str]:
+    def pieces_of(present: tuple[bool, ...]) -> list[bytes]:
         if len(by_presence) >= _SETS:
             by_presence.clear()
-        return by_presence.setdefault(present, _pieces(list(compress(heads, present))))
+        return by_presence.setdefault(present, _pieces(list(compress(packed_names, present))))
 
     def fitting(data: msgspec.Raw) -> tuple[int, bytes] | None:
         try:
@@ -87,34 +91,33 @@ def _fitting(names: Sequence[str], strings: Sequence[bool]) -> Fitting:
                 value = bytes(values[index])
                 if value[0] == 0x22:  # a quotation mark
                     return None
-                values[index] = None if value == b"null" else value.decode()
+                values[index] = None if value == b"null" else value
             filled = pieces
-            if None in values:
+            if not all(values) and None in values:
                 present = tuple([value is not None for value in values])
                 filled = by_presence.get(present) or pieces_of(present)
-                values = list(compress(values, present))
-            filled = filled.copy()
-            filled[2::3] = values
-            filled[1::3] = _sizes(list(map(len, values)))
-            text = "".join(filled)
-            if not text.isascii():
-                filled[1::3] = _sizes([len(value.encode()) for value in values])
-                text = "".join(filled)
-            return len(values), text.encode()
+                values = [value if type(value) is bytes else value.encode() for value in compress(values, present)]
+            else:
+                for index in texts:
+                    values[index] = values[index].encode()
         except _MISFIT:
             return None
+        filled = filled.copy()
+        filled[1::3] = _sizes(values)
+        filled[2::3] = values
+        return len(values), b"".join(filled)
 
     return fitting
 
 
-def _pieces(heads: Sequence[str]) -> list[str]:
+def _pieces(packed_names: Sequence[bytes]) -> list[bytes]:
     """Return what a packed record is joined from: before each value its name and its size, and at last an end."""
-    ends = ["", *["\r\n"] * len(heads)]
-    return [piece for end, head in zip(ends, [*heads, ""], strict=True) for piece in (end + head, "", "")][:-2]
+    heads = [*packed_names[:1], *(b"\r\n" + name for name in packed_names[1:])]
+    return [piece for head in heads for piece in (head, b"", b"")] + [b"\r\n"][: len(heads)]
 
 
-def _sizes(sizes: Sequence[int]) -> list[str]:
+def _sizes(values: Sequence[bytes]) -> list[bytes]:
     try:
-        return [_SIZES[size] for size in sizes]
+        return [_SIZES[len(value)] for value in values]
     except IndexError:
-        return [f"${size}\r\n" for size in sizes]
+        return [b"$%d\r\n" % len(value) for value in values]

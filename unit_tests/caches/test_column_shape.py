@@ -77,6 +77,11 @@ def test_records_of_any_shapes_one_after_the_other_are_packed_as_each_is_alone(
         '{"a":"x\\r\\n$5","b":[1, 2]}',
         '{"a":"%s %d %%","b":123456789012345678901234567890}',
         '{"a":"x","b":1.0e5}',
+        '{"a":"","b":1}',
+        f'{{"a":"{"x" * 1023}","b":1}}',
+        f'{{"a":"{"x" * 1023}ü","b":1}}',
+        f'{{"a":"x","b":{[1] * 600}}}',
+        f'{{"a":null,"b":{[1] * 600}}}',
     ],
 )
 def test_a_record_beside_the_shape_is_packed_as_it_is_alone(data: str) -> None:
