@@ -34,12 +34,16 @@ _LUA = Lua(
 local held = redis.call('HMGET', key, '_airbyte_ab_id', '_airbyte_cursor', '_airbyte_deleted')
 return tonumber(held[1]), held[2] or '', held[3]
 """,
-    # Lua's stack holds about 8,000 arguments.
+    # Without a key it is 0, and takes no longer than EXISTS.
+    size="redis.call('HLEN', key)",
+    # Lua's stack holds about 8,000 arguments. HSET replies with the number of fields that it added.
     write="""
-redis.call('HSET', key, '_airbyte_ab_id', ARGV[at], '_airbyte_cursor', kept, '_airbyte_emitted_at', ARGV[at + 2],
-  unpack(ARGV, at + 3, math.min(last, at + 7002)))
-for i = at + 7003, last, 7000 do redis.call('HSET', key, unpack(ARGV, i, math.min(last, i + 6999))) end
-if held and redis.call('HLEN', key) ~= (last - at + 4) / 2 then
+local added = redis.call('HSET', key, '_airbyte_ab_id', ARGV[at], '_airbyte_cursor', kept,
+  '_airbyte_emitted_at', ARGV[at + 2], unpack(ARGV, at + 3, math.min(last, at + 7002)))
+for i = at + 7003, last, 7000 do
+  added = added + redis.call('HSET', key, unpack(ARGV, i, math.min(last, i + 6999)))
+end
+if size + added ~= (last - at + 4) / 2 then
   local new = {_airbyte_ab_id = true, _airbyte_cursor = true, _airbyte_emitted_at = true}
   for i = at + 3, last, 2 do new[ARGV[i]] = true end
   for _, name in ipairs(redis.call('HKEYS', key)) do
@@ -48,8 +52,8 @@ if held and redis.call('HLEN', key) ~= (last - at + 4) / 2 then
 end
 """,
     mark="""
-redis.call('HSET', key, '_airbyte_ab_id', ARGV[at], '_airbyte_cursor', kept, '_airbyte_deleted', '1')
-if redis.call('HLEN', key) > 3 then
+local added = redis.call('HSET', key, '_airbyte_ab_id', ARGV[at], '_airbyte_cursor', kept, '_airbyte_deleted', '1')
+if size + added ~= 3 then
   local new = {_airbyte_ab_id = true, _airbyte_cursor = true, _airbyte_deleted = true}
   for _, name in ipairs(redis.call('HKEYS', key)) do
     if not new[name] then redis.call('HDEL', key, name) end

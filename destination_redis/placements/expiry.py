@@ -55,7 +55,7 @@ def upsert_expiring(read: str, lua: Lua, ttl: int) -> str:
     comes first: a server that is out of memory refuses it, as it refuses a record.
     """
     by_ttl = f"elseif not own then {expire('key', ttl)}" if ttl else ""
-    statements = f"""{order(tombstone=True, floors=True)}
+    statements = f"""{order(lua.size, tombstone=True, floors=True)}
 local own = own_expiry(ARGV[at + 1])
 if is_past(own) then
   redis.call('SET', key2, with_floor(cursor .. ' ' .. ARGV[at], floor), 'EX', {TOMBSTONE_SECONDS})
@@ -75,7 +75,7 @@ def stage_expiring(read: str, lua: Lua) -> str:
 
     Keys: staged record; the rest as in `upsert_expiring`.
     """
-    statements = f"""{order(tombstone=False, floors=True)}
+    statements = f"""{order(lua.size, tombstone=False, floors=True)}
 local own = own_expiry(ARGV[at + 1])
 if is_past(own) then
 {lua.mark}

@@ -50,7 +50,7 @@ def read_any(storage_format: StorageFormat) -> str:
 
 def upsert(lua: Lua, keys: int, lives: str, *, floors: bool) -> str:
     """Keys: record [, its tombstone]; shared: the generation's first id; arguments: as the data type's encoder says."""
-    ordered = order(tombstone=keys == 2, floors=floors)
+    ordered = order(lua.size, tombstone=keys == 2, floors=floors)
     forget = "if tombstone then redis.call('UNLINK', key2) end\n" if keys == 2 else ""
     before = f"{read_one(lua)}{READ_TOMBSTONE if keys == 2 else ''}{FLOORS if floors else ''}{FIRST_ID}"
     return script_for_many(keys, 1, f"{ordered}{lua.write}{lives}{forget}return 1", before)
@@ -63,7 +63,7 @@ def delete(lua: Lua, *, floors: bool) -> str:
     """
     # A deletion that is sent again finds its own tombstone. It still removes what an older upsert restored meanwhile.
     unlink = "then if held then redis.call('UNLINK', key) end"
-    ordered = order(tombstone=True, floors=floors).replace(
+    ordered = order(lua.size, tombstone=True, floors=floors).replace(
         f"{newer('tombstone')} then", f"{newer('tombstone')} {unlink}"
     )
     value = "with_floor(cursor .. ' ' .. ARGV[at], floor)" if floors else "cursor .. ' ' .. ARGV[at]"
@@ -77,7 +77,7 @@ return 1
 
 def mark(lua: Lua, *, floors: bool) -> str:
     """Keys: staged record; shared: the generation's first id; arguments: id, cursor."""
-    ordered = order(tombstone=False, floors=floors)
+    ordered = order(lua.size, tombstone=False, floors=floors)
     before = f"{read_one(lua)}{FLOORS if floors else ''}{FIRST_ID}"
     return script_for_many(1, 1, f"{ordered}{lua.mark}return 1", before)
 

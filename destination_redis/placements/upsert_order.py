@@ -46,40 +46,40 @@ def raise_floor(what: str) -> str:
 
 #: Another application's key is refused, whatever its type: it has no record's id.
 REFUSE = "return redis.error_reply('WRONGTYPE Operation against a key holding the wrong kind of value')"
-# A new key takes one call, which costs less than to read a record that is not there.
-_READ_HELD = f"""
-local held, held_cursor = nil, ''
-if redis.call('EXISTS', key) == 1 then
-  held, held_cursor = read(key)
-  if not held then {REFUSE} end
-end
-"""
 #: Records below the floor count as of an older generation.
 APPLY_FLOOR = "if floor > first then first = floor end\n"
 _FIND_TOMBSTONE = "local tombstone, tombstone_cursor, tombstone_floor = read_tombstone(key2)"
 
 
-def order(*, tombstone: bool, floors: bool) -> str:
+def order(size: str, *, tombstone: bool, floors: bool) -> str:
     """Return the Lua statements that skip a record if the key has a change that is at least as new.
 
-    They refuse a key of another application.
+    They refuse a key of another application. `size` is the data type's.
 
     The record's arguments begin with id and cursor; `first_id` is the first id of its generation. `kept` is the text to
     store as the cursor.
     """
+    # A new key takes one call, which costs less than to read a record that is not there.
+    read_held = f"""
+local size, held, held_cursor = {size}, nil, ''
+if size > 0 then
+  held, held_cursor = read(key)
+  if not held then {REFUSE} end
+end
+"""
     if not floors:
         stop = f"local tombstone, tombstone_cursor = read_tombstone(key2)\nif {newer('tombstone')} then return 0 end"
         return f"""
 local id, cursor, first = tonumber(ARGV[at]), ARGV[at + 1], first_id
 local kept = cursor
-{_READ_HELD}
+{read_held}
 if {newer("held")} then return 0 end
 {stop if tombstone else ""}
 """
     return f"""
 local id, first = tonumber(ARGV[at]), first_id
 local cursor, floor = split(ARGV[at + 1])
-{_READ_HELD}
+{read_held}
 local held_floor
 held_cursor, held_floor = split(held_cursor)
 {raise_floor("held")}

@@ -179,6 +179,15 @@ def test_upserts_go_forward_replace_whole_and_delete(server: Server, shape: Shap
 
 
 @pytest.mark.parametrize("shape", UPSERTING)
+def test_a_wide_record_is_replaced_as_a_whole_by_one_with_other_columns(server: Server, shape: Shape) -> None:
+    for names in (range(9000), range(8000, 16_500), range(16_499, 16_502), range(9000)):
+        wide = {f"column {number}": number for number in names}
+        written(server, shape, [keyed(primary_key=[["id"]])], record(1, data={"id": 1, **wide}), COMPLETE)
+        (found,) = read(server.client, shape)
+        assert json.loads(found.data).keys() == {"id", *wide}
+
+
+@pytest.mark.parametrize("shape", UPSERTING)
 def test_cursors_of_any_length_are_compared(server: Server, shape: Shape) -> None:
     configured = keyed()
     del configured["stream"]["json_schema"]["properties"]["at"]
