@@ -8,8 +8,31 @@ from collections.abc import Iterator
 import msgspec
 from redis.connection import Connection
 
+#: Bytes below which a size is usual.
+_USUAL = 1024
 #: Never connected: it makes bytes of commands.
 _PACKER = Connection()
+
+
+class PackedSizes(dict[int, bytes]):
+    """What a command has before the variable part of an argument, by the number of bytes of that part.
+
+    This is `before`, the packed size of the argument, and `after`, with which the argument begins. It is kept for parts
+    of a usual size. The rest of the argument has `more` bytes.
+    """
+
+    def __init__(self, before: bytes = b"", after: bytes = b"", more: int = 0) -> None:
+        super().__init__()
+        self._around = before, after
+        self._more = more
+
+    def __missing__(self, size: int) -> bytes:
+        """Return what precedes a part of a size that was not asked for before, or of a large one."""
+        before, after = self._around
+        packed = b"%b$%d\r\n%b" % (before, size + self._more, after)
+        if size < _USUAL:
+            self[size] = packed
+        return packed
 
 
 def pack_command(*arguments: str | bytes | int) -> bytes:

@@ -12,7 +12,7 @@ from destination_redis.protocol.json_fields import MISSING, fields, text
 from destination_redis.protocol.messages import Record
 from destination_redis.resp import pack_arguments
 
-PACKED_DATA = b"$13\r\n_airbyte_data\r\n$%d\r\n"
+_PACKED_DATA = b"$13\r\n_airbyte_data\r\n$%d\r\n"
 #: The packed size before a value, by the number of its bytes.
 _SIZES = tuple(b"$%d\r\n" % size for size in range(1024))
 #: Maximum number of cached packed names: data may have an unlimited number of them.
@@ -60,8 +60,8 @@ def _envelope(options: RecordOptions) -> Packer:
     def body(number: int, record: Record) -> tuple[int, Sequence[bytes]]:
         data = record.data
         if (full or len(record.meta) > len(b"null")) and (pairs := metadata(number, record)):
-            return 1 + len(pairs), (PACKED_DATA % len(data), data, b"\r\n", *map(_pair, pairs))
-        return 1, (PACKED_DATA % len(data), data, b"\r\n")
+            return 1 + len(pairs), (_PACKED_DATA % len(data), data, b"\r\n", *map(_pair, pairs))
+        return 1, (_PACKED_DATA % len(data), data, b"\r\n")
 
     return body
 

@@ -112,7 +112,7 @@ class Sync:
 
     def _take_messages(self, messages: list[Message], lines: bytes) -> None:
         streams, add, gathering = self._streams, self._sender.commands.append, self._sender.gathering
-        writers = streams.by_name
+        writers, name, namespace, writer = streams.by_name, "", None, None
         apart: list[bytes] = []
         for index, message in enumerate(messages):
             record = message.record
@@ -120,11 +120,13 @@ class Sync:
                 apart = apart or lines.split(b"\n")
                 self._take_other(index, message, apart[index])
                 continue
-            writer = (
-                writers.get((record.namespace, record.stream))
-                or writers.get(record.key)
-                or streams.refuse(record.key, self._parser.place(index))
-            )
+            if writer is None or record.stream != name or record.namespace != namespace:
+                name, namespace = record.stream, record.namespace
+                writer = (
+                    writers.get((namespace, name))
+                    or writers.get(record.key)
+                    or streams.refuse(record.key, self._parser.place(index))
+                )
             generations = writer.generations
             number = generations.next_id
             if number > generations.reserve_above:

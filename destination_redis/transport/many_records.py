@@ -94,7 +94,7 @@ class ManyRecords:
         self._arguments: list[bytes] = []
         self._least = _BEFORE + 1 + len(shared)
         self._count = self._least + keys * alone
-        self._size = 0
+        self._room = _BYTES
 
     def add(self, keys: bytes, count: int, arguments: bytes) -> None:
         """Add a record by its packed keys and its `count` packed arguments, the first of which is their number."""
@@ -102,12 +102,12 @@ class ManyRecords:
             self._commands.append(b"".join((self._start(self._count + count, 1), keys, self._shared, arguments)))
             return
         size = len(keys) + len(arguments)
-        if self._keys and (self._size + size > _BYTES or len(self._keys) == _RECORDS):
+        if self._keys and (size > self._room or len(self._keys) == _RECORDS):
             self._close()
         self._keys.append(keys)
         self._arguments.append(arguments)
         self._count += self._keys_each + count
-        self._size += size
+        self._room -= size
 
     def take(self) -> list[bytes]:
         """Return the commands for all records added since the last call."""
@@ -122,7 +122,7 @@ class ManyRecords:
         self._count = self._least
         self._keys.clear()
         self._arguments.clear()
-        self._size = 0
+        self._room = _BYTES
 
 
 def _start(sha: bytes, keys_each: int, arguments: int, records: int) -> bytes:
