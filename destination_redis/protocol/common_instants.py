@@ -1,21 +1,22 @@
-"""Instants in their common notations, encoded in a fraction of the time that any notation takes (instants.py).
+"""Instants in their common notations, encoded in a fraction of the time that the general way (instants.py) takes.
 
 These are dates, and timestamps such as 2024-02-29 04:29:23.5+01:00. Their parts are looked up in tables. An instant is
 encoded as hexadecimal digits, which sort as instants do: ten for the day, three for the minute of the day and two for
-its second, then the decimals as they are.
+its second, then the decimals without trailing zeros.
 """
 
 from datetime import date
 
 #: Added to the days since 0001-01-01, so that they have `DAY_DIGITS` digits for a billion years before and after.
-_ZERO = 5 * 10**11
+_ZERO = 6 * 10**11
 #: The number of digits of the day, and of all digits before the decimals.
 DAY_DIGITS, DIGITS = 10, 15
 #: Days whose digits are kept; those of 45 years take about 3 MB.
 _MOST_DAYS = 16_384
 _MINUTES_OF_DAY = 24 * 60
 
-# The parts of the JSON strings, with the digits of a minute and of a second: "T04:29", ":23", and the end.
+# The parts of a JSON string after its date: "T04:29" and ":23", with their digits, then what ends it: an offset from
+# UTC and the quotation mark.
 _MINUTES = {
     f"{by}{minute // 60:02}:{minute % 60:02}".encode(): b"%03x" % minute
     for by in "T "
@@ -56,7 +57,7 @@ def decoded(digits: str) -> tuple[int, int]:
 
 
 def common(text: bytes, before: bytes = b"") -> bytes | None:
-    """Return the encoding of a JSON value after `before`; None if it is not a common notation of an instant."""
+    """Return `before` and the encoding of a JSON value; None if it is not a common notation of an instant."""
     zone = text[20:]
     try:
         if zone in _UTC:
@@ -67,7 +68,10 @@ def common(text: bytes, before: bytes = b"") -> bytes | None:
 
 
 def _less_common(text: bytes, zone: bytes) -> bytes:
-    """Return the encoding of a date, or of a timestamp with decimals or an offset from UTC."""
+    """Return the encoding of a date, or of a timestamp with decimals or an offset from UTC.
+
+    Raises KeyError or ValueError for all else.
+    """
     day = _DAYS[text[:11]]
     if len(text) == len('"2024-02-29"'):
         return day + b"00000"

@@ -17,7 +17,7 @@ from destination_redis.protocol.messages import UNREADABLE
 
 logger = logging.getLogger("airbyte")
 
-#: The encoding of null, which sorts lowest, and what precedes that of an instant.
+#: The encoding of null, which sorts lowest, and the first digit of an instant's.
 NULL_CURSOR, INSTANT = "0", "3"
 
 

@@ -103,8 +103,8 @@ def decode_all(lines: bytes) -> list[Message] | None:
         messages = _MESSAGE.decode_lines(lines)
     except UNREADABLE:
         return None
-    # The decoder also accepts empty lines and objects that span two lines; neither is a message. The lines are counted
-    # as a file's, in a third of the time that bytes.count takes.
+    # The decoder also accepts empty lines and objects that span two lines; neither is a message. Reading them as the
+    # lines of a file takes a third of the time of bytes.count.
     return messages if len(messages) == len(io.BytesIO(lines).readlines()) else None
 
 

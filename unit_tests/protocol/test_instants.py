@@ -178,6 +178,11 @@ def test_the_fast_path_gives_what_the_general_one_gives(text: str) -> None:
     assert found is None or found.decode() == instants._any(text)
 
 
+def test_the_encoding_stays_as_servers_hold_it_in_cursors() -> None:
+    assert sortable("1970-01-01") == "8bb2d4693a00000"
+    assert sortable("2024-02-29T12:34:56.7890Z") == "8bb2d4b6802f238789"
+
+
 def test_the_fast_path_takes_what_is_common() -> None:
     moment = datetime(2024, 2, 29, 12, tzinfo=UTC)
     for text in (
