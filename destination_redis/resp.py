@@ -1,6 +1,6 @@
 """RESP: commands as the bytes that Redis's protocol makes of them, and taken apart again.
 
-Where 300,000 records a second are packed, a data type fills in a template of its own instead (caches/hash.py).
+Where 300,000 records a second are packed, a data type joins pieces of its own instead (caches/hash.py).
 """
 
 from collections.abc import Iterator
@@ -8,28 +8,22 @@ from collections.abc import Iterator
 import msgspec
 from redis.connection import Connection
 
-#: Bytes below which a size is usual.
+#: Sizes below this are kept.
 _USUAL = 1024
 #: Never connected: it makes bytes of commands.
 _PACKER = Connection()
 
 
 class PackedSizes(dict[int, bytes]):
-    """What a command has before the variable part of an argument, by the number of bytes of that part.
+    """The packed sizes of arguments, by their number of bytes, each after a constant text; only usual ones are kept."""
 
-    This is `before`, the packed size of the argument, and `after`, with which the argument begins. It is kept for parts
-    of a usual size. The rest of the argument has `more` bytes.
-    """
-
-    def __init__(self, before: bytes = b"", after: bytes = b"", more: int = 0) -> None:
+    def __init__(self, before: bytes) -> None:
         super().__init__()
-        self._around = before, after
-        self._more = more
+        self._before = before
 
     def __missing__(self, size: int) -> bytes:
-        """Return what precedes a part of a size that was not asked for before, or of a large one."""
-        before, after = self._around
-        packed = b"%b$%d\r\n%b" % (before, size + self._more, after)
+        """Return a size that was not asked for before, or a large one."""
+        packed = b"%b$%d\r\n" % (self._before, size)
         if size < _USUAL:
             self[size] = packed
         return packed

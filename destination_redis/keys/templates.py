@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from destination_redis.resp import PackedSizes
-
 #: The default templates of a record's key, and of the key of a collection.
 RECORD_KEY = "{namespace}:{stream}:{key}"
 COLLECTION_KEY = "{namespace}:{stream}"
@@ -65,9 +63,9 @@ class KeyTemplate:
 
     def packer(self) -> Callable[[bytes], bytes]:
         """Return a function from a record's part to its key, packed as an argument."""
-        beginnings = PackedSizes(after=self.head, more=len(self.head) + len(self.tail))
-        end = self.tail + b"\r\n"
-        return lambda part: beginnings[len(part)] + part + end
+        head, tail = self.head.replace(b"%", b"%%"), self.tail.replace(b"%", b"%%")
+        text, size = b"$%%d\r\n%b%%b%b\r\n" % (head, tail), len(self.head) + len(self.tail)
+        return lambda part: text % (size + len(part), part)
 
     def part(self, key: bytes) -> bytes | None:
         """Return the record's part of `key`, or None if `key` has another form."""
