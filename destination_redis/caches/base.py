@@ -108,10 +108,11 @@ class Lua:
 
     `kind` is TYPE's reply for a record's key. `read` are statements that return, for `key` of that kind: the record's
     id (nil if it is not a record of this data type), its cursor, and whether it is a staged deletion. `size` is an
-    expression that is 0 if there is no `key`, else a positive number. `write` replaces `key` with the arguments from
-    `upsert_encoder`, ARGV from `at` to `last`; `mark` replaces it with a staged deletion. In both, `held` is the id
-    before or nil, `size` is what the expression gave, and `kept` the text to store as the cursor; the first write must
-    be one that a server refuses when it is out of memory. Both are empty in a format without upserts.
+    expression that is 0 if there is no `key`, else a positive number; it may raise WRONGTYPE for a key of another kind.
+    `write` replaces `key` with the arguments from `upsert_encoder`, ARGV from `at` to `last`; `mark` replaces it with a
+    staged deletion. In both, `held` is the id of the record that is replaced, or nil, `size` is what the expression
+    gave, and `kept` the text to store as the cursor; the first write must be one that a server refuses when it is out
+    of memory. Both are empty in a format without upserts.
     """
 
     kind: str

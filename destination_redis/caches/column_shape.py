@@ -25,7 +25,8 @@ _SIZES = tuple(b"$%d\r\n" % size for size in range(1024))
 class Shapes:
     """Learns the shape of a stream's records, and another one if too many do not fit it."""
 
-    #: Shapes that are tried. One record may not fit for each eight that do, counting the last few hundred.
+    #: How many shapes are tried. One is given up if more than one record does not fit for each eight that do; only the
+    #: last few hundred that fit are counted.
     _MOST, _EIGHT, _LAST = 16, 8, 512
 
     def __init__(self, excluded: frozenset[str]) -> None:
@@ -80,9 +81,11 @@ def _fitting(names: Sequence[str], strings: Sequence[bool]) -> Fitting:
     by_presence: dict[tuple[bool, ...], list[bytes]] = {}
 
     def pieces_of(present: tuple[bool, ...]) -> list[bytes]:
-        if len(by_presence) >= _SETS:
-            by_presence.clear()
-        return by_presence.setdefault(present, _pieces(list(compress(packed_names, present))))
+        if (found := by_presence.get(present)) is None:
+            if len(by_presence) >= _SETS:
+                by_presence.clear()
+            found = by_presence[present] = _pieces(list(compress(packed_names, present)))
+        return found
 
     def fitting(data: msgspec.Raw) -> tuple[int, bytes] | None:
         try:
@@ -95,7 +98,7 @@ def _fitting(names: Sequence[str], strings: Sequence[bool]) -> Fitting:
             filled = pieces
             if not all(values) and None in values:
                 present = tuple([value is not None for value in values])
-                filled = by_presence.get(present) or pieces_of(present)
+                filled = pieces_of(present)
                 values = [value if type(value) is bytes else value.encode() for value in compress(values, present)]
             else:
                 for index in texts:
@@ -111,7 +114,7 @@ def _fitting(names: Sequence[str], strings: Sequence[bool]) -> Fitting:
 
 
 def _pieces(packed_names: Sequence[bytes]) -> list[bytes]:
-    """Return what a packed record is joined from: before each value its name and its size, and at last an end."""
+    """Return the pieces of a packed record: each name, and empty places for size and value; then a line break."""
     heads = [*packed_names[:1], *(b"\r\n" + name for name in packed_names[1:])]
     return [piece for head in heads for piece in (head, b"", b"")] + [b"\r\n"][: len(heads)]
 

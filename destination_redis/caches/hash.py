@@ -21,12 +21,13 @@ from destination_redis.keys import KeyTemplate
 from destination_redis.protocol.messages import Record
 from destination_redis.resp import PackedSizes
 
-# Packed by hand: at 300,000 records a second a general packer alone takes longer than everything else together. Pieces
-# that are joined take half the time of a format.
+# Packed by hand: at 300,000 records a second a general packer alone takes longer than everything else together. Joining
+# pieces takes half the time of formatting.
+# What follows the key: the end of its argument and, in a script, the command's name; the id's field and size.
 _ID = b"%b$14\r\n_airbyte_ab_id\r\n$%d\r\n"
 # The first arguments of an upsert: the number of all, id, cursor, time.
 _UPSERT = b"$%d\r\n%d\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
-#: These end the argument before them.
+#: Each begins with the line break that ends the argument before it.
 _SIZES = PackedSizes(b"\r\n")
 _TIME_SIZES = PackedSizes(b"\r\n$19\r\n_airbyte_emitted_at\r\n")
 _DATA_SIZES = PackedSizes(b"\r\n$13\r\n_airbyte_data\r\n")
@@ -37,9 +38,10 @@ _LUA = Lua(
 local held = redis.call('HMGET', key, '_airbyte_ab_id', '_airbyte_cursor', '_airbyte_deleted')
 return tonumber(held[1]), held[2] or '', held[3]
 """,
-    # Without a key it is 0, and takes no longer than EXISTS.
+    # HLEN is 0 if there is no key, and takes no longer than EXISTS.
     size="redis.call('HLEN', key)",
-    # Lua's stack holds about 8,000 arguments. HSET replies with the number of fields that it added.
+    # Lua's stack holds about 8,000 arguments. HSET replies with the number of fields that it added: the
+    # names are all different, so a field is left over if there are now more than the record has.
     write="""
 local added = redis.call('HSET', key, '_airbyte_ab_id', ARGV[at], '_airbyte_cursor', kept,
   '_airbyte_emitted_at', ARGV[at + 2], unpack(ARGV, at + 3, math.min(last, at + 7002)))
@@ -93,7 +95,10 @@ class HashCache:
         head = id_head = b""
 
         def heads_of(count: int) -> tuple[bytes, bytes]:
-            """Return what precedes the id in the key, and then in the record, by the number of its other fields."""
+            """Return what precedes the id in the key, and what then precedes it in the record.
+
+            The record has `count` fields besides id and time.
+            """
             if (made := heads.get(count)) is None:
                 digits = len(str(limit)) - 1
                 command, rest = start(b"HSET", 4 + 2 * count)
@@ -129,6 +134,7 @@ class HashCache:
             nonlocal limit, head
             if number >= limit:
                 limit = 10 ** len(str(number))
+                # Five arguments: id, cursor, time, and the name and the value of the data.
                 head = b"$1\r\n5\r\n$%d\r\n" % len(str(number))
             own, at = b"%d" % number, record.emitted_at
             if plain and len(record.meta) <= len(b"null"):

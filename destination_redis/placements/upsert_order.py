@@ -54,7 +54,7 @@ _FIND_TOMBSTONE = "local tombstone, tombstone_cursor, tombstone_floor = read_tom
 def order(size: str, *, tombstone: bool, floors: bool) -> str:
     """Return the Lua statements that skip a record if the key has a change that is at least as new.
 
-    They refuse a key of another application. `size` is the data type's.
+    They refuse a key of another application. `size` is the data type's `Lua.size`.
 
     The record's arguments begin with id and cursor; `first_id` is the first id of its generation. `kept` is the text to
     store as the cursor.

@@ -120,6 +120,7 @@ class Sync:
                 apart = apart or lines.split(b"\n")
                 self._take_other(index, message, apart[index])
                 continue
+            # Looked up once for a run of records of one stream.
             if writer is None or record.stream != name or record.namespace != namespace:
                 name, namespace = record.stream, record.namespace
                 writer = (
