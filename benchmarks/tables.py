@@ -30,6 +30,7 @@ def modes(figures: Figures) -> str:
     """Return a row for each sync mode, beside its rivals."""
     names = {
         PIPE: "`redis-cli --pipe`, the finished commands",
+        f"{PIPE}, replacing": "`redis-cli --pipe`, the finished commands of a replacement",
         "plain connector": "a plain connector: the CDK's parser, pipelines of 1,000",
         APPEND: "Append",
         "overwrite": "Overwrite, with the replacement",
