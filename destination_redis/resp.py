@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import msgspec
 from redis.connection import Connection
 
-#: Sizes below this are kept.
+#: Sizes below this are packed once.
 _USUAL = 1024
+#: The packed sizes of arguments below that size.
+SIZES = tuple(b"$%d\r\n" % size for size in range(_USUAL))
 #: Never connected: it makes bytes of commands.
 _PACKER = Connection()
 

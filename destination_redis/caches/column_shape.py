@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from destination_redis.resp import pack_arguments
+from destination_redis.resp import SIZES, pack_arguments
 
 #: Packs a record's data as names and values, and returns their number; None if the data does not fit the shape.
 Fitting = Callable[[msgspec.Raw], tuple[int, bytes] | None]
@@ -19,7 +19,6 @@ _NULL = msgspec.Raw(b"null")
 #: Sets of columns that are not null whose pieces are kept.
 _SETS = 256
 _MISFIT = (msgspec.DecodeError, UnicodeError)
-_SIZES = tuple(b"$%d\r\n" % size for size in range(1024))
 
 
 class Shapes:
@@ -121,6 +120,6 @@ def _pieces(packed_names: Sequence[bytes]) -> list[bytes]:
 
 def _sizes(values: Sequence[bytes]) -> list[bytes]:
     try:
-        return [_SIZES[len(value)] for value in values]
+        return [SIZES[len(value)] for value in values]
     except IndexError:
         return [b"$%d\r\n" % len(value) for value in values]

@@ -10,11 +10,9 @@ from destination_redis.caches.metadata import AB_ID, DATA, EMITTED_AT, META, Met
 from destination_redis.caches.vectors import numbers_of, vector_packer
 from destination_redis.protocol.json_fields import MISSING, fields, text
 from destination_redis.protocol.messages import Record
-from destination_redis.resp import pack_arguments
+from destination_redis.resp import SIZES, pack_arguments
 
 _PACKED_DATA = b"$13\r\n_airbyte_data\r\n$%d\r\n"
-#: The packed size before a value, by the number of its bytes.
-_SIZES = tuple(b"$%d\r\n" % size for size in range(1024))
 #: Maximum number of cached packed names: data may have an unlimited number of them.
 _NAMES = 10_000
 
@@ -128,7 +126,7 @@ def _any_columns(own: frozenset[str]) -> Callable[[Mapping[str, msgspec.Raw]], t
                 packed_name = head(name)
             if packed_name:
                 size = len(value)
-                add((packed_name, _SIZES[size] if size < len(_SIZES) else b"$%d\r\n" % size, value, b"\r\n"))
+                add((packed_name, SIZES[size] if size < len(SIZES) else b"$%d\r\n" % size, value, b"\r\n"))
         return len(packed) // 4, b"".join(packed)
 
     return pack
